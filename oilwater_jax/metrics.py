@@ -1,0 +1,52 @@
+"""The paper's figures as pure functions of host arrays. Every one is a fraction in 0..1, NaN if undefined."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+
+def accuracy(correct: Bool[np.ndarray, " n"]) -> float:
+    """Share of correct samples (ACC); NaN for no samples."""
+    return float(np.mean(correct)) if correct.size else float("nan")
+
+
+def group_accuracy(
+    correct: Bool[np.ndarray, " n"], groups: Int[np.ndarray, " n"], n_groups: int
+) -> Float[np.ndarray, " g"]:
+    """Accuracy of each group [g]; NaN for a group without samples."""
+    total = np.bincount(groups, minlength=n_groups).astype(float)
+    hits = np.bincount(groups, weights=correct.astype(float), minlength=n_groups)
+    return np.divide(hits, total, out=np.full(n_groups, np.nan), where=total > 0)
+
+
+def worst_group(group_acc: Float[np.ndarray, " g"]) -> tuple[float, int]:
+    """Worst-group accuracy (WGA) and its group; empty groups are passed over, ties go to the lower id.
+
+    Raises ValueError if every group is empty.
+    """
+    if np.all(np.isnan(group_acc)):
+        raise ValueError("worst_group: every group is empty")
+    worst = int(np.nanargmin(group_acc))
+    return float(group_acc[worst]), worst
+
+
+def adjusted_accuracy(
+    group_acc: Float[np.ndarray, " g"], train_counts: Int[np.ndarray, " g"]
+) -> float:
+    """Group accuracies averaged by the training set's group proportions (Sagawa et al. 2020, Waterbirds).
+
+    Groups without test samples are left out of the average.
+    """
+    present = ~np.isnan(group_acc)
+    return float(np.average(group_acc[present], weights=train_counts[present]))
+
+
+def attack_success_rate(
+    predicted: Int[np.ndarray, " n"], true_label: Int[np.ndarray, " n"], target: int
+) -> float:
+    """ASR: share of the samples whose true label is not the target that are predicted as the target."""
+    return accuracy(predicted[true_label != target] == target)
+
+
+def share_within(flags: Bool[np.ndarray, " n"], members: Bool[np.ndarray, " n"]) -> float:
+    """|flags & members| / |members|: IDNF where flags are *identified*, ELMF where they are *eliminated*."""
+    return accuracy(flags[members])

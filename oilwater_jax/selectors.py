@@ -1,0 +1,97 @@
+"""Selectors that every method is composed from, and how their weights become an epoch.
+
+Stage: between epochs. A selector says how often each sample is drawn; `draw_epoch` draws.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from oilwater_jax.types import Examples, Scores, Selector, State
+
+
+def fixed(weights: Float[np.ndarray, " n"]) -> Selector:
+    """A selector whose weights never change and that needs no scores."""
+
+    def update(
+        state: State, epoch: int, scores: Scores | None
+    ) -> tuple[State, Float[np.ndarray, " n"]]:
+        return state, weights
+
+    return Selector(init=lambda examples: (), due=lambda epoch: (), update=update)
+
+
+def everyone(n: int) -> Selector:
+    """Plain training: each of the n samples once per epoch."""
+    return fixed(np.ones(n))
+
+
+def upsample(flagged: Bool[np.ndarray, " n"], factor: float) -> Selector:
+    """JTT's second stage: each flagged sample drawn `factor` times per epoch, the others once.
+
+    Edge case              Result
+    nothing flagged        weights all 1 (plain training)
+    everything flagged     weights all `factor`
+    factor = 1             weights all 1 (plain training)
+    factor < 1             ValueError naming the value
+
+    References: Liu et al. 2021, Just Train Twice, Algorithm 1. Its code appends `factor` copies to the
+    original (factor + 1 draws); here the factor is the number of draws.
+    """
+    if factor < 1:
+        raise ValueError(f"upsample: factor must be at least 1, not {factor}")
+    return fixed(np.where(flagged, float(factor), 1.0))
+
+
+def chain(*selectors: Selector) -> Selector:
+    """All of them at once: their weights multiply, so what one eliminates stays eliminated.
+
+    Raises ValueError for no selectors.
+    """
+    if not selectors:
+        raise ValueError("chain: needs at least one selector")
+
+    def init(examples: Examples) -> State:
+        return tuple(selector.init(examples) for selector in selectors)
+
+    def due(epoch: int) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for selector in selectors for name in selector.due(epoch)))
+
+    def update(
+        state: State, epoch: int, scores: Scores | None
+    ) -> tuple[State, Float[np.ndarray, " n"]]:
+        results = [
+            selector.update(own, epoch, scores)
+            for selector, own in zip(selectors, state, strict=True)
+        ]
+        weights = np.prod([weights for _, weights in results], axis=0)
+        return tuple(own for own, _ in results), weights
+
+    return Selector(init, due, update)
+
+
+def draw_epoch(
+    weights: Float[np.ndarray, " n"], rng: np.random.Generator
+) -> Int[np.ndarray, " draws"]:
+    """One epoch's sample indices, shuffled: systematic resampling of the weights.
+
+    Sample i is drawn floor(weights[i]) or ceil(weights[i]) times, exactly weights[i] times if that is a
+    whole number, and weights[i] times in expectation. All-ones weights give a permutation.
+    Raises ValueError for weights that are negative or not finite, or if nothing would be drawn.
+    """
+    if not np.all(np.isfinite(weights)) or np.any(weights < 0):
+        bad = int(np.flatnonzero(~np.isfinite(weights) | (weights < 0))[0])
+        raise ValueError(f"draw_epoch: weight of sample {bad} is {weights[bad]}")
+    whole = np.floor(weights)
+    rest = weights - whole
+    # Walk the fractions in random order, so that neighbours do not share their luck.
+    walk = rng.permutation(len(weights))
+    ends = np.cumsum(rest[walk])
+    start = rng.uniform()
+    extra = np.zeros(len(weights), np.int64)
+    extra[walk] = np.diff(np.floor(ends + start), prepend=0.0).astype(np.int64)
+    # Rounding of the running sum must not add a draw to a sample without a fraction.
+    extra[rest == 0] = 0
+    draws = np.repeat(np.arange(len(weights)), whole.astype(np.int64) + extra)
+    if not len(draws):
+        raise ValueError("draw_epoch: every weight is 0, nothing is left to train on")
+    return rng.permutation(draws)

@@ -1,0 +1,124 @@
+"""The training step: a pure jitted function (state, data, rows, mask, key) -> (state, metrics)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+from oilwater_jax.per_sample import Apply, Params
+from oilwater_jax.per_sample import loss as sample_loss
+from oilwater_jax.types import Objective, State
+
+CAPACITY_STEP = 512  # rows; data sets of nearly the same size share their compiled programs
+
+
+class TrainState(NamedTuple):
+    """All that training changes; a checkpoint is this and the selector's state."""
+
+    params: Params
+    opt_state: Any
+    objective_state: State
+
+
+class Resident(NamedTuple):
+    """A training set on the device, filled up with zero rows to a whole number of CAPACITY_STEP rows."""
+
+    image: UInt8[Array, "n h w c"]
+    label: Int[Array, " n"]
+    group: Int[Array, " n"]
+
+
+class Recipe(NamedTuple):
+    """The optimisation settings of one training; numbers, so that changing them compiles nothing."""
+
+    learning_rate: float
+    weight_decay: float
+    epochs: int
+
+
+def to_device(
+    image: UInt8[np.ndarray, "n h w c"], label: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"]
+) -> Resident:
+    """Put a training set on the device; the added rows are never drawn."""
+    fill = -len(image) % CAPACITY_STEP
+
+    def padded(array: np.ndarray) -> Array:
+        return jnp.asarray(np.pad(array, [(0, fill)] + [(0, 0)] * (array.ndim - 1)))
+
+    return Resident(padded(image), padded(label), padded(group))
+
+
+def sgd(momentum: float) -> Callable[[Recipe], optax.GradientTransformation]:
+    """SGD with momentum and L2 decay added to the gradient (as PyTorch's SGD does), given a recipe.
+
+    Learning rate and decay live in the optimiser's state, so no recipe compiles anew.
+    """
+
+    @optax.inject_hyperparams
+    def build(learning_rate: float, weight_decay: float) -> optax.GradientTransformation:
+        return optax.chain(
+            optax.add_decayed_weights(weight_decay), optax.sgd(learning_rate, momentum=momentum)
+        )
+
+    return lambda recipe: build(
+        learning_rate=jnp.float32(recipe.learning_rate), weight_decay=jnp.float32(recipe.weight_decay)
+    )
+
+
+def normalise(image: UInt8[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Pixels 0..255 to float32 in -2..2: (x / 255 - 0.5) / 0.25."""
+    return image.astype(jnp.float32) * (4.0 / 255.0) - 2.0
+
+
+def random_shift(
+    image: UInt8[Array, "b h w c"], key: Key[Array, ""], pixels: int
+) -> UInt8[Array, "b h w c"]:
+    """Each image moved by its own whole number of pixels in -pixels..pixels, edges repeated."""
+    if pixels == 0:
+        return image
+    b, h, w, c = image.shape
+    padded = jnp.pad(image, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), mode="edge")
+    corner = jax.random.randint(key, (b, 2), 0, 2 * pixels + 1)
+    cut = jax.vmap(lambda one, at: jax.lax.dynamic_slice(one, (at[0], at[1], 0), (h, w, c)))
+    return cut(padded, corner)
+
+
+StepFn = Callable[
+    [TrainState, Resident, Array, Array, Key[Array, ""]], tuple[TrainState, Float[Array, ""]]
+]
+
+
+def make_step(
+    apply: Apply, optimiser: optax.GradientTransformation, objective: Objective, shift: int
+) -> StepFn:
+    """The pure step function, not yet jitted.
+
+    `step(state, data, rows [b], mask [b], key)` trains on data[rows] where mask is True and returns the
+    new state and the loss of the batch.
+    """
+
+    def step(
+        state: TrainState,
+        data: Resident,
+        rows: Int[Array, " b"],
+        mask: Bool[Array, " b"],
+        key: Key[Array, ""],
+    ) -> tuple[TrainState, Float[Array, ""]]:
+        image = normalise(random_shift(data.image[rows], key, shift))
+        label, group = data.label[rows], data.group[rows]
+
+        def scalar(params: Params) -> tuple[Float[Array, ""], State]:
+            logits, _ = apply(params, image)
+            losses = jax.vmap(sample_loss)(logits, label)
+            return objective.update(state.objective_state, losses, group, mask)
+
+        (value, objective_state), grads = jax.value_and_grad(scalar, has_aux=True)(state.params)
+        updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(params, opt_state, objective_state), value
+
+    return step
