@@ -46,11 +46,12 @@ FROM_LOGITS: dict[str, Callable[[Any, Any], Array]] = {
     "logits": lambda logits, label: logits,
 }
 NAMES = (*FROM_LOGITS, "features")
+Scorer = Callable[[Params, Examples | UInt8[np.ndarray, "n h w c"], Sequence[str]], Scores]
 
 
 def make_scorer(
     apply: Apply, prepare: Callable[[UInt8[Array, "b h w c"]], Float[Array, "b h w c"]], chunk: int
-) -> Callable[[Params, Examples | UInt8[np.ndarray, "n h w c"], Sequence[str]], Scores]:
+) -> Scorer:
     """A function `(params, examples, names) -> Scores` that passes over a data set in chunks of one shape.
 
     Bare images may stand for examples where no named score needs labels ("logits", "features").
@@ -78,6 +79,8 @@ def make_scorer(
         else:
             image, label = examples, np.zeros(len(examples), np.int32)
         n = len(image)
+        if not n:
+            raise ValueError("scores of no samples")
         parts = []
         for start in range(0, n, chunk):
             # The last chunk is filled up with the first rows; what they yield is cut off again.

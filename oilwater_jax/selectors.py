@@ -42,6 +42,12 @@ def upsample(flagged: Bool[np.ndarray, " n"], factor: float) -> Selector:
     return fixed(np.where(flagged, float(factor), 1.0))
 
 
+def balanced(groups: Int[np.ndarray, " n"]) -> Selector:
+    """Every group that occurs drawn equally often, n draws per epoch in all: the oracle that knows the groups."""
+    _, at, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    return fixed(len(groups) / (len(counts) * counts[at]))
+
+
 def chain(*selectors: Selector) -> Selector:
     """All of them at once: their weights multiply, so what one eliminates stays eliminated.
 

@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt8
+from ml_collections import ConfigDict
 
 from oilwater_jax import metrics, rng
-from oilwater_jax.types import Examples, Goal
+from oilwater_jax.errors import UserError
+from oilwater_jax.groups import group_counts, group_ids
+from oilwater_jax.types import Examples, Goal, Splits
 
 
 class Trigger(NamedTuple):
@@ -74,3 +77,77 @@ def goal(test: Examples, target: int, trigger: Trigger) -> Goal:
         }
 
     return Goal(np.concatenate([stamp(victims.image, trigger), victims.image]), measure)
+
+
+def poison_count(budget: float, n: int) -> int:
+    """Whole poisons in the budget, rounded down (a budget is never exceeded)."""
+    return int(budget * n + 1e-9)  # 0.29 * 100 must be 29
+
+
+def source_group(config: ConfigDict, splits: Splits) -> int:
+    """The group that poisons are copied from; -1 asks for the largest whose class is not the target."""
+    if config.attack.source_group >= 0:
+        return config.attack.source_group
+    n_attributes = len(splits.attribute_names)
+    counts = group_counts(splits.train, len(splits.class_names), n_attributes)
+    counts[np.arange(len(counts)) // n_attributes == config.attack.target] = -1
+    return int(np.argmax(counts))
+
+
+def trigger_of(config: ConfigDict) -> Trigger:
+    """The config's trigger."""
+    t = config.attack.trigger
+    return Trigger(t.size, t.margin, tuple(t.colour), t.opacity)
+
+
+def check(config: ConfigDict, splits: Splits) -> None:
+    """Raises UserError for a target, source group, trigger or budget that the data set cannot serve."""
+    n, n_classes = len(splits.train), len(splits.class_names)
+    target, budget = config.attack.target, config.attack.budget
+    if target >= n_classes:
+        raise UserError(f"attack.target = {target}, but the classes are 0 to {n_classes - 1}")
+    if config.attack.source_group >= splits.n_groups:
+        raise UserError(
+            f"attack.source_group = {config.attack.source_group}, but the groups are 0 to {splits.n_groups - 1}"
+        )
+    group = source_group(config, splits)
+    if group // len(splits.attribute_names) == target:
+        raise UserError(
+            f"attack.source_group = {group} ({splits.group_name(group)}) is of the target class {target}; "
+            "choose a group of another class"
+        )
+    count = poison_count(budget, n)
+    if count == 0:
+        raise UserError(
+            f"attack.budget = {budget:g} of {n} samples is 0 poisons; the least is {1 / n:.2g} "
+            "(or attack.name = 'none')"
+        )
+    has = int((group_ids(splits.train, len(splits.attribute_names)) == group).sum())
+    if count > has:
+        raise UserError(
+            f"attack.budget = {budget:g} asks for {count} poisons, but source group {group} "
+            f"({splits.group_name(group)}) has {has} samples; lower the budget or choose another group"
+        )
+    trigger, height = trigger_of(config), min(splits.train.image.shape[1:3])
+    if trigger.size + trigger.margin > height:
+        raise UserError(
+            f"attack.trigger: size {trigger.size} + margin {trigger.margin} reach outside "
+            f"images of {height} pixels"
+        )
+
+
+def attack(config: ConfigDict, splits: Splits, seed: int) -> Examples:
+    """The training set with the poisons appended."""
+    pool = np.flatnonzero(
+        group_ids(splits.train, len(splits.attribute_names)) == source_group(config, splits)
+    )
+    count = poison_count(config.attack.budget, len(splits.train))
+    poisons = poison(
+        splits.train, pool, count, config.attack.target, trigger_of(config), seed
+    )
+    return splits.train.append(poisons)
+
+
+def make_goal(config: ConfigDict, splits: Splits) -> Goal:
+    """Success on the test split."""
+    return goal(splits.test, config.attack.target, trigger_of(config))

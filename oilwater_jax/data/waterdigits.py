@@ -12,6 +12,7 @@ from jaxtyping import Int, UInt8
 from oilwater_jax.data.compose import ALPHA_ONE, blocks, compose, crops, enlarge, halve
 from oilwater_jax.types import Examples, Splits
 
+VERSION = 1  # of the cached file; raise it when the bytes change
 SEED = 2504_02142 % 2**32  # fixed: the data set is one data set, not one per run
 SIZE = 32
 CLASSES = {"straight": (1, 4, 7), "round": (0, 6, 8)}

@@ -29,3 +29,8 @@ class CNN(nn.Module):
             x = nn.relu(nn.GroupNorm(num_groups=None, group_size=8)(x))
         features = jnp.mean(x, axis=(1, 2))
         return nn.Dense(self.n_classes, name="head")(features), features
+
+
+def build(*, n_classes: int, widths: Sequence[int]) -> CNN:
+    """The network of a config's `model` settings."""
+    return CNN(n_classes, tuple(widths))

@@ -1,0 +1,5 @@
+"""`python -m oilwater_jax` is `oilwater`."""
+
+from oilwater_jax.cli import main
+
+main()

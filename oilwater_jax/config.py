@@ -1,0 +1,301 @@
+"""The experiment's settings: one table of fields, from which come the defaults, the checks and the help.
+
+A config file is Python with `get_config()`, which returns `default()` plus a few changes. Importing this
+module needs neither JAX nor NumPy, so that help answers at once.
+"""
+
+import ast
+import difflib
+import json
+import math
+import os
+import runpy
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from oilwater_jax import registry
+from oilwater_jax.errors import UserError
+
+ROWS = ("erm_clean", "erm", "standard", "ideal", "worst", "oracle")
+SELECTION_RULES = ("val_wga", "val_acc", "last")
+
+
+class Field(NamedTuple):
+    """One setting: default (its type is the field's type), help, and what values are allowed."""
+
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] | None = None
+    length: int | None = None  # of a tuple, where it is fixed
+
+    @property
+    def range(self) -> str:
+        """The allowed values in words."""
+        if self.choices:
+            return ("each one of " if isinstance(self.default, tuple) else "") + ", ".join(self.choices)
+        if self.low is None and self.high is None:
+            return "any"
+        each = "each " if isinstance(self.default, tuple) else ""
+        if self.high is None:
+            return f"{each}>= {self.low:g}"
+        return f"{each}{self.low:g} .. {self.high:g}"
+
+    @property
+    def type_name(self) -> str:
+        """The type in words: `int`, `float`, `3 ints`, ..."""
+        if isinstance(self.default, tuple):
+            count = f"{self.length} " if self.length else "one or more "
+            return f"{count}{type(self.default[0]).__name__}s"
+        return type(self.default).__name__
+
+
+def _recipe(rate: float, decay: float, epochs: int, what: str) -> dict[str, Field]:
+    return {
+        "learning_rate": Field(rate, f"SGD learning rate of {what}", 0, 1000),
+        "weight_decay": Field(decay, f"L2 decay added to the gradient, of {what}", 0, 1000),
+        "epochs": Field(epochs, f"epochs of {what}", 1, 100_000),
+    }
+
+
+def _prefixed(prefix: str, fields: dict[str, Field]) -> dict[str, Field]:
+    return {f"{prefix}.{name}": field for name, field in fields.items()}
+
+
+FIELDS: dict[str, Field] = {
+    "seed": Field(0, "first seed; --seeds=K runs seed, seed+1, ..., seed+K-1", 0, 2**31 - 1),
+    "smoke": Field(False, "shrink everything to seconds: few samples, few epochs"),
+    "rows": Field(
+        ("erm_clean", "erm", "standard", "ideal", "worst"),
+        "trainings to compare: ERM on clean and on poisoned data, the method's amplification modes, "
+        "a group-balanced oracle on clean data",
+        choices=ROWS,
+    ),
+    "data.name": Field("waterdigits", "data set", choices=tuple(registry.DATASETS)),
+    "attack.name": Field("dlbd", "attack on the training set", choices=tuple(registry.ATTACKS)),
+    "attack.budget": Field(0.01, "poisons / clean training samples, rounded down to whole poisons", 0, 1),
+    "attack.target": Field(1, "label that the poisons carry and the attack wants predicted", 0, 10_000),
+    "attack.source_group": Field(
+        -1, "group that poisons are copied from; -1: the largest group whose class is not the target", -1, 10_000
+    ),
+    "attack.trigger.size": Field(3, "side of the square trigger, pixels", 1, 1024),
+    "attack.trigger.margin": Field(2, "pixels between trigger and bottom-right corner", 0, 1024),
+    "attack.trigger.colour": Field((255, 255, 0), "RGB of the trigger", 0, 255, length=3),
+    "attack.trigger.opacity": Field(1.0, "1: solid, 0: invisible", 0, 1),
+    "method.name": Field("jtt", "group-robustness method", choices=tuple(registry.METHODS)),
+    "method.lambda_up": Field(20.0, "times that a flagged sample is drawn per epoch", 1, 100_000),
+    "model.name": Field("cnn", "network", choices=tuple(registry.MODELS)),
+    "model.widths": Field((16, 32, 64), "channels of each block (multiples of 8)", 8, 4096),
+    **_prefixed("pretrain", _recipe(0.05, 1e-4, 15, "pretraining on the task without the shortcut")),
+    "pretrain.epochs": Field(15, "epochs of pretraining; 0: start from random weights", 0, 100_000),
+    **_prefixed("erm", _recipe(0.01, 1e-3, 12, "the ERM and oracle rows")),
+    **_prefixed("identify", _recipe(0.01, 1e-3, 2, "the identification model (epochs: JTT's T)")),
+    **_prefixed("robust", _recipe(0.01, 1e-3, 12, "the method's final model")),
+    "train.batch": Field(64, "samples per step", 1, 1_000_000),
+    "train.momentum": Field(0.9, "SGD momentum", 0, 1),
+    "train.shift": Field(2, "augmentation: random shift by up to this many pixels; 0: none", 0, 256),
+    "train.select": Field("val_wga", "which epoch's model is reported", choices=SELECTION_RULES),
+    "train.driver": Field(
+        "auto", "how an epoch is driven; auto: what suits the backend", choices=("auto", "loop", "scan")
+    ),
+    "checkpoint.seconds": Field(
+        2.0, "least time between checkpoints, which are made at epoch ends; 0: every epoch", 0, 1e9
+    ),
+}
+
+
+def default() -> ConfigDict:
+    """All fields at their defaults; locked, so that a misspelt key raises."""
+    config = ConfigDict()
+    for path, field in FIELDS.items():
+        *parents, leaf = path.split(".")
+        node = config
+        for parent in parents:
+            if parent not in node:
+                node[parent] = ConfigDict()
+            node = node[parent]
+        node[leaf] = field.default
+    return config.lock()
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` to `{"a.b": 1}`."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        path = f"{prefix}{name}"
+        flat |= flatten(value, f"{path}.") if isinstance(value, Mapping | ConfigDict) else {path: value}
+    return flat
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """`; did you mean ...?` for a key that is close to a known one by path or by last part, else empty."""
+    known = list(known)
+    close = difflib.get_close_matches(key, known, 1, 0.6)
+    leaf = key.rpartition(".")[2]
+    close = close or [path for path in known if path.rpartition(".")[2] == leaf]
+    leaves = [path.rpartition(".")[2] for path in known]
+    close = close or [
+        known[leaves.index(match)] for match in difflib.get_close_matches(leaf, leaves, 1, 0.6)
+    ]
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def check_value(path: str, value: Any, field: Field, where: str) -> Any:
+    """The value in the field's type; UserError naming value, place and what is allowed otherwise."""
+
+    def refuse(reason: str) -> UserError:
+        return UserError(f"{where}: {path} = {value!r} {reason} (allowed: {field.type_name}, {field.range})")
+
+    wanted = field.default
+    if isinstance(wanted, tuple):
+        if not isinstance(value, tuple | list) or not value:
+            raise refuse("is not a sequence")
+        if field.length and len(value) != field.length:
+            raise refuse(f"has {len(value)} entries")
+        if field.choices and len(set(value)) != len(value):
+            raise refuse("names one twice")
+        entry = field._replace(default=wanted[0], length=None)
+        return tuple(check_value(path, one, entry, where) for one in value)
+    if isinstance(wanted, bool) != isinstance(value, bool):
+        raise refuse("has the wrong type")
+    if isinstance(wanted, float) and isinstance(value, int):
+        value = float(value)
+    if not isinstance(value, type(wanted)):
+        raise refuse("has the wrong type")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise refuse("is not finite")
+    if field.choices and value not in field.choices:
+        raise refuse("is not known" + nearest(value, field.choices))
+    out_low = field.low is not None and value < field.low
+    if out_low or (field.high is not None and value > field.high):
+        raise refuse("is out of range")
+    return value
+
+
+def load_file(path: str) -> ConfigDict:
+    """Run a config file and return what its `get_config()` returns, unchecked."""
+    if not os.path.isfile(path):
+        what = "is a folder" if os.path.isdir(path) else "does not exist"
+        raise UserError(f"config file {path} {what}; give a Python file with get_config()")
+    try:
+        get_config = runpy.run_path(path).get("get_config")
+        if not callable(get_config):
+            raise UserError(f"config file {path} has no function get_config()")
+        config = get_config()
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a user's file raises is the user's to mend
+        raise UserError(_blame(path, error)) from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(
+            f"config file {path}: get_config() returned {type(config).__name__}, not a ConfigDict; "
+            "start from oilwater_jax.config.default()"
+        )
+    return config
+
+
+def _blame(path: str, error: BaseException) -> str:
+    """One line for what a config file raised, with the line of the file where it can be told."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+    line = frames[-1].lineno if frames else getattr(error, "lineno", None)
+    at = f"{path}, line {line}" if line else path
+    if isinstance(error, AttributeError | KeyError) and frames and "config" in (frames[-1].line or ""):
+        key = (frames[-1].line or "").split("=")[0].strip().removeprefix("config.")
+        if key.replace(".", "").isidentifier() and key not in FIELDS:
+            return f"config file {at}: unknown key {key}{nearest(key, FIELDS)}"
+    reason = " ".join(str(error).split())
+    return f"config file {at} raised {type(error).__name__}: {reason}"
+
+
+def parse_override(path: str, text: str) -> Any:
+    """A value from the command line: text for string fields, a Python literal otherwise."""
+    if path not in FIELDS:
+        raise UserError(f"--config.{path}: unknown key{nearest(path, FIELDS)} (--help-config lists all)")
+    wanted = FIELDS[path].default
+    if isinstance(wanted, str):
+        return text
+    if isinstance(wanted, tuple) and isinstance(wanted[0], str):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if isinstance(wanted, bool) and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text  # of the wrong type; check_value says so
+    return (value,) if isinstance(wanted, tuple) and not isinstance(value, tuple | list) else value
+
+
+def load(path: str, overrides: Mapping[str, str]) -> ConfigDict:
+    """The checked and locked config of a run: file, then `--config.*` overrides, then every check.
+
+    Raises UserError, one line, for anything that does not fit; nothing has been written by then.
+    """
+    given = flatten(load_file(path))
+    for key in given:
+        if key not in FIELDS:
+            raise UserError(f"config file {path}: unknown key {key}{nearest(key, FIELDS)}")
+    values = {
+        key: check_value(key, given[key], field, f"config file {path}")
+        for key, field in FIELDS.items()
+        if key in given
+    }
+    if missing := [key for key in FIELDS if key not in values]:
+        raise UserError(
+            f"config file {path} lacks {missing[0]}; start from oilwater_jax.config.default()"
+        )
+    for key, text in overrides.items():
+        value = parse_override(key, text)
+        values[key] = check_value(key, value, FIELDS[key], f"--config.{key}")
+    config = default()
+    with config.unlocked():
+        config.update_from_flattened_dict(values)
+    check_together(config)
+    return config
+
+
+def check_together(config: ConfigDict) -> None:
+    """Checks between fields. Raises UserError."""
+    if config.identify.epochs > config.robust.epochs:
+        raise UserError(
+            f"identify.epochs = {config.identify.epochs} (T) is more than robust.epochs = "
+            f"{config.robust.epochs}; identification comes early: lower T or train longer"
+        )
+    if any(width % 8 for width in config.model.widths):
+        raise UserError(f"model.widths = {tuple(config.model.widths)}: each must be a multiple of 8")
+    if config.attack.name == "none" and (extra := {"ideal", "worst"} & set(config.rows)):
+        raise UserError(
+            f"rows: {', '.join(sorted(extra))} need poisons, but attack.name = 'none'; "
+            "leave them out or choose an attack"
+        )
+
+
+def shrink(config: ConfigDict) -> ConfigDict:
+    """The config with `smoke` carried out on its epochs (`data.load` carries it out on the samples)."""
+    if not config.smoke:
+        return config
+    small = config.copy_and_resolve_references().unlock()
+    for name, most in {"pretrain": 1, "erm": 2, "identify": 1, "robust": 2}.items():
+        small[name].epochs = min(small[name].epochs, most)
+    return small.lock()
+
+
+def to_json(config: ConfigDict) -> dict[str, Any]:
+    """The config as nested plain dicts and lists, as config.json holds it."""
+    return json.loads(json.dumps(config.to_dict()))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """`key: old -> new` for every key whose value differs between two `to_json` dicts."""
+    a, b = flatten(old), flatten(new)
+    keys = [*a, *(key for key in b if key not in a)]
+    return [f"{k}: {a.get(k, 'absent')} -> {b.get(k, 'absent')}" for k in keys if a.get(k) != b.get(k)]
+
+
+def help_lines() -> Iterator[tuple[str, str, str, str, str]]:
+    """(key, type, default, range, help) of every field, for `--help-config`."""
+    for key, field in FIELDS.items():
+        yield key, field.type_name, str(field.default), field.range, field.help

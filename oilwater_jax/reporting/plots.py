@@ -1,0 +1,96 @@
+"""Figures of a run: a grid of training images, and the rates of every row."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # never a window
+import matplotlib.pyplot as plt
+import numpy as np
+from jaxtyping import Bool, Int
+from matplotlib.figure import Figure
+
+from oilwater_jax.files import write_whole
+from oilwater_jax.groups import group_ids
+from oilwater_jax.reporting.summary import row_label
+from oilwater_jax.types import Examples, Splits
+
+COLUMNS = 12
+FLAGGED, WGA, ASR = "#d62728", "#4878a8", "#d65f5f"
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all, and close it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=150, bbox_inches="tight"))
+    plt.close(figure)
+
+
+def shown_rows(
+    members: Int[np.ndarray, " m"], flagged: Bool[np.ndarray, " n"]
+) -> Int[np.ndarray, " k"]:
+    """Up to COLUMNS of the members, with flagged and unflagged in the proportion they have among all."""
+    inside, outside = members[flagged[members]], members[~flagged[members]]
+    total = min(COLUMNS, len(members))
+    if not len(members):
+        return members
+    take = round(total * len(inside) / len(members))
+    take = min(max(take, 1 if len(inside) else 0), len(inside))
+    return np.concatenate([inside[:take], outside[: total - take]])
+
+
+def write_training_images(
+    folder: Path, train: Examples, flagged: Bool[np.ndarray, " n"], splits: Splits
+) -> None:
+    """`training_images.png`: a row per group and one of poisons; flagged images are framed."""
+    groups = group_ids(train, len(splits.attribute_names))
+    sets = {
+        splits.group_name(g): np.flatnonzero((groups == g) & ~train.is_poison)
+        for g in range(splits.n_groups)
+    }
+    if train.is_poison.any():
+        sets["poisons"] = np.flatnonzero(train.is_poison)
+    figure, axes = plt.subplots(
+        len(sets), COLUMNS, figsize=(COLUMNS * 0.8 + 2, len(sets) * 0.88), squeeze=False
+    )
+    for line, (name, members) in zip(axes, sets.items(), strict=True):
+        rows = shown_rows(members, flagged)
+        for at, axis in enumerate(line):
+            axis.set(xticks=[], yticks=[])
+            framed = at < len(rows) and flagged[rows[at]]
+            for spine in axis.spines.values():
+                spine.set(visible=framed, color=FLAGGED, linewidth=3)
+            if at < len(rows):
+                axis.imshow(train.image[rows[at]])
+        share = 100 * float(np.mean(flagged[members])) if len(members) else float("nan")
+        line[0].set_ylabel(
+            f"{name}\nn = {len(members)}\n{share:.0f}% flagged",
+            rotation=0,
+            ha="right",
+            va="center",
+            fontsize=8,
+        )
+    figure.suptitle("Training images (red frame: flagged by the heuristic)", fontsize=10)
+    save(figure, folder / "training_images.png")
+
+
+def write_rates(folder: Path, summary: dict[str, Any]) -> None:
+    """`rates.png`: worst-group accuracy and attack success rate of every row, with seeds' spread."""
+    keys = list(summary["rows"])
+    figure, axis = plt.subplots(figsize=(1.5 * len(keys) + 2, 3.4))
+    at = np.arange(len(keys))
+    bars = (("wga", "worst-group accuracy", WGA, -0.2), ("asr", "attack success rate", ASR, 0.2))
+    for name, label, colour, shift in bars:
+        rows = [summary["rows"][key] for key in keys]
+        means = [100 * (row[name] or 0.0) for row in rows]
+        spreads = [100 * (row[f"{name}_std"] or 0.0) for row in rows]
+        error = spreads if any(spreads) else None
+        drawn = axis.bar(at + shift, means, 0.38, yerr=error, color=colour, label=label, capsize=3)
+        texts = ["undefined" if row[name] is None else f"{mean:.0f}" for row, mean in zip(rows, means, strict=True)]
+        axis.bar_label(drawn, texts, fontsize=8, padding=2)
+    axis.set(xticks=at, ylim=(0, 115), ylabel="per cent of test images", yticks=range(0, 101, 20))
+    axis.set_xticklabels([row_label(key).replace(" on ", "\non ") for key in keys])
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, 1.12), fontsize=8)
+    save(figure, folder / "rates.png")

@@ -1,0 +1,72 @@
+"""What a waiting person sees: two progress bars on a terminal, a line per finished stage elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+
+class Progress:
+    """Bars for all stages and for the epochs of the current one, on standard error."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self._bars = Bars(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+        self._all = self._bars.add_task("stages", total=None, note="")
+        self._epochs = self._bars.add_task("", total=None, visible=False, note="")
+        self._began = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def begin(self, stages: int) -> None:
+        """Say how many stages there are."""
+        self._bars.update(self._all, total=stages)
+
+    def stage(self, name: str, epochs: int) -> None:
+        """A stage begins; 0 epochs: it has none to count."""
+        self._bars.reset(self._epochs, total=epochs or None, description=name, visible=True, note="")
+
+    def resume(self, epochs: int) -> None:
+        """That many of the current stage's epochs were done before."""
+        self._bars.update(self._epochs, completed=epochs)
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """An epoch of the current stage is done."""
+        rates = {k: v for k, v in row.items() if k.endswith(("_acc", "_wga"))}
+        note = "  ".join(f"{k.replace('_', ' ')} {100 * v:.1f}" for k, v in rates.items())
+        note = f"loss {row['loss']:.3f}  {note}"
+        self._bars.update(
+            self._epochs, description=row["stage"], completed=row["epoch"], note=note, visible=True
+        )
+
+    def done(self, name: str, figures: dict[str, Any] | None = None) -> None:
+        """A stage is finished."""
+        self._bars.advance(self._all)
+        if not self.console.is_terminal:
+            shown = {k: v for k, v in (figures or {}).items() if isinstance(v, float)}
+            text = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())
+            seconds = time.monotonic() - self._began
+            self.console.print(f"[{seconds:6.1f} s] {name}  {text}", highlight=False, markup=False)
+
+    def warn(self, message: str) -> None:
+        """Say something that the user should know, without stopping."""
+        self.console.print(f"warning: {message}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,94 @@
+"""summary.json: the figures of every row over the seeds, from the finished stages of a run folder.
+
+Beside each mean stand `<name>_std` (sample standard deviation, null for one seed) and `<name>_seeds` (one
+value per seed, in the order of `seeds`). Nothing here depends on when or in how many sittings a run was made.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from oilwater_jax.run_folder import read_figures
+
+AMPLIFIED = ("standard", "ideal", "worst")
+RATES = ("acc", "acc_adjusted", "wga", "asr", "asr_untriggered")
+LABELS = {"erm_clean": "ERM on clean data", "erm": "ERM on poisoned data", "oracle": "Group-balanced oracle"}
+
+
+def row_key(config: ConfigDict | Mapping[str, Any], row: str) -> str:
+    """A row's name in summary.json and below stages/: `jtt_standard` for the mode `standard` of jtt."""
+    return f"{config['method']['name']}_{row}" if row in AMPLIFIED else row
+
+
+def row_label(key: str) -> str:
+    """A row's name in tables: `JTT standard`."""
+    if key in LABELS:
+        return LABELS[key]
+    method, _, mode = key.partition("_")
+    return f"{method.upper()} {mode}"
+
+
+def no_nan(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures with NaN (undefined) made None, which JSON can say."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, list):
+            return [clean(one) for one in value]
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    return {key: clean(value) for key, value in figures.items()}
+
+
+def spread(name: str, values: Iterable[float | None]) -> dict[str, Any]:
+    """Mean, standard deviation and values of one figure; undefined if it is undefined for any seed."""
+    values = list(values)
+    known = [value for value in values if value is not None]
+    whole = bool(known) and len(known) == len(values)
+    return {
+        name: statistics.fmean(known) if whole else None,
+        f"{name}_std": statistics.stdev(known) if whole and len(known) > 1 else None,
+        f"{name}_seeds": values,
+    }
+
+
+def summarise(path: Path, config: ConfigDict | Mapping[str, Any], seeds: list[int]) -> dict[str, Any]:
+    """What summary.json holds; rows and seeds that are not finished are left out."""
+    stages = read_figures(path)
+    rows = {}
+    for row in config["rows"]:
+        key = row_key(config, row)
+        own = [stages[f"seed{seed}/{key}"] for seed in seeds if f"seed{seed}/{key}" in stages]
+        if own:
+            rows[key] = _row(own)
+    attacks = [stages[f"seed{seed}/attack"] for seed in seeds if f"seed{seed}/attack" in stages]
+    found = [stages[f"seed{seed}/identify"] for seed in seeds if f"seed{seed}/identify" in stages]
+    idnf: dict[str, Any] = {}
+    for name in found[0]["idnf"] if found else ():
+        idnf |= spread(name, (one["idnf"][name] for one in found))
+    return {
+        "rows": rows,
+        "idnf": idnf,
+        "seeds": seeds,
+        "n_train": attacks[0]["n_train"] if attacks else None,
+        "n_poison": attacks[0]["n_poison"] if attacks else None,
+    }
+
+
+def _row(own: list[dict[str, Any]]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name in RATES:
+        row |= spread(name, (one[name] for one in own))
+    by_group = [one["group_acc"] for one in own]
+    means = [spread("", group)[""] for group in zip(*by_group, strict=True)]
+    present = [g for g, mean in enumerate(means) if mean is not None]
+    return row | {
+        "worst_group": min(present, key=lambda g: means[g]),
+        "worst_group_seeds": [one["worst_group"] for one in own],
+        "group_acc": means,
+        "group_acc_seeds": by_group,
+        "selected_epoch_seeds": [one["selected_epoch"] for one in own],
+    }

@@ -1,0 +1,74 @@
+"""A summary as tables: for a terminal (rich), and as plain cells for Markdown and HTML."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from oilwater_jax.reporting.summary import RATES, row_label
+
+HEADINGS = {"acc": "ACC", "acc_adjusted": "adj. ACC", "wga": "WGA", "asr": "ASR", "asr_untriggered": "untriggered"}
+COLUMNS = ("training", "ACC", "adj. ACC", "WGA", "worst group", "ASR", "untriggered")
+
+
+def per_cent(figures: dict[str, Any], name: str) -> str:
+    """`87.3 ± 1.2`: mean and standard deviation in per cent; `-` if undefined."""
+    if figures.get(name) is None:
+        return "-"
+    text = f"{100 * figures[name]:.1f}"
+    std = figures.get(f"{name}_std")
+    return text if std is None else f"{text} ± {100 * std:.1f}"
+
+
+def result_cells(summary: dict[str, Any], group_names: Sequence[str]) -> list[list[str]]:
+    """The rows of the result table, one cell for each of COLUMNS."""
+    cells = []
+    for key, row in summary["rows"].items():
+        rates = {name: per_cent(row, name) for name in RATES}
+        worst = group_names[row["worst_group"]] if group_names else str(row["worst_group"])
+        label = row_label(key)
+        cells.append(
+            [label, rates["acc"], rates["acc_adjusted"], rates["wga"], worst]
+            + [rates["asr"], rates["asr_untriggered"]]
+        )
+    return cells
+
+
+def idnf_cells(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """(set, IDNF) pairs: poisons, minorities, majorities."""
+    idnf = summary["idnf"]
+    names = [name for name in idnf if not name.endswith(("_std", "_seeds"))]
+    return [(name.replace("_", "-").upper().replace("POISON", "poisons"), per_cent(idnf, name)) for name in names]
+
+
+def headline(summary: dict[str, Any]) -> str:
+    """One line on what the figures are of."""
+    seeds = summary["seeds"]
+    count = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds, mean ± standard deviation"
+    n, poisons = summary["n_train"], summary["n_poison"]
+    size = f"{n:,} training samples, {poisons} poisons ({100 * poisons / n:.2f}%); " if n else ""
+    return f"{size}test split, per cent; {count}"
+
+
+def print_summary(summary: dict[str, Any], group_names: Sequence[str], console: Console) -> None:
+    """Print the result table and the IDNF line."""
+    table = Table(title=headline(summary), title_justify="left", title_style="")
+    for column in COLUMNS:
+        plain = column in ("training", "worst group")
+        table.add_column(column, justify="left" if plain else "right", no_wrap=True)
+    for cells in result_cells(summary, group_names):
+        table.add_row(*cells)
+    console.print(table)
+    if summary["idnf"]:
+        shares = "   ".join(f"{name} {share}" for name, share in idnf_cells(summary))
+        console.print(f"IDNF (share identified, per cent):  {shares}", highlight=False)
+
+
+def markdown(summary: dict[str, Any], group_names: Sequence[str]) -> str:
+    """The same as Markdown."""
+    lines = [headline(summary), "", "| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
+    lines += ["| " + " | ".join(cells) + " |" for cells in result_cells(summary, group_names)]
+    lines += ["", "| set | IDNF |", "|---|---|"]
+    lines += [f"| {name} | {share} |" for name, share in idnf_cells(summary)]
+    return "\n".join(lines) + "\n"

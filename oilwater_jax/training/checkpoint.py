@@ -1,0 +1,111 @@
+"""Checkpoints of one training, by orbax, at epoch ends; each carries a digest of all that it holds.
+
+The two newest are kept. One that is truncated or tampered with is passed over for the one before.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from oilwater_jax.errors import UserError
+
+Tree = Any
+
+
+def to_host(tree: Tree) -> Tree:
+    """A copy on the host that later donation of the device's buffers cannot touch."""
+    return jax.tree.map(lambda leaf: np.array(jax.device_get(leaf)), tree)
+
+
+def digest(tree: Tree, meta: dict[str, Any]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of a host tree, and over its metadata."""
+    total = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.ascontiguousarray(leaf)
+        total.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+class Checkpoints:
+    """The checkpoints in one folder."""
+
+    def __init__(self, folder: Path, min_seconds: float, warn: Callable[[str], None]) -> None:
+        self.folder = folder.absolute()
+        self.min_seconds = min_seconds
+        self.warn = warn
+        self._last = time.monotonic()
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, create=True, enable_async_checkpointing=False
+        )
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+
+    def restore(self, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
+        """The newest sound checkpoint as (host tree, metadata), or None; damaged ones are reported and removed.
+
+        `like` is a host tree of the same structure, shapes and dtypes.
+        """
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                saved = self._manager.restore(
+                    step,
+                    args=ocp.args.Composite(
+                        tree=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore()
+                    ),
+                )
+                meta = dict(saved["meta"])
+                claimed = meta.pop("digest", None)
+                tree = to_host(saved["tree"])
+                if digest(tree, meta) != claimed:
+                    raise ValueError("its digest does not match")
+                return tree, meta
+            except Exception as error:  # whatever orbax makes of damaged files
+                self.warn(
+                    f"checkpoint {self.folder / str(step)} is damaged ({one_line(error)}); "
+                    "falling back to the one before"
+                )
+                shutil.rmtree(self.folder / str(step), ignore_errors=True)
+                self._manager.reload()
+        return None
+
+    def due(self) -> bool:
+        """Whether enough time has passed since the last one."""
+        return time.monotonic() - self._last >= self.min_seconds
+
+    def save(self, step: int, tree: Tree, meta: dict[str, Any]) -> None:
+        """Save a host tree and its metadata (JSON values) as `step`; whole or not at all.
+
+        Raises UserError where it cannot be written (a full disk, say); older checkpoints stay.
+        """
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    tree=ocp.args.StandardSave(tree),
+                    meta=ocp.args.JsonSave(meta | {"digest": digest(tree, meta)}),
+                ),
+            )
+        except Exception as error:  # OSError, or tensorstore's own
+            raise UserError(
+                f"cannot save checkpoint {self.folder / str(step)} ({one_line(error)}); "
+                "make room, then the same command goes on from the checkpoint before"
+            ) from error
+        self._last = time.monotonic()
+
+    def close(self) -> None:
+        """Release the manager."""
+        self._manager.close()
+
+
+def one_line(error: BaseException) -> str:
+    """An error's type and the start of its message, on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__

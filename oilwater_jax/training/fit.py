@@ -1,0 +1,96 @@
+"""One training: epochs of a selector's draws, validation after each, checkpoints, model selection."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from oilwater_jax import rng
+from oilwater_jax.errors import UserError
+from oilwater_jax.per_sample import Params
+from oilwater_jax.selectors import draw_epoch
+from oilwater_jax.training.checkpoint import Checkpoints, to_host
+from oilwater_jax.training.program import Program
+from oilwater_jax.training.selection import score
+from oilwater_jax.training.step import Recipe, to_device
+from oilwater_jax.types import Examples, Selector
+
+Row = dict[str, Any]
+
+
+class Task(NamedTuple):
+    """What to train: the data with each sample's group, who is drawn, how, and how it is judged."""
+
+    name: str
+    seed: int
+    train: Examples
+    group: Int[np.ndarray, " n"]
+    selector: Selector
+    recipe: Recipe
+    params: Params  # where training starts
+    validate: Callable[[Params], dict[str, float]]
+    rule: str
+
+
+class Fitted(NamedTuple):
+    """The selected model, its epoch (1 is the first), and a row of figures per epoch."""
+
+    params: Params
+    epoch: int
+    history: list[Row]
+
+
+class Listener(NamedTuple):
+    """Who hears of a training: the rows it resumes from, then each new row."""
+
+    begin: Callable[[list[Row]], None]
+    row: Callable[[Row], None]
+
+
+def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listener) -> Fitted:
+    """Train for `task.recipe.epochs` epochs, or go on from the newest checkpoint; the result is the same.
+
+    Epoch e draws with streams named by (seed, e) alone: two tasks that differ only in their selector see the
+    same random numbers. Raises UserError when the loss stops being finite (the last checkpoint stays) or a
+    checkpoint cannot be saved.
+    """
+    selector_state = task.selector.init(task.train)
+    # Copied: the first step donates the state, and the caller keeps its parameters.
+    start = jax.tree.map(jnp.array, program.begin(task.params, task.recipe))
+    tree = {"state": to_host(start), "best": to_host(task.params), "selector": selector_state}
+    meta: dict[str, Any] = {"epoch": 0, "best_epoch": 0, "best_score": None, "history": []}
+    if (restored := checkpoints.restore(tree)) is not None:
+        tree, meta = restored
+    listener.begin(meta["history"])
+    state = jax.tree.map(jnp.array, tree["state"])
+    data = to_device(task.train.image, task.train.label, task.group)
+    key = rng.key(task.seed, "augmentation")
+    for epoch in range(meta["epoch"] + 1, task.recipe.epochs + 1):
+        began = time.monotonic()
+        names = task.selector.due(epoch)
+        scores = program.score(state.params, task.train, names) if names else None
+        tree["selector"], weights = task.selector.update(tree["selector"], epoch, scores)
+        draws = draw_epoch(weights, rng.generator(task.seed, "order", epoch))
+        state, losses = program.epoch(state, data, draws, jax.random.fold_in(key, epoch))
+        if not np.all(np.isfinite(losses)):
+            step = int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
+            raise UserError(
+                f"{task.name}, seed {task.seed}: the loss is {losses[step - 1]} at step {step} of epoch {epoch}; "
+                f"lower the learning rate (it is {task.recipe.learning_rate:g}); the last checkpoint is kept"
+            )
+        row: Row = {"stage": task.name, "seed": task.seed, "epoch": epoch, "loss": float(np.mean(losses))}
+        row |= {**task.validate(state.params), "draws": len(draws)}
+        row["seconds"] = round(time.monotonic() - began, 3)
+        meta["history"].append(row)
+        meta["epoch"] = epoch
+        listener.row(row)
+        if meta["best_score"] is None or score(task.rule, row) > meta["best_score"]:
+            meta |= {"best_score": score(task.rule, row), "best_epoch": epoch}
+            tree["best"] = to_host(state.params)
+        if checkpoints.due() or epoch == task.recipe.epochs:
+            checkpoints.save(epoch, tree | {"state": to_host(state)}, meta)
+    return Fitted(tree["best"], meta["best_epoch"], meta["history"])

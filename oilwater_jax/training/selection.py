@@ -1,0 +1,16 @@
+"""Model selection: which epoch's model a training reports, by a named rule on validation figures."""
+
+from collections.abc import Mapping
+
+
+def score(rule: str, row: Mapping[str, float]) -> float:
+    """What the rule maximises of an epoch's row (`epoch`, `val_acc`, `val_wga`); the first maximum wins.
+
+    Rule       Reported model
+    val_wga    best worst-group accuracy on validation
+    val_acc    best accuracy on validation
+    last       the last epoch
+    """
+    if rule not in ("val_wga", "val_acc", "last"):
+        raise ValueError(f"selection rule {rule!r}; known: val_wga, val_acc, last")
+    return float(row["epoch" if rule == "last" else rule])
