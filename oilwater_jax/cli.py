@@ -39,11 +39,17 @@ class Parser(argparse.ArgumentParser):
 def parser() -> Parser:
     """The command's arguments."""
     raw = argparse.RawDescriptionHelpFormatter
-    top = Parser(prog="oilwater", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw, allow_abbrev=False)
+    top = Parser(
+        prog="oilwater", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw, allow_abbrev=False
+    )
     top.add_argument("--version", action="version", version=f"oilwater_jax {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     run = commands.add_parser(
-        "run", help="run an experiment from a config file", description=RUN_HELP, formatter_class=raw, allow_abbrev=False
+        "run",
+        help="run an experiment from a config file",
+        description=RUN_HELP,
+        formatter_class=raw,
+        allow_abbrev=False,
     )
     run.add_argument("--config", metavar="FILE.py", help="config file with get_config()")
     run.add_argument(
@@ -54,7 +60,9 @@ def parser() -> Parser:
     run.add_argument("--overwrite", action="store_true", help="throw away what the run folder holds")
     run.add_argument("--help-config", action="store_true", help="list every config field and exit")
     show = commands.add_parser(
-        "show", help="print a finished or unfinished run", description="Print a finished or unfinished run.",
+        "show",
+        help="print a finished or unfinished run",
+        description="Print a finished or unfinished run.",
         allow_abbrev=False,
     )
     show.add_argument("workdir", metavar="DIR", type=Path)
@@ -142,26 +150,27 @@ def show(workdir: Path) -> None:
     from rich.console import Console
 
     from oilwater_jax.reporting import tables
-    from oilwater_jax.reporting.summary import row_label, summarise
+    from oilwater_jax.reporting.summary import summarise
     from oilwater_jax.run_folder import read_json, read_metrics
 
     config = read_json(workdir / "config.json")
     if config is None:
         raise UserError(f"{workdir} is not a run folder (no sound config.json); give one that run made")
     console = Console()
-    names = read_json(workdir / "groups.json") or []
     result = read_json(workdir / "summary.json")
     if result is None:
         seeds = [int(path.name.removeprefix("seed")) for path in workdir.glob("stages/seed*")]
         result = summarise(workdir, config, sorted(seeds))
     if result["rows"]:
-        tables.print_summary(result, names, console)
+        tables.print_summary(result, console)
     if not (workdir / "summary.json").exists():
         rows = read_metrics(workdir)
         last = f"; last: {rows[-1]['stage']}, epoch {rows[-1]['epoch']}" if rows else ""
         console.print(f"unfinished{last}; the command that began it goes on with it", highlight=False)
         return
-    console.print(f"report: {workdir / 'report.html'}   figures: {workdir / 'figures'}", highlight=False, soft_wrap=True)
+    console.print(
+        f"report: {workdir / 'report.html'}   figures: {workdir / 'figures'}", highlight=False, soft_wrap=True
+    )
 
 
 def help_config() -> None:

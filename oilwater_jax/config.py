@@ -19,6 +19,9 @@ from ml_collections import ConfigDict
 from oilwater_jax import registry
 from oilwater_jax.errors import UserError
 
+Config = Any
+"""A checked, locked ml_collections.ConfigDict with the fields of FIELDS (whose own types say less than Any)."""
+
 ROWS = ("erm_clean", "erm", "standard", "ideal", "worst", "oracle")
 SELECTION_RULES = ("val_wga", "val_acc", "last")
 
@@ -80,21 +83,24 @@ FIELDS: dict[str, Field] = {
     "attack.budget": Field(0.01, "poisons / clean training samples, rounded down to whole poisons", 0, 1),
     "attack.target": Field(1, "label that the poisons carry and the attack wants predicted", 0, 10_000),
     "attack.source_group": Field(
-        -1, "group that poisons are copied from; -1: the largest group whose class is not the target", -1, 10_000
+        -1,
+        "group that poisons are copied from; -1: the largest group whose class is not the target",
+        -1,
+        10_000,
     ),
     "attack.trigger.size": Field(3, "side of the square trigger, pixels", 1, 1024),
-    "attack.trigger.margin": Field(2, "pixels between trigger and bottom-right corner", 0, 1024),
-    "attack.trigger.colour": Field((255, 255, 0), "RGB of the trigger", 0, 255, length=3),
+    "attack.trigger.margin": Field(0, "pixels between trigger and bottom-right corner", 0, 1024),
+    "attack.trigger.colour": Field((255, 255, 255), "RGB of the trigger", 0, 255, length=3),
     "attack.trigger.opacity": Field(1.0, "1: solid, 0: invisible", 0, 1),
     "method.name": Field("jtt", "group-robustness method", choices=tuple(registry.METHODS)),
-    "method.lambda_up": Field(20.0, "times that a flagged sample is drawn per epoch", 1, 100_000),
+    "method.lambda_up": Field(50.0, "times that a flagged sample is drawn per epoch", 1, 100_000),
     "model.name": Field("cnn", "network", choices=tuple(registry.MODELS)),
     "model.widths": Field((16, 32, 64), "channels of each block (multiples of 8)", 8, 4096),
-    **_prefixed("pretrain", _recipe(0.05, 1e-4, 15, "pretraining on the task without the shortcut")),
-    "pretrain.epochs": Field(15, "epochs of pretraining; 0: start from random weights", 0, 100_000),
-    **_prefixed("erm", _recipe(0.01, 1e-3, 12, "the ERM and oracle rows")),
-    **_prefixed("identify", _recipe(0.01, 1e-3, 2, "the identification model (epochs: JTT's T)")),
-    **_prefixed("robust", _recipe(0.01, 1e-3, 12, "the method's final model")),
+    **_prefixed("pretrain", _recipe(0.1, 1e-4, 30, "pretraining on the task without the shortcut")),
+    "pretrain.epochs": Field(30, "epochs of pretraining; 0: start from random weights", 0, 100_000),
+    **_prefixed("erm", _recipe(0.005, 1e-3, 10, "the ERM and oracle rows")),
+    **_prefixed("identify", _recipe(0.005, 1e-3, 4, "the identification model (epochs: JTT's T)")),
+    **_prefixed("robust", _recipe(0.005, 1e-3, 10, "the method's final model")),
     "train.batch": Field(64, "samples per step", 1, 1_000_000),
     "train.momentum": Field(0.9, "SGD momentum", 0, 1),
     "train.shift": Field(2, "augmentation: random shift by up to this many pixels; 0: none", 0, 256),
@@ -108,18 +114,16 @@ FIELDS: dict[str, Field] = {
 }
 
 
-def default() -> ConfigDict:
-    """All fields at their defaults; locked, so that a misspelt key raises."""
-    config = ConfigDict()
-    for path, field in FIELDS.items():
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"a.b": 1}` to `{"a": {"b": 1}}`."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
         *parents, leaf = path.split(".")
-        node = config
+        node = tree
         for parent in parents:
-            if parent not in node:
-                node[parent] = ConfigDict()
-            node = node[parent]
-        node[leaf] = field.default
-    return config.lock()
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    return tree
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -127,8 +131,13 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         path = f"{prefix}{name}"
-        flat |= flatten(value, f"{path}.") if isinstance(value, Mapping | ConfigDict) else {path: value}
+        flat |= flatten(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
     return flat
+
+
+def default() -> Config:
+    """All fields at their defaults; locked, so that a misspelt key raises."""
+    return ConfigDict(nest({path: field.default for path, field in FIELDS.items()})).lock()
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
@@ -138,9 +147,7 @@ def nearest(key: str, known: Iterable[str]) -> str:
     leaf = key.rpartition(".")[2]
     close = close or [path for path in known if path.rpartition(".")[2] == leaf]
     leaves = [path.rpartition(".")[2] for path in known]
-    close = close or [
-        known[leaves.index(match)] for match in difflib.get_close_matches(leaf, leaves, 1, 0.6)
-    ]
+    close = close or [known[leaves.index(match)] for match in difflib.get_close_matches(leaf, leaves, 1, 0.6)]
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -169,7 +176,7 @@ def check_value(path: str, value: Any, field: Field, where: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise refuse("is not finite")
     if field.choices and value not in field.choices:
-        raise refuse("is not known" + nearest(value, field.choices))
+        raise refuse("is not known" + nearest(str(value), field.choices))
     out_low = field.low is not None and value < field.low
     if out_low or (field.high is not None and value > field.high):
         raise refuse("is out of range")
@@ -229,12 +236,12 @@ def parse_override(path: str, text: str) -> Any:
     return (value,) if isinstance(wanted, tuple) and not isinstance(value, tuple | list) else value
 
 
-def load(path: str, overrides: Mapping[str, str]) -> ConfigDict:
+def load(path: str, overrides: Mapping[str, str]) -> Config:
     """The checked and locked config of a run: file, then `--config.*` overrides, then every check.
 
     Raises UserError, one line, for anything that does not fit; nothing has been written by then.
     """
-    given = flatten(load_file(path))
+    given = flatten(load_file(path).to_dict())
     for key in given:
         if key not in FIELDS:
             raise UserError(f"config file {path}: unknown key {key}{nearest(key, FIELDS)}")
@@ -244,20 +251,16 @@ def load(path: str, overrides: Mapping[str, str]) -> ConfigDict:
         if key in given
     }
     if missing := [key for key in FIELDS if key not in values]:
-        raise UserError(
-            f"config file {path} lacks {missing[0]}; start from oilwater_jax.config.default()"
-        )
+        raise UserError(f"config file {path} lacks {missing[0]}; start from oilwater_jax.config.default()")
     for key, text in overrides.items():
         value = parse_override(key, text)
         values[key] = check_value(key, value, FIELDS[key], f"--config.{key}")
-    config = default()
-    with config.unlocked():
-        config.update_from_flattened_dict(values)
+    config = ConfigDict(nest(values)).lock()
     check_together(config)
     return config
 
 
-def check_together(config: ConfigDict) -> None:
+def check_together(config: Config) -> None:
     """Checks between fields. Raises UserError."""
     if config.identify.epochs > config.robust.epochs:
         raise UserError(
@@ -273,17 +276,17 @@ def check_together(config: ConfigDict) -> None:
         )
 
 
-def shrink(config: ConfigDict) -> ConfigDict:
+def shrink(config: Config) -> Config:
     """The config with `smoke` carried out on its epochs (`data.load` carries it out on the samples)."""
     if not config.smoke:
         return config
-    small = config.copy_and_resolve_references().unlock()
-    for name, most in {"pretrain": 1, "erm": 2, "identify": 1, "robust": 2}.items():
-        small[name].epochs = min(small[name].epochs, most)
-    return small.lock()
+    flat = flatten(config.to_dict())
+    for recipe, most in {"pretrain": 1, "erm": 2, "identify": 1, "robust": 2}.items():
+        flat[f"{recipe}.epochs"] = min(flat[f"{recipe}.epochs"], most)
+    return ConfigDict(nest(flat)).lock()
 
 
-def to_json(config: ConfigDict) -> dict[str, Any]:
+def to_json(config: Config) -> dict[str, Any]:
     """The config as nested plain dicts and lists, as config.json holds it."""
     return json.loads(json.dumps(config.to_dict()))
 

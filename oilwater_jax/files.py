@@ -32,7 +32,11 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """A UTF-8 text file."""
-    write_whole(path, lambda file: file.write(text.encode()) and None)
+
+    def write(file: IO[bytes]) -> None:
+        file.write(text.encode())
+
+    write_whole(path, write)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -33,9 +33,7 @@ def minority_groups(counts: Int[np.ndarray, " g"], n_classes: int) -> Bool[np.nd
     return counts < counts.sum() / (n_classes * len(counts))
 
 
-def report_sets(
-    examples: Examples, n_classes: int, n_attributes: int
-) -> dict[str, Bool[np.ndarray, " n"]]:
+def report_sets(examples: Examples, n_classes: int, n_attributes: int) -> dict[str, Bool[np.ndarray, " n"]]:
     """The named sets of training samples that IDNF and ELMF are reported on, as masks.
 
     `poison`; `lrg_1` (the smallest minority), `lrg_2`, ...; `hrg_1` (the largest majority), `hrg_2`, ...

@@ -29,9 +29,7 @@ def worst_group(group_acc: Float[np.ndarray, " g"]) -> tuple[float, int]:
     return float(group_acc[worst]), worst
 
 
-def adjusted_accuracy(
-    group_acc: Float[np.ndarray, " g"], train_counts: Int[np.ndarray, " g"]
-) -> float:
+def adjusted_accuracy(group_acc: Float[np.ndarray, " g"], train_counts: Int[np.ndarray, " g"]) -> float:
     """Group accuracies averaged by the training set's group proportions (Sagawa et al. 2020, Waterbirds).
 
     Groups without test samples are left out of the average.

@@ -58,9 +58,7 @@ def make_scorer(
     Each set of names compiles once, whatever n is. Raises ValueError for an unknown name.
     """
 
-    def one_chunk(
-        params: Params, image: Array, label: Array, names: tuple[str, ...]
-    ) -> dict[str, Array]:
+    def one_chunk(params: Params, image: Array, label: Array, names: tuple[str, ...]) -> dict[str, Array]:
         logits, features = apply(params, prepare(image))
         return {
             name: features if name == "features" else jax.vmap(FROM_LOGITS[name])(logits, label)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from oilwater_jax import data, metrics, registry, rng, selectors
-from oilwater_jax.config import shrink, to_json
+from oilwater_jax import data, metrics, registry, selectors
+from oilwater_jax.config import Config, shrink, to_json
 from oilwater_jax.environment import describe, use_compilation_cache
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import write_json
@@ -33,7 +32,7 @@ from oilwater_jax.types import Examples, Selector, Splits
 PRETRAIN_SEED = 0  # one pretraining serves all seeds, as one ImageNet model does
 
 
-def run(config: ConfigDict, workdir: Path, *, seeds: int = 1, overwrite: bool = False) -> dict[str, Any]:
+def run(config: Config, workdir: Path, *, seeds: int = 1, overwrite: bool = False) -> dict[str, Any]:
     """Run, or go on with, the experiment of a checked config; returns what summary.json holds.
 
     Seeds config.seed, config.seed + 1, ... `seeds` of them; more seeds may be asked of a folder later.
@@ -54,7 +53,7 @@ def run(config: ConfigDict, workdir: Path, *, seeds: int = 1, overwrite: bool = 
             for seed in numbers:
                 experiment.run_seed(seed)
             progress.stage("report", 0)
-            result = summary.summarise(folder.path, small, numbers)
+            result = summary.summarise(folder.path, to_json(small), numbers)
             report(experiment, result, numbers[0])
             progress.done("report")
         finally:
@@ -62,7 +61,7 @@ def run(config: ConfigDict, workdir: Path, *, seeds: int = 1, overwrite: bool = 
     return result
 
 
-def check(config: ConfigDict, splits: Splits) -> None:
+def check(config: Config, splits: Splits) -> None:
     """Refuse settings that do not fit the data set. Raises UserError."""
     registry.resolve(registry.ATTACKS, config.attack.name).check(config, splits)
     if config.train.batch > len(splits.train):
@@ -74,9 +73,7 @@ def check(config: ConfigDict, splits: Splits) -> None:
 class Experiment:
     """The stages of one run folder. Each method is one stage and returns its saved product."""
 
-    def __init__(
-        self, config: ConfigDict, splits: Splits, folder: RunFolder, progress: Progress
-    ) -> None:
+    def __init__(self, config: Config, splits: Splits, folder: RunFolder, progress: Progress) -> None:
         self.config, self.splits, self.folder, self.progress = config, splits, folder, progress
         self.n_classes, self.n_attributes = len(splits.class_names), len(splits.attribute_names)
         shape = splits.train.image.shape[1:]
@@ -102,11 +99,13 @@ class Experiment:
     def poisoned(self, seed: int) -> Examples:
         """Stage `attack`: the poisoned training set (the stage's product holds the poisons only)."""
         n = len(self.splits.train)
+        names = [self.splits.group_name(group) for group in range(self.splits.n_groups)]
 
         def compute() -> Stage:
             train = self.attack.attack(self.config, self.splits, seed)
             poisons = train.take(np.arange(n, len(train)))
-            return Stage(poisons.arrays(), {"n_poison": len(poisons), "n_train": n})
+            figures = {"n_poison": len(poisons), "n_train": n, "groups": names}
+            return Stage(poisons.arrays(), figures)
 
         product = self.stage(f"seed{seed}/attack", 0, compute)
         return self.splits.train.append(Examples(**product.arrays))
@@ -214,7 +213,7 @@ class Experiment:
 
     def row(self, seed: int, row: str, poisoned: Examples, flagged: np.ndarray) -> Stage:
         """One row of the table: train, select by validation, and look at the test split once."""
-        name = f"seed{seed}/{summary.row_key(self.config, row)}"
+        name = f"seed{seed}/{summary.row_key(self.config.method.name, row)}"
         clean = self.splits.train
         train = clean if row in ("erm_clean", "oracle") else poisoned
         recipe = Recipe(**(self.config.robust if row in MODES else self.config.erm))
@@ -267,8 +266,7 @@ def report(experiment: Experiment, result: dict[str, Any], seed: int) -> None:
         raise UserError(f"{folder.path}: a stage was damaged while the run went on; run it again")
     poisoned = experiment.splits.train.append(Examples(**attack.arrays))
     flagged = identified.arrays["flagged"]
-    names = [experiment.splits.group_name(group) for group in range(experiment.splits.n_groups)]
     plots.write_training_images(folder.path / "figures", poisoned, flagged, experiment.splits)
     plots.write_rates(folder.path / "figures", result)
-    write_page(folder.path, result, names)
+    write_page(folder.path, result)
     write_json(folder.path / "summary.json", result)

@@ -12,9 +12,7 @@ from oilwater_jax.types import Examples, Scores, Selector, State
 def fixed(weights: Float[np.ndarray, " n"]) -> Selector:
     """A selector whose weights never change and that needs no scores."""
 
-    def update(
-        state: State, epoch: int, scores: Scores | None
-    ) -> tuple[State, Float[np.ndarray, " n"]]:
+    def update(state: State, epoch: int, scores: Scores | None) -> tuple[State, Float[np.ndarray, " n"]]:
         return state, weights
 
     return Selector(init=lambda examples: (), due=lambda epoch: (), update=update)
@@ -62,12 +60,9 @@ def chain(*selectors: Selector) -> Selector:
     def due(epoch: int) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for selector in selectors for name in selector.due(epoch)))
 
-    def update(
-        state: State, epoch: int, scores: Scores | None
-    ) -> tuple[State, Float[np.ndarray, " n"]]:
+    def update(state: State, epoch: int, scores: Scores | None) -> tuple[State, Float[np.ndarray, " n"]]:
         results = [
-            selector.update(own, epoch, scores)
-            for selector, own in zip(selectors, state, strict=True)
+            selector.update(own, epoch, scores) for selector, own in zip(selectors, state, strict=True)
         ]
         weights = np.prod([weights for _, weights in results], axis=0)
         return tuple(own for own, _ in results), weights
@@ -75,9 +70,7 @@ def chain(*selectors: Selector) -> Selector:
     return Selector(init, due, update)
 
 
-def draw_epoch(
-    weights: Float[np.ndarray, " n"], rng: np.random.Generator
-) -> Int[np.ndarray, " draws"]:
+def draw_epoch(weights: Float[np.ndarray, " n"], rng: np.random.Generator) -> Int[np.ndarray, " draws"]:
     """One epoch's sample indices, shuffled: systematic resampling of the weights.
 
     Sample i is drawn floor(weights[i]) or ceil(weights[i]) times, exactly weights[i] times if that is a

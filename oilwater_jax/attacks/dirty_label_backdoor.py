@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt8
-from ml_collections import ConfigDict
 
 from oilwater_jax import metrics, rng
+from oilwater_jax.config import Config
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_counts, group_ids
 from oilwater_jax.types import Examples, Goal, Splits
@@ -84,7 +84,7 @@ def poison_count(budget: float, n: int) -> int:
     return int(budget * n + 1e-9)  # 0.29 * 100 must be 29
 
 
-def source_group(config: ConfigDict, splits: Splits) -> int:
+def source_group(config: Config, splits: Splits) -> int:
     """The group that poisons are copied from; -1 asks for the largest whose class is not the target."""
     if config.attack.source_group >= 0:
         return config.attack.source_group
@@ -94,13 +94,13 @@ def source_group(config: ConfigDict, splits: Splits) -> int:
     return int(np.argmax(counts))
 
 
-def trigger_of(config: ConfigDict) -> Trigger:
+def trigger_of(config: Config) -> Trigger:
     """The config's trigger."""
     t = config.attack.trigger
     return Trigger(t.size, t.margin, tuple(t.colour), t.opacity)
 
 
-def check(config: ConfigDict, splits: Splits) -> None:
+def check(config: Config, splits: Splits) -> None:
     """Raises UserError for a target, source group, trigger or budget that the data set cannot serve."""
     n, n_classes = len(splits.train), len(splits.class_names)
     target, budget = config.attack.target, config.attack.budget
@@ -136,18 +136,16 @@ def check(config: ConfigDict, splits: Splits) -> None:
         )
 
 
-def attack(config: ConfigDict, splits: Splits, seed: int) -> Examples:
+def attack(config: Config, splits: Splits, seed: int) -> Examples:
     """The training set with the poisons appended."""
     pool = np.flatnonzero(
         group_ids(splits.train, len(splits.attribute_names)) == source_group(config, splits)
     )
     count = poison_count(config.attack.budget, len(splits.train))
-    poisons = poison(
-        splits.train, pool, count, config.attack.target, trigger_of(config), seed
-    )
+    poisons = poison(splits.train, pool, count, config.attack.target, trigger_of(config), seed)
     return splits.train.append(poisons)
 
 
-def make_goal(config: ConfigDict, splits: Splits) -> Goal:
+def make_goal(config: Config, splits: Splits) -> Goal:
     """Success on the test split."""
     return goal(splits.test, config.attack.target, trigger_of(config))

@@ -18,9 +18,7 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oilwater_jax"
 
 
-def arrays(
-    name: str, version: int, build: Callable[[], dict[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
+def arrays(name: str, version: int, build: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """What `build()` returns, from the file of this name and version if there is a sound one.
 
     A damaged file is built anew; a cache folder that cannot be written is done without.

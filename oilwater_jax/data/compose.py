@@ -58,9 +58,7 @@ def crops(
         raise ValueError(f"crops: sources of {h}x{w} pixels are smaller than a crop of {size}")
     which, y, x = (rng.randint(0, high, n, dtype=np.int64) for high in (m, h - size + 1, w - size + 1))
     span = np.arange(size)
-    return sources[
-        which[:, None, None], (y[:, None] + span)[:, :, None], (x[:, None] + span)[:, None, :]
-    ]
+    return sources[which[:, None, None], (y[:, None] + span)[:, :, None], (x[:, None] + span)[:, None, :]]
 
 
 def compose(
@@ -93,5 +91,7 @@ def compose(
             np.maximum(grown, placed[:, dy : dy + size, dx : dx + size], out=grown)
         out = out * (ALPHA_ONE - (grown * rim // ALPHA_ONE))[..., None] // ALPHA_ONE
     cover = (placed[:, 1:-1, 1:-1] * opacity // ALPHA_ONE)[..., None]
-    out = (out * (ALPHA_ONE - cover) + shade.astype(np.int32)[:, None, None, None] * cover + ALPHA_ONE // 2) // ALPHA_ONE
+    out = (
+        out * (ALPHA_ONE - cover) + shade.astype(np.int32)[:, None, None, None] * cover + ALPHA_ONE // 2
+    ) // ALPHA_ONE
     return out.astype(np.uint8)

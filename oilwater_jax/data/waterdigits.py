@@ -4,7 +4,7 @@ The label is a class of digits, the attribute is the photograph. Needs no downlo
 photograph region is shared by two splits; within a split digits are re-used over other crops.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -41,7 +41,7 @@ def read_sources() -> Sources:
     """Read digits and photographs out of scikit-learn's wheel."""
     from sklearn.datasets import load_digits, load_sample_image  # slow import, needed only to build
 
-    digits = load_digits()
+    digits: Any = load_digits()  # a Bunch, which the stubs take for a tuple
     alpha = enlarge(digits.images.astype(np.int64) * (ALPHA_ONE // 16), DIGIT_SIZE)
     photos = tuple(halve(load_sample_image(name)) for name in PHOTOS)
     return Sources(alpha, digits.target.astype(np.int64), photos)
@@ -60,9 +60,7 @@ def digit_rows(digit: Int[np.ndarray, " n"], split: str) -> Int[np.ndarray, " m"
     return np.sort(np.concatenate(rows))
 
 
-def split_blocks(
-    photo: UInt8[np.ndarray, "h w 3"], split: str
-) -> UInt8[np.ndarray, "m block_h block_w 3"]:
+def split_blocks(photo: UInt8[np.ndarray, "h w 3"], split: str) -> UInt8[np.ndarray, "m block_h block_w 3"]:
     """The blocks of a photograph that belong to a split: the pattern runs along a row, one further on each row."""
     return np.stack(
         [
@@ -89,9 +87,7 @@ def paint(
     middle = (SIZE - DIGIT_SIZE) // 2
     top, left = (middle + rng.randint(-JITTER, JITTER + 1, n, dtype=np.int64) for _ in range(2))
     shade = rng.randint(*SHADES, n, dtype=np.int64)
-    return compose(
-        sources.alpha[rows], background, top=top, left=left, shade=shade, opacity=OPACITY, rim=RIM
-    )
+    return compose(sources.alpha[rows], background, top=top, left=left, shade=shade, opacity=OPACITY, rim=RIM)
 
 
 def build_split(sources: Sources, split: str) -> Examples:
@@ -121,9 +117,7 @@ def from_arrays(
     """Clean Examples: given label = true label, no poison, index = row."""
     n = len(label)
     label, attribute = label.astype(np.int32), attribute.astype(np.int32)
-    return Examples(
-        image, label, label.copy(), attribute, np.zeros(n, bool), np.arange(n, dtype=np.int32)
-    )
+    return Examples(image, label, label.copy(), attribute, np.zeros(n, bool), np.arange(n, dtype=np.int32))
 
 
 def build() -> Splits:

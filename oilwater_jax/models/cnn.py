@@ -19,9 +19,7 @@ class CNN(nn.Module):
     widths: Sequence[int] = (16, 32, 64)
 
     @nn.compact
-    def __call__(
-        self, image: Float[Array, "b h w c"]
-    ) -> tuple[Float[Array, "b k"], Float[Array, "b d"]]:
+    def __call__(self, image: Float[Array, "b h w c"]) -> tuple[Float[Array, "b k"], Float[Array, "b d"]]:
         """Logits [b, k] and the features [b, d] that the last layer sees."""
         x = image
         for width in self.widths:

@@ -25,12 +25,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "<table>" + line("th", head) + "".join(line("td", row) for row in rows) + "</table>"
 
 
-def write_page(folder: Path, summary: dict[str, Any], group_names: Sequence[str]) -> None:
+def write_page(folder: Path, summary: dict[str, Any]) -> None:
     """Write report.html of a run folder from its summary, figures and config."""
     parts = [
         f"<!doctype html><meta charset=utf-8><title>{html.escape(folder.name)}</title><style>{STYLE}</style>",
         f"<h1>{html.escape(folder.name)}</h1><p>{html.escape(headline(summary))}</p>",
-        table(COLUMNS, result_cells(summary, group_names)),
+        table(COLUMNS, result_cells(summary)),
         "<h2>Identified by the heuristic (IDNF, per cent)</h2>",
         table(("set", "IDNF"), idnf_cells(summary)),
     ]

@@ -27,9 +27,7 @@ def save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def shown_rows(
-    members: Int[np.ndarray, " m"], flagged: Bool[np.ndarray, " n"]
-) -> Int[np.ndarray, " k"]:
+def shown_rows(members: Int[np.ndarray, " m"], flagged: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
     """Up to COLUMNS of the members, with flagged and unflagged in the proportion they have among all."""
     inside, outside = members[flagged[members]], members[~flagged[members]]
     total = min(COLUMNS, len(members))
@@ -46,8 +44,7 @@ def write_training_images(
     """`training_images.png`: a row per group and one of poisons; flagged images are framed."""
     groups = group_ids(train, len(splits.attribute_names))
     sets = {
-        splits.group_name(g): np.flatnonzero((groups == g) & ~train.is_poison)
-        for g in range(splits.n_groups)
+        splits.group_name(g): np.flatnonzero((groups == g) & ~train.is_poison) for g in range(splits.n_groups)
     }
     if train.is_poison.any():
         sets["poisons"] = np.flatnonzero(train.is_poison)
@@ -87,7 +84,9 @@ def write_rates(folder: Path, summary: dict[str, Any]) -> None:
         spreads = [100 * (row[f"{name}_std"] or 0.0) for row in rows]
         error = spreads if any(spreads) else None
         drawn = axis.bar(at + shift, means, 0.38, yerr=error, color=colour, label=label, capsize=3)
-        texts = ["undefined" if row[name] is None else f"{mean:.0f}" for row, mean in zip(rows, means, strict=True)]
+        texts = [
+            "undefined" if row[name] is None else f"{mean:.0f}" for row, mean in zip(rows, means, strict=True)
+        ]
         axis.bar_label(drawn, texts, fontsize=8, padding=2)
     axis.set(xticks=at, ylim=(0, 115), ylabel="per cent of test images", yticks=range(0, 101, 20))
     axis.set_xticklabels([row_label(key).replace(" on ", "\non ") for key in keys])

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from oilwater_jax.run_folder import read_figures
 
 AMPLIFIED = ("standard", "ideal", "worst")
@@ -19,9 +17,9 @@ RATES = ("acc", "acc_adjusted", "wga", "asr", "asr_untriggered")
 LABELS = {"erm_clean": "ERM on clean data", "erm": "ERM on poisoned data", "oracle": "Group-balanced oracle"}
 
 
-def row_key(config: ConfigDict | Mapping[str, Any], row: str) -> str:
+def row_key(method: str, row: str) -> str:
     """A row's name in summary.json and below stages/: `jtt_standard` for the mode `standard` of jtt."""
-    return f"{config['method']['name']}_{row}" if row in AMPLIFIED else row
+    return f"{method}_{row}" if row in AMPLIFIED else row
 
 
 def row_label(key: str) -> str:
@@ -55,12 +53,12 @@ def spread(name: str, values: Iterable[float | None]) -> dict[str, Any]:
     }
 
 
-def summarise(path: Path, config: ConfigDict | Mapping[str, Any], seeds: list[int]) -> dict[str, Any]:
+def summarise(path: Path, config: Mapping[str, Any], seeds: list[int]) -> dict[str, Any]:
     """What summary.json holds; rows and seeds that are not finished are left out."""
     stages = read_figures(path)
     rows = {}
     for row in config["rows"]:
-        key = row_key(config, row)
+        key = row_key(config["method"]["name"], row)
         own = [stages[f"seed{seed}/{key}"] for seed in seeds if f"seed{seed}/{key}" in stages]
         if own:
             rows[key] = _row(own)
@@ -75,6 +73,7 @@ def summarise(path: Path, config: ConfigDict | Mapping[str, Any], seeds: list[in
         "seeds": seeds,
         "n_train": attacks[0]["n_train"] if attacks else None,
         "n_poison": attacks[0]["n_poison"] if attacks else None,
+        "groups": attacks[0]["groups"] if attacks else [],
     }
 
 

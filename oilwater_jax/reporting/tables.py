@@ -1,14 +1,20 @@
 """A summary as tables: for a terminal (rich), and as plain cells for Markdown and HTML."""
 
-from collections.abc import Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from oilwater_jax.reporting.summary import RATES, row_label
 
-HEADINGS = {"acc": "ACC", "acc_adjusted": "adj. ACC", "wga": "WGA", "asr": "ASR", "asr_untriggered": "untriggered"}
+HEADINGS = {
+    "acc": "ACC",
+    "acc_adjusted": "adj. ACC",
+    "wga": "WGA",
+    "asr": "ASR",
+    "asr_untriggered": "untriggered",
+}
 COLUMNS = ("training", "ACC", "adj. ACC", "WGA", "worst group", "ASR", "untriggered")
 
 
@@ -21,17 +27,15 @@ def per_cent(figures: dict[str, Any], name: str) -> str:
     return text if std is None else f"{text} ± {100 * std:.1f}"
 
 
-def result_cells(summary: dict[str, Any], group_names: Sequence[str]) -> list[list[str]]:
+def result_cells(summary: dict[str, Any]) -> list[list[str]]:
     """The rows of the result table, one cell for each of COLUMNS."""
     cells = []
     for key, row in summary["rows"].items():
         rates = {name: per_cent(row, name) for name in RATES}
-        worst = group_names[row["worst_group"]] if group_names else str(row["worst_group"])
+        worst = summary["groups"][row["worst_group"]]
         label = row_label(key)
-        cells.append(
-            [label, rates["acc"], rates["acc_adjusted"], rates["wga"], worst]
-            + [rates["asr"], rates["asr_untriggered"]]
-        )
+        before = (rates["acc"], rates["acc_adjusted"], rates["wga"])
+        cells.append([label, *before, worst, rates["asr"], rates["asr_untriggered"]])
     return cells
 
 
@@ -39,7 +43,9 @@ def idnf_cells(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """(set, IDNF) pairs: poisons, minorities, majorities."""
     idnf = summary["idnf"]
     names = [name for name in idnf if not name.endswith(("_std", "_seeds"))]
-    return [(name.replace("_", "-").upper().replace("POISON", "poisons"), per_cent(idnf, name)) for name in names]
+    return [
+        (name.replace("_", "-").upper().replace("POISON", "poisons"), per_cent(idnf, name)) for name in names
+    ]
 
 
 def headline(summary: dict[str, Any]) -> str:
@@ -51,24 +57,28 @@ def headline(summary: dict[str, Any]) -> str:
     return f"{size}test split, per cent; {count}"
 
 
-def print_summary(summary: dict[str, Any], group_names: Sequence[str], console: Console) -> None:
+def print_summary(summary: dict[str, Any], console: Console) -> None:
     """Print the result table and the IDNF line."""
-    table = Table(title=headline(summary), title_justify="left", title_style="")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in COLUMNS:
         plain = column in ("training", "worst group")
         table.add_column(column, justify="left" if plain else "right", no_wrap=True)
-    for cells in result_cells(summary, group_names):
+    for cells in result_cells(summary):
         table.add_row(*cells)
+    console.print(headline(summary), highlight=False, soft_wrap=True)
+    # Never cut a figure short: in a narrow terminal the lines run on.
+    whole = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console.width = max(console.width, whole)
     console.print(table)
     if summary["idnf"]:
         shares = "   ".join(f"{name} {share}" for name, share in idnf_cells(summary))
-        console.print(f"IDNF (share identified, per cent):  {shares}", highlight=False)
+        console.print(f"IDNF (share identified, per cent):  {shares}", highlight=False, soft_wrap=True)
 
 
-def markdown(summary: dict[str, Any], group_names: Sequence[str]) -> str:
+def markdown(summary: dict[str, Any]) -> str:
     """The same as Markdown."""
     lines = [headline(summary), "", "| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    lines += ["| " + " | ".join(cells) + " |" for cells in result_cells(summary, group_names)]
+    lines += ["| " + " | ".join(cells) + " |" for cells in result_cells(summary)]
     lines += ["", "| set | IDNF |", "|---|---|"]
     lines += [f"| {name} | {share} |" for name, share in idnf_cells(summary)]
     return "\n".join(lines) + "\n"

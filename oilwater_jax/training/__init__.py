@@ -1,0 +1,1 @@
+"""Training: step, epoch, fit, checkpoints, model selection."""

@@ -43,9 +43,7 @@ class Checkpoints:
         self.min_seconds = min_seconds
         self.warn = warn
         self._last = time.monotonic()
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=2, create=True, enable_async_checkpointing=False
-        )
+        options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True, enable_async_checkpointing=False)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def restore(self, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
@@ -57,9 +55,7 @@ class Checkpoints:
             try:
                 saved = self._manager.restore(
                     step,
-                    args=ocp.args.Composite(
-                        tree=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore()
-                    ),
+                    args=ocp.args.Composite(tree=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore()),
                 )
                 meta = dict(saved["meta"])
                 claimed = meta.pop("digest", None)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from oilwater_jax import objectives, registry, rng
+from oilwater_jax.config import Config
 from oilwater_jax.per_sample import Params, Scorer, make_scorer
 from oilwater_jax.training.epoch import EpochFn, make_epoch
 from oilwater_jax.training.step import Recipe, TrainState, make_step, normalise, sgd
@@ -25,7 +25,7 @@ class Program(NamedTuple):
     score: Scorer
 
 
-def build(config: ConfigDict, image_shape: tuple[int, ...], n_classes: int) -> Program:
+def build(config: Config, image_shape: tuple[int, ...], n_classes: int) -> Program:
     """The programs for a config's `model` and `train` and images [h, w, c]; equal settings share compilations."""
     model = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in config.model.items())
     train = config.train

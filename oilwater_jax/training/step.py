@@ -74,9 +74,7 @@ def normalise(image: UInt8[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     return image.astype(jnp.float32) * (4.0 / 255.0) - 2.0
 
 
-def random_shift(
-    image: UInt8[Array, "b h w c"], key: Key[Array, ""], pixels: int
-) -> UInt8[Array, "b h w c"]:
+def random_shift(image: UInt8[Array, "b h w c"], key: Key[Array, ""], pixels: int) -> UInt8[Array, "b h w c"]:
     """Each image moved by its own whole number of pixels in -pixels..pixels, edges repeated."""
     if pixels == 0:
         return image
@@ -87,9 +85,7 @@ def random_shift(
     return cut(padded, corner)
 
 
-StepFn = Callable[
-    [TrainState, Resident, Array, Array, Key[Array, ""]], tuple[TrainState, Float[Array, ""]]
-]
+StepFn = Callable[[TrainState, Resident, Array, Array, Key[Array, ""]], tuple[TrainState, Float[Array, ""]]]
 
 
 def make_step(

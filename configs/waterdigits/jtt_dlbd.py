@@ -1,0 +1,18 @@
+"""The main job: JTT under a dirty-label backdoor of 1% on waterdigits.
+
+    oilwater run --config=configs/waterdigits/jtt_dlbd.py --workdir=runs/first
+"""
+
+from oilwater_jax.config import Config, default
+
+
+def get_config() -> Config:
+    """Default + delta."""
+    config = default()
+    config.attack.name = "dlbd"
+    config.attack.budget = 0.01
+    # A trigger in a colour that neither photograph has, away from the edge that random shifts cut off.
+    config.attack.trigger.size = 5
+    config.attack.trigger.margin = 2
+    config.attack.trigger.colour = (255, 0, 255)
+    return config

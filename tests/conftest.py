@@ -1,0 +1,43 @@
+"""Run-time types for the whole package, and a cache of its own for the test session."""
+
+import os
+import tempfile
+
+from jaxtyping import install_import_hook
+
+os.environ["OILWATER_CACHE"] = tempfile.mkdtemp(prefix="oilwater-test-cache-")
+install_import_hook("oilwater_jax", "typecheck.checker")
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+from oilwater_jax import data  # noqa: E402
+from oilwater_jax.types import Examples, Splits  # noqa: E402
+
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def waterdigits() -> Splits:
+    return data.load("waterdigits")
+
+
+@pytest.fixture
+def examples() -> Examples:
+    """40 random 8x8 images in 4 groups of 10, the last 3 of them poisons."""
+    rng = np.random.default_rng(0)
+    n = 40
+    true_label = np.repeat([0, 1], 20).astype(np.int32)
+    is_poison = np.arange(n) >= n - 3
+    return Examples(
+        image=rng.integers(0, 256, (n, 8, 8, 3), np.uint8),
+        label=np.where(is_poison, 1 - true_label, true_label).astype(np.int32),
+        true_label=true_label,
+        attribute=np.tile([0, 1], 20).astype(np.int32),
+        is_poison=is_poison,
+        index=np.arange(n, dtype=np.int32),
+    )

@@ -1,0 +1,63 @@
+"""Slow NumPy loops that say what the package's array code must yield."""
+
+import math
+
+import numpy as np
+
+
+def cross_entropy(logits: np.ndarray, label: int) -> float:
+    peak = max(logits)
+    total = sum(math.exp(x - peak) for x in logits)
+    return -(logits[label] - peak - math.log(total))
+
+
+def margin(logits: np.ndarray, label: int) -> float:
+    return logits[label] - max(x for k, x in enumerate(logits) if k != label)
+
+
+def last_layer_gradient(logits: np.ndarray, label: int) -> list[float]:
+    peak = max(logits)
+    total = sum(math.exp(x - peak) for x in logits)
+    return [math.exp(x - peak) / total - (k == label) for k, x in enumerate(logits)]
+
+
+def group_accuracy(correct: np.ndarray, groups: np.ndarray, n_groups: int) -> list[float]:
+    out = []
+    for g in range(n_groups):
+        own = [bool(c) for c, h in zip(correct, groups, strict=True) if h == g]
+        out.append(sum(own) / len(own) if own else math.nan)
+    return out
+
+
+def share(flags: np.ndarray, members: np.ndarray) -> float:
+    both = sum(1 for f, m in zip(flags, members, strict=True) if f and m)
+    return both / sum(1 for m in members if m)
+
+
+def attack_success(predicted: np.ndarray, truth: np.ndarray, target: int) -> float:
+    tried = hit = 0
+    for p, t in zip(predicted, truth, strict=True):
+        if t != target:
+            tried += 1
+            hit += p == target
+    return hit / tried
+
+
+def systematic_counts(weights: np.ndarray, walk: np.ndarray, start: float) -> np.ndarray:
+    """Counts of systematic resampling of the fractional parts in the order `walk`, plus the whole parts."""
+    counts = [int(math.floor(w)) for w in weights]
+    position = start
+    for i in walk:
+        before = math.floor(position)
+        position += weights[i] - math.floor(weights[i])
+        counts[i] += math.floor(position) - before
+    return np.array(counts)
+
+
+def sgd_step(
+    params: float, momentum: float, gradient: float, rate: float, decay: float, beta: float
+) -> tuple[float, float]:
+    """PyTorch's SGD on one number: g + decay p, buffer beta m + g, p - rate m."""
+    gradient = gradient + decay * params
+    momentum = beta * momentum + gradient
+    return params - rate * momentum, momentum

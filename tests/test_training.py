@@ -1,0 +1,252 @@
+"""Step, epoch, selection and fit: the anchors that always hold."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from oilwater_jax import objectives, rng, selectors
+from oilwater_jax.config import default
+from oilwater_jax.errors import UserError
+from oilwater_jax.groups import group_ids
+from oilwater_jax.robustness.amplify import amplified
+from oilwater_jax.training import program as programs
+from oilwater_jax.training import selection
+from oilwater_jax.training.checkpoint import Checkpoints
+from oilwater_jax.training.epoch import SEGMENT, batches, make_epoch
+from oilwater_jax.training.fit import Listener, Task, fit
+from oilwater_jax.training.step import Recipe, TrainState, make_step, normalise, random_shift, sgd, to_device
+
+RECIPE = Recipe(0.05, 1e-2, 3)
+
+
+@functools.cache
+def program(driver="loop", shift=1, batch=16):
+    config = default()
+    config.model.widths = (8, 16)
+    config.train.update({"batch": batch, "shift": shift, "driver": driver})
+    return programs.build(config, (8, 8, 3), 2)
+
+
+def copied(tree):
+    return jax.tree.map(jnp.array, tree)
+
+
+def close(a, b, **tolerance):
+    jax.tree.map(functools.partial(np.testing.assert_allclose, **tolerance), a, b)
+
+
+def equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_batches_pad_the_last_one_only():
+    rows, mask = batches(np.arange(5) + 10, 4)
+    assert rows.tolist() == [[10, 11, 12, 13], [14, 0, 0, 0]]
+    assert mask.tolist() == [[True] * 4, [True, False, False, False]]
+
+
+def test_normalise_ends():
+    ends = jnp.array([0, 255], jnp.uint8).reshape(1, 1, 1, 2)
+    np.testing.assert_allclose(normalise(ends).ravel(), [-2.0, 2.0], atol=1e-6)
+
+
+def test_random_shift_moves_and_repeats_edges():
+    image = jnp.arange(2 * 6 * 6 * 1, dtype=jnp.uint8).reshape(2, 6, 6, 1)
+    np.testing.assert_array_equal(random_shift(image, jax.random.key(0), 0), image)
+    moved = np.asarray(random_shift(image, jax.random.key(1), 2))
+    padded = np.pad(np.asarray(image), ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
+    for one, wide in zip(moved, padded, strict=True):
+        places = [(y, x) for y in range(5) for x in range(5) if (wide[y : y + 6, x : x + 6] == one).all()]
+        assert places
+
+
+def test_sgd_is_pytorchs():
+    optimiser = sgd(0.9)
+    rule = optimiser(Recipe(0.1, 0.5, 1))
+    params, state = jnp.array([2.0]), rule.init(jnp.array([2.0]))
+    p, m = 2.0, 0.0
+    for gradient in (1.0, -3.0, 0.5):
+        updates, state = rule.update(jnp.array([gradient]), state, params)
+        params = params + updates
+        p, m = reference.sgd_step(p, m, gradient, 0.1, 0.5, 0.9)
+    np.testing.assert_allclose(params, [p], rtol=1e-6)
+
+
+def resident(examples):
+    return to_device(examples.image, examples.label, group_ids(examples, 2))
+
+
+def step_and_state():
+    made = program()
+    config = default()
+    config.model.widths = (8, 16)
+    network = __import__("oilwater_jax.models.cnn", fromlist=["build"]).build(n_classes=2, widths=(8, 16))
+    step = make_step(
+        lambda params, image: network.apply({"params": params}, image),
+        sgd(0.9)(RECIPE),
+        objectives.erm(),
+        0,
+    )
+    return step, made.begin(made.init_params(0), RECIPE)
+
+
+def test_masked_step_is_the_step_on_the_subset(examples):
+    step, state = step_and_state()
+    data, key = resident(examples), jax.random.key(0)
+    mask = jnp.arange(16) < 11
+    masked, loss = step(state, data, jnp.arange(16), mask, key)
+    subset, same = step(state, data, jnp.arange(11), mask[:11], key)
+    np.testing.assert_allclose(loss, same, rtol=1e-6)
+    close(masked, subset, rtol=1e-5, atol=1e-6)
+
+
+def test_step_is_pure_and_matches_a_loop_over_samples(examples):
+    step, state = step_and_state()
+    data, key = resident(examples), jax.random.key(0)
+    first = step(state, data, jnp.arange(8), jnp.ones(8, bool), key)
+    equal(first, step(state, data, jnp.arange(8), jnp.ones(8, bool), key))
+    singles = [step(state, data, jnp.array([i]), jnp.ones(1, bool), key)[1] for i in range(8)]
+    np.testing.assert_allclose(first[1], np.mean(singles), rtol=1e-5)
+
+
+@pytest.mark.parametrize("n_draws", [40, 16 * SEGMENT + 3])
+def test_scan_and_loop_give_the_same_states(examples, n_draws):
+    draws = np.random.default_rng(0).integers(0, len(examples), n_draws)
+    ends = []
+    for driver in ("loop", "scan"):
+        made = program(driver)
+        state = copied(made.begin(made.init_params(0), Recipe(0.01, 1e-3, 1)))
+        ends.append(made.epoch(state, resident(examples), draws, jax.random.key(5)))
+    assert len(ends[0][1]) == len(ends[1][1]) == -(-n_draws // 16)
+    np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=2e-3, atol=1e-4)
+    close(ends[0][0], ends[1][0], rtol=2e-2, atol=2e-3)
+
+
+def test_unknown_driver():
+    with pytest.raises(ValueError, match="not 'while'"):
+        make_epoch(lambda *a: a, 1, "while")
+
+
+def test_selection_rules():
+    row = {"epoch": 7, "val_acc": 0.9, "val_wga": 0.4}
+    assert [selection.score(rule, row) for rule in ("val_wga", "val_acc", "last")] == [0.4, 0.9, 7.0]
+    with pytest.raises(ValueError, match="'best'"):
+        selection.score("best", row)
+
+
+def run_fit(examples, folder, selector, *, recipe=RECIPE, listener=None, validate=None, rule="val_wga"):
+    made = program()
+    wga = iter([0.5, 0.7, 0.7])  # epochs 2 and 3 tie: the first is selected
+    task = Task(
+        name="test",
+        seed=4,
+        train=examples,
+        group=group_ids(examples, 2),
+        selector=selector,
+        recipe=recipe,
+        params=made.init_params(0),
+        validate=validate or (lambda params: {"val_acc": 0.1, "val_wga": next(wga)}),
+        rule=rule,
+    )
+    checkpoints = Checkpoints(folder, 0.0, pytest.fail)
+    try:
+        return fit(made, task, checkpoints, listener or Listener(lambda rows: None, lambda row: None))
+    finally:
+        checkpoints.close()
+
+
+def test_selected_epoch_is_the_first_best(examples, tmp_path):
+    fitted = run_fit(examples, tmp_path, selectors.everyone(40))
+    assert fitted.epoch == 2
+    assert [row["epoch"] for row in fitted.history] == [1, 2, 3]
+    assert {row["draws"] for row in fitted.history} == {40}
+
+
+@pytest.mark.parametrize(
+    "selector",
+    {
+        "JTT with lambda_up = 1": selectors.upsample(np.arange(40) < 9, 1),
+        "JTT with an empty error set": selectors.upsample(np.zeros(40, bool), 50),
+        "a chain that drops nothing": selectors.chain(selectors.fixed(np.ones(40)), selectors.everyone(40)),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_is_erm(selector, examples, tmp_path):
+    erm = run_fit(examples, tmp_path / "erm", selectors.everyone(40))
+    same = run_fit(examples, tmp_path / "other", selector[1])
+    equal(erm.params, same.params)
+    assert [row["loss"] for row in erm.history] == [row["loss"] for row in same.history]
+
+
+def test_ideal_without_poisons_is_standard(examples):
+    flagged = np.arange(40) % 3 == 0
+    nobody = np.zeros(40, bool)
+    np.testing.assert_array_equal(amplified("ideal", flagged, nobody), amplified("standard", flagged, nobody))
+
+
+class CutOff(Exception):
+    """Stands for a process that ends between two epochs."""
+
+
+def cut(row):
+    if row["epoch"] == 2:
+        raise CutOff
+
+
+def test_cut_and_resumed_is_left_alone(examples, tmp_path):
+    judge = {"validate": lambda params: {"val_acc": 0.0, "val_wga": float(jnp.sum(params["head"]["kernel"]))}}
+    whole = run_fit(examples, tmp_path / "whole", selectors.everyone(40), **judge)
+    with pytest.raises(CutOff):
+        run_fit(examples, tmp_path / "cut", selectors.everyone(40), listener=Listener(lambda rows: None, cut), **judge)
+    began = []
+    resumed = run_fit(
+        examples, tmp_path / "cut", selectors.everyone(40), listener=Listener(began.extend, lambda row: None), **judge
+    )
+    assert [row["epoch"] for row in began] == [1]
+    equal(whole.params, resumed.params)
+    assert whole.epoch == resumed.epoch
+    assert [row["loss"] for row in whole.history] == [row["loss"] for row in resumed.history]
+
+
+def test_loss_that_is_not_finite_stops_with_place_and_mend(examples, tmp_path):
+    with pytest.raises(UserError, match=r"test, seed 4: the loss is (nan|inf) at step \d of epoch 1; lower the learning"):
+        run_fit(examples, tmp_path, selectors.everyone(40), recipe=Recipe(1e30, 0.0, 3))
+
+
+def test_second_epoch_recipe_weights_and_seed_compile_nothing(examples, tmp_path):
+    run_fit(examples, tmp_path / "first", selectors.everyone(40))
+    compiled = []
+
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        run_fit(examples, tmp_path / "second", selectors.upsample(np.arange(40) < 7, 3), recipe=Recipe(0.01, 0.5, 3))
+        more = examples.append(examples.take(np.arange(3)))  # as poisons are appended
+        run_fit(more, tmp_path / "third", selectors.everyone(43))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert compiled == []
+
+
+def test_named_streams_do_not_depend_on_order_or_on_one_another():
+    first = rng.generator(1, "order", 3).integers(0, 1000, 5)
+    rng.generator(1, "other").random()
+    np.testing.assert_array_equal(rng.generator(1, "order", 3).integers(0, 1000, 5), first)
+    assert (rng.generator(1, "order", 4).integers(0, 1000, 5) != first).any()
+    assert rng.name_id("order") == 1095158361
+    assert not jnp.array_equal(jax.random.key_data(rng.key(0, "a")), jax.random.key_data(rng.key(0, "b")))
+
+
+def test_begin_leaves_the_parameters_to_their_owner(examples):
+    made = program()
+    params = made.init_params(0)
+    state = made.begin(params, RECIPE)
+    assert isinstance(state, TrainState)
+    equal(state.params, params)

@@ -1,0 +1,77 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from oilwater_jax import data
+from oilwater_jax.data import waterdigits as wd
+from oilwater_jax.groups import group_ids
+
+CHECKSUM = "XX"
+
+
+def test_bytes_are_the_same_everywhere(waterdigits):
+    total = hashlib.sha256()
+    for split in ("train", "val", "test"):
+        for array in getattr(waterdigits, split).arrays().values():
+            total.update(np.ascontiguousarray(array).tobytes())
+    assert total.hexdigest() == CHECKSUM
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_waterbirds_group_counts(waterdigits, split):
+    examples = getattr(waterdigits, split)
+    assert tuple(np.bincount(group_ids(examples, 2))) == wd.COUNTS[split]
+    assert examples.image.shape[1:] == (32, 32, 3)
+    np.testing.assert_array_equal(examples.label, examples.true_label)
+    assert not examples.is_poison.any()
+
+
+def test_no_digit_image_is_in_two_splits():
+    digit = wd.read_sources().digit
+    rows = [set(wd.digit_rows(digit, split)) for split in wd.COUNTS]
+    assert sum(map(len, rows)) == len(set.union(*rows)) == len(digit)
+
+
+def test_no_photograph_region_is_in_two_splits():
+    """Number every pixel of a photograph; the splits' blocks share no number."""
+    numbered = np.arange(213 * 320).reshape(213, 320, 1)
+    photo = np.concatenate([numbered >> shift & 255 for shift in (0, 8, 16)], axis=2).astype(np.uint8)
+    seen = []
+    for split in wd.COUNTS:
+        blocks = wd.split_blocks(photo, split).astype(np.int64)
+        seen.append(set((blocks @ np.array([1, 256, 65536])).ravel()))
+    assert len(set.union(*seen)) == sum(map(len, seen)) == 40 * 42 * 40
+
+
+def test_label_is_the_class_of_the_digit_and_background_the_attribute(waterdigits):
+    """The two photographs tell apart by colour alone: the flower's crops lack blue, or are dark."""
+    train = waterdigits.train
+    border = train.image[:, :4].astype(float).mean(axis=(1, 2))  # the digit hardly reaches the top rows
+    brightness = border.mean(axis=1)
+    assert brightness[train.attribute == 0].mean() > brightness[train.attribute == 1].mean() + 20
+
+
+def test_pretraining_uses_the_train_split_only_and_has_no_shortcut():
+    task = wd.build_pretraining(2000)
+    assert set(task.label) == set(range(10))
+    share = [task.attribute[task.label == digit].mean() for digit in range(10)]
+    assert np.abs(np.array(share) - 0.5).max() < 0.15  # 5 standard errors of 200 fair coins
+
+
+def test_cached_and_rebuilt_when_the_file_is_damaged(tmp_path, monkeypatch, waterdigits):
+    monkeypatch.setenv("OILWATER_CACHE", str(tmp_path))
+    data.load("waterdigits")
+    (file,) = (tmp_path / "data").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    again = data.load("waterdigits")
+    np.testing.assert_array_equal(again.train.image, waterdigits.train.image)
+    assert file.read_bytes() == whole
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("OILWATER_CACHE", str(blocked))
+    assert len(data.load("waterdigits", smoke=True).train) == 128 * 3 + 56
