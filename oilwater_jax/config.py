@@ -254,7 +254,7 @@ def load(path: str, overrides: Mapping[str, str]) -> Config:
         raise UserError(f"config file {path} lacks {missing[0]}; start from oilwater_jax.config.default()")
     for key, text in overrides.items():
         value = parse_override(key, text)
-        values[key] = check_value(key, value, FIELDS[key], f"--config.{key}")
+        values[key] = check_value(key, value, FIELDS[key], "command line")
     config = ConfigDict(nest(values)).lock()
     check_together(config)
     return config

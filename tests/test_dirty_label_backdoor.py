@@ -94,6 +94,7 @@ def test_settings_that_the_data_cannot_serve(waterdigits, changed, message):
 def test_a_trigger_larger_than_the_image(waterdigits):
     config = default()
     config.attack.trigger.size = 31
+    config.attack.trigger.margin = 2
     with pytest.raises(UserError, match="size 31 \\+ margin 2 reach outside images of 32"):
         dlbd.check(config, waterdigits)
 

@@ -7,7 +7,7 @@ from oilwater_jax import data
 from oilwater_jax.data import waterdigits as wd
 from oilwater_jax.groups import group_ids
 
-CHECKSUM = "XX"
+CHECKSUM = "e4e7a9c7e95bfdd53701f8485247e576feab6868c48d5ed96a5a3e1c058218ac"
 
 
 def test_bytes_are_the_same_everywhere(waterdigits):

@@ -1,9 +1,10 @@
 """Model selection: which epoch's model a training reports, by a named rule on validation figures."""
 
 from collections.abc import Mapping
+from typing import Any
 
 
-def score(rule: str, row: Mapping[str, float]) -> float:
+def score(rule: str, row: Mapping[str, Any]) -> float:
     """What the rule maximises of an epoch's row (`epoch`, `val_acc`, `val_wga`); the first maximum wins.
 
     Rule       Reported model

@@ -1,0 +1,207 @@
+"""The command as a user meets it: good input, bad input, and answers that must come at once."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from oilwater_jax import __version__, cli
+from oilwater_jax.config import FIELDS
+
+ROOT = Path(__file__).parent.parent
+MAIN_JOB = str(ROOT / "configs/waterdigits/jtt_dlbd.py")
+
+
+def oilwater(*arguments, **environment):
+    """Run the command in a process of its own: (exit code, standard output, standard error, seconds)."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "oilwater_jax", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        cwd=ROOT,
+    )
+    return done.returncode, done.stdout, done.stderr, time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--help"], "examples:"),
+        (["run", "--help"], "--overwrite"),
+        (["show", "--help"], "unfinished run"),
+        (["--version"], __version__),
+        (["run", "--help-config"], "attack.budget"),
+        ([], "COMMAND"),
+    ],
+)
+def test_help_answers_within_two_seconds_and_without_jax(arguments, expected):
+    code, out, _, seconds = oilwater(*arguments, PYTHONPROFILEIMPORTTIME="1")
+    assert code == 0
+    assert expected in out
+    assert seconds < 2
+
+
+def test_help_imports_no_jax():
+    script = "import sys; from oilwater_jax import cli\ntry: cli.main(['run', '--help-config'])\n"
+    script += "except SystemExit: pass\nsys.exit('jax' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=ROOT).returncode == 0
+
+
+def test_help_config_names_every_field_with_its_default(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "300")
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help-config"])
+    out = capsys.readouterr().out
+    for key, field in FIELDS.items():
+        assert re.search(rf"{re.escape(key)}\s.*{re.escape(str(field.default))}", out), key
+
+
+def fail(capsys, *arguments):
+    """The one line on standard error of a command that must exit with code 2."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main([str(argument) for argument in arguments])
+    err = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert err.startswith("oilwater: error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rum"], "invalid choice: 'rum'"),
+        (["run"], "run needs --config="),
+        (["run", "--config", MAIN_JOB], "run needs --workdir="),
+        (["run", "--seed", "3"], "unrecognized arguments"),
+        (["run", "--config.attack.budget"], "--config.attack.budget needs a value"),
+        (["run", "--config", MAIN_JOB, "--workdir", "x", "--seeds", "0"], "--seeds=0 is out of range"),
+        (["run", "--config", MAIN_JOB, "--workdir", "x", "--seeds", "two"], "invalid int value: 'two'"),
+        (["show", "no/such/folder"], "is not a run folder"),
+    ],
+)
+def test_bad_arguments(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in fail(capsys, *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("attack.budgt=0.1", "did you mean attack.budget?"),
+        ("attack.budget=0.0001", "is 0 poisons"),
+        ("attack.budget=0.9", "has 3498 samples"),
+        ("train.batch=5000", "train.batch = 5000 is more than the 4795 training samples"),
+        ("attack.target=5", "the classes are 0 to 1"),
+        ("attack.trigger.size=40", "reach outside images of 32 pixels"),
+    ],
+)
+def test_bad_settings_write_nothing(override, message, capsys, tmp_path):
+    run = tmp_path / "run"
+    error = fail(capsys, "run", f"--config={MAIN_JOB}", f"--workdir={run}", f"--config.{override}")
+    assert message in error
+    assert not run.exists()
+
+
+@pytest.fixture(scope="module")
+def smoke_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    done = oilwater("run", f"--config={MAIN_JOB}", f"--workdir={folder}", "--config.smoke", "true", "--seeds=2")
+    return folder, done
+
+
+def test_a_run_prints_the_table_and_leaves_the_folder(smoke_run):
+    folder, (code, out, err, _) = smoke_run
+    assert code == 0, err
+    for words in ("ERM on clean data", "JTT worst", "untriggered", "IDNF", "2 seeds", "±"):
+        assert words in out
+    assert "seed1/jtt_ideal" in err  # a line per stage where there is no terminal for bars
+    expected = {"config.json", "environment.json", "metrics.jsonl", "summary.json", "report.html"}
+    assert expected | {"stages", "checkpoints", "figures"} <= {path.name for path in folder.iterdir()}
+    assert {path.name for path in (folder / "figures").iterdir()} == {"training_images.png", "rates.png"}
+    assert "data:image/png" in (folder / "report.html").read_text()
+    assert not list(folder.rglob("*tmp*"))
+
+
+def test_summary_has_the_promised_shape(smoke_run):
+    summary = json.loads((smoke_run[0] / "summary.json").read_text())
+    assert list(summary["rows"]) == ["erm_clean", "erm", "jtt_standard", "jtt_ideal", "jtt_worst"]
+    for row in summary["rows"].values():
+        for name in ("acc", "acc_adjusted", "wga", "asr", "asr_untriggered"):
+            assert 0 <= row[name] <= 1
+            assert len(row[f"{name}_seeds"]) == 2
+            assert row[name] == pytest.approx(sum(row[f"{name}_seeds"]) / 2)
+        assert row["group_acc"][row["worst_group"]] == min(row["group_acc"])
+    assert {"poison", "hrg_1", "hrg_2"} <= set(summary["idnf"])
+    assert summary["seeds"] == [0, 1]
+    assert (summary["n_train"], summary["n_poison"]) == (440, 4)
+
+
+def test_metrics_have_a_row_per_epoch(smoke_run):
+    rows = [json.loads(line) for line in (smoke_run[0] / "metrics.jsonl").read_text().splitlines()]
+    counts = {}
+    for row in rows:
+        counts[row["stage"]] = counts.get(row["stage"], 0) + 1
+    assert counts["pretrain"] == 1
+    assert counts["seed0/identify"] == 1
+    assert counts["seed1/jtt_worst"] == 2
+
+
+def test_the_same_command_again_computes_nothing_and_prints_the_same(smoke_run):
+    folder, (_, out, _, _) = smoke_run
+    before = {p: p.stat().st_mtime_ns for p in (folder / "stages").rglob("*.npz")}
+    code, again, _, _ = oilwater(
+        "run", f"--config={MAIN_JOB}", f"--workdir={folder}", "--config.smoke=true", "--seeds=2"
+    )
+    assert code == 0
+    assert again == out
+    assert before == {p: p.stat().st_mtime_ns for p in (folder / "stages").rglob("*.npz")}
+
+
+def test_show_prints_a_finished_and_an_unfinished_run(smoke_run, tmp_path):
+    folder, (_, out, _, _) = smoke_run
+    code, shown, _, _ = oilwater("show", folder)
+    assert (code, shown) == (0, out)
+    unfinished = tmp_path / "unfinished"
+    for part in ("config.json", "metrics.jsonl", "stages/seed0/attack/stage.json", "stages/seed0/erm/stage.json"):
+        (unfinished / part).parent.mkdir(parents=True, exist_ok=True)
+        (unfinished / part).write_bytes((folder / part).read_bytes())
+    code, shown, _, _ = oilwater("show", unfinished)
+    assert code == 0
+    assert "ERM on poisoned data" in shown
+    assert "JTT" not in shown
+    assert "unfinished; last: seed1/jtt_worst, epoch 2" in shown
+
+
+def test_another_config_in_the_same_folder(smoke_run, capsys):
+    error = fail(capsys, "run", f"--config={MAIN_JOB}", f"--workdir={smoke_run[0]}")
+    assert "smoke: True -> False" in error
+    assert "--overwrite" in error
+
+
+def test_a_full_disk_is_one_line(monkeypatch, capsys, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device", "stages/x/arrays.npz")
+
+    monkeypatch.setattr("oilwater_jax.run_folder.write_json", full)
+    error = fail(capsys, "run", f"--config={MAIN_JOB}", f"--workdir={tmp_path / 'run'}", "--config.smoke=true")
+    assert "cannot write stages/x/arrays.npz: No space left on device; make room" in error
+
+
+def test_interrupted(monkeypatch, capsys):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "dispatch", interrupt)
+    with pytest.raises(SystemExit) as caught:
+        cli.main([])
+    assert caught.value.code == 130
+    assert "goes on from the last checkpoint" in capsys.readouterr().err
