@@ -78,6 +78,9 @@ FIELDS: dict[str, Field] = {
         "a group-balanced oracle on clean data",
         choices=ROWS,
     ),
+    "evaluate": Field(
+        "test", "split that the table is measured on; make your choices on val", choices=("val", "test")
+    ),
     "data.name": Field("waterdigits", "data set", choices=tuple(registry.DATASETS)),
     "attack.name": Field("dlbd", "attack on the training set", choices=tuple(registry.ATTACKS)),
     "attack.budget": Field(0.01, "poisons / clean training samples, rounded down to whole poisons", 0, 1),

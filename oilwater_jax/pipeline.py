@@ -79,8 +79,9 @@ class Experiment:
         shape = splits.train.image.shape[1:]
         self.program = programs.build(config, shape, self.n_classes)
         self.attack = registry.resolve(registry.ATTACKS, config.attack.name)
+        self.judged = splits.val if config.evaluate == "val" else splits.test
         self.method = registry.resolve(registry.METHODS, config.method.name)
-        self.goal = self.attack.make_goal(config, splits)
+        self.goal = self.attack.make_goal(config, self.judged)
 
     def run_seed(self, seed: int) -> None:
         """All stages of one seed; finished ones are read, not computed."""
@@ -212,7 +213,7 @@ class Experiment:
         return self.stage(f"seed{seed}/identify", recipe.epochs, compute)
 
     def row(self, seed: int, row: str, poisoned: Examples, flagged: np.ndarray) -> Stage:
-        """One row of the table: train, select by validation, and look at the test split once."""
+        """One row of the table: train, select by validation, and only then look at the split `evaluate`."""
         name = f"seed{seed}/{summary.row_key(self.config.method.name, row)}"
         clean = self.splits.train
         train = clean if row in ("erm_clean", "oracle") else poisoned
@@ -235,13 +236,12 @@ class Experiment:
         return self.stage(name, recipe.epochs, compute)
 
     def evaluate(self, fitted: Fitted) -> Stage:
-        """Figures of the selected model on the test split and on the attack's goal."""
-        test = self.splits.test
-        scores = self.program.score(fitted.params, test, ("logits", "correct"))
-        by_group = self.group_accuracy(scores["correct"], test)
+        """Figures of the selected model on the split `evaluate` and on the attack's goal."""
+        scores = self.program.score(fitted.params, self.judged, ("logits", "correct"))
+        by_group = self.group_accuracy(scores["correct"], self.judged)
         wga, worst = metrics.worst_group(by_group)
         counts = group_counts(self.splits.train, self.n_classes, self.n_attributes)
-        arrays = {"test_logits": scores["logits"]}
+        arrays = {"logits": scores["logits"]}
         if len(self.goal.image):
             goal_scores = self.program.score(fitted.params, self.goal.image, ("logits",))
             arrays["goal_logits"] = goal_scores["logits"]

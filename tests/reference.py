@@ -45,7 +45,7 @@ def attack_success(predicted: np.ndarray, truth: np.ndarray, target: int) -> flo
 
 def systematic_counts(weights: np.ndarray, walk: np.ndarray, start: float) -> np.ndarray:
     """Counts of systematic resampling of the fractional parts in the order `walk`, plus the whole parts."""
-    counts = [int(math.floor(w)) for w in weights]
+    counts = [math.floor(w) for w in weights]
     position = start
     for i in walk:
         before = math.floor(position)

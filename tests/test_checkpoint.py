@@ -18,7 +18,9 @@ def saved(tmp_path):
     warnings = []
     store = Checkpoints(tmp_path / "c", 0.0, warnings.append)
     for step in (1, 2, 3):
-        store.save(step, scaled(np.float32(step)) | {"b": {"c": np.array(7 * step, np.int32)}}, {"epoch": step})
+        store.save(
+            step, scaled(np.float32(step)) | {"b": {"c": np.array(7 * step, np.int32)}}, {"epoch": step}
+        )
     store.close()
     return tmp_path / "c", warnings
 
@@ -92,7 +94,9 @@ def test_a_failing_save_is_one_line_and_leaves_the_older_ones(saved, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store._manager, "save", full)
-    with pytest.raises(UserError, match=r"cannot save checkpoint .*4 \(OSError: \[Errno 28\] No space left.*make room"):
+    with pytest.raises(
+        UserError, match=r"cannot save checkpoint .*4 \(OSError: \[Errno 28\] No space left.*make room"
+    ):
         store.save(4, TREE, {"epoch": 4})
     store.close()
     assert restore(folder, warnings)[1] == {"epoch": 3}

@@ -1,7 +1,6 @@
 """The command as a user meets it: good input, bad input, and answers that must come at once."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -17,14 +16,13 @@ ROOT = Path(__file__).parent.parent
 MAIN_JOB = str(ROOT / "configs/waterdigits/jtt_dlbd.py")
 
 
-def oilwater(*arguments, **environment):
+def oilwater(*arguments):
     """Run the command in a process of its own: (exit code, standard output, standard error, seconds)."""
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "oilwater_jax", *map(str, arguments)],
         capture_output=True,
         text=True,
-        env=os.environ | environment,
         cwd=ROOT,
     )
     return done.returncode, done.stdout, done.stderr, time.monotonic() - began
@@ -42,7 +40,7 @@ def oilwater(*arguments, **environment):
     ],
 )
 def test_help_answers_within_two_seconds_and_without_jax(arguments, expected):
-    code, out, _, seconds = oilwater(*arguments, PYTHONPROFILEIMPORTTIME="1")
+    code, out, _, seconds = oilwater(*arguments)
     assert code == 0
     assert expected in out
     assert seconds < 2
@@ -114,7 +112,9 @@ def test_bad_settings_write_nothing(override, message, capsys, tmp_path):
 @pytest.fixture(scope="module")
 def smoke_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli") / "run"
-    done = oilwater("run", f"--config={MAIN_JOB}", f"--workdir={folder}", "--config.smoke", "true", "--seeds=2")
+    done = oilwater(
+        "run", f"--config={MAIN_JOB}", f"--workdir={folder}", "--config.smoke", "true", "--seeds=2"
+    )
     return folder, done
 
 
@@ -171,7 +171,12 @@ def test_show_prints_a_finished_and_an_unfinished_run(smoke_run, tmp_path):
     code, shown, _, _ = oilwater("show", folder)
     assert (code, shown) == (0, out)
     unfinished = tmp_path / "unfinished"
-    for part in ("config.json", "metrics.jsonl", "stages/seed0/attack/stage.json", "stages/seed0/erm/stage.json"):
+    for part in (
+        "config.json",
+        "metrics.jsonl",
+        "stages/seed0/attack/stage.json",
+        "stages/seed0/erm/stage.json",
+    ):
         (unfinished / part).parent.mkdir(parents=True, exist_ok=True)
         (unfinished / part).write_bytes((folder / part).read_bytes())
     code, shown, _, _ = oilwater("show", unfinished)
@@ -192,7 +197,9 @@ def test_a_full_disk_is_one_line(monkeypatch, capsys, tmp_path):
         raise OSError(28, "No space left on device", "stages/x/arrays.npz")
 
     monkeypatch.setattr("oilwater_jax.run_folder.write_json", full)
-    error = fail(capsys, "run", f"--config={MAIN_JOB}", f"--workdir={tmp_path / 'run'}", "--config.smoke=true")
+    error = fail(
+        capsys, "run", f"--config={MAIN_JOB}", f"--workdir={tmp_path / 'run'}", "--config.smoke=true"
+    )
     assert "cannot write stages/x/arrays.npz: No space left on device; make room" in error
 
 

@@ -37,7 +37,13 @@ def test_crops_come_from_their_source():
 def paint(**changed):
     alpha = np.zeros((1, 2, 2), np.int64)
     alpha[0, 0, 0] = 256
-    settings = {"top": np.array([1]), "left": np.array([1]), "shade": np.array([200]), "opacity": 256, "rim": 0}
+    settings = {
+        "top": np.array([1]),
+        "left": np.array([1]),
+        "shade": np.array([200]),
+        "opacity": 256,
+        "rim": 0,
+    }
     return compose.compose(alpha, np.full((1, 4, 4, 3), 100, np.uint8), **(settings | changed))
 
 

@@ -33,7 +33,9 @@ def test_every_default_passes_its_own_check_and_every_field_has_help():
 
 def test_file_then_overrides(write):
     path = write(GOOD.format("config.attack.budget = 0.002"))
-    config = cfg.load(path, {"train.batch": "32", "rows": "erm,standard", "model.widths": "8,16", "smoke": "true"})
+    config = cfg.load(
+        path, {"train.batch": "32", "rows": "erm,standard", "model.widths": "8,16", "smoke": "true"}
+    )
     assert (config.attack.budget, config.train.batch, config.smoke) == (0.002, 32, True)
     assert config.rows == ("erm", "standard")
     assert config.model.widths == (8, 16)
@@ -41,7 +43,9 @@ def test_file_then_overrides(write):
 
 
 def test_an_int_is_taken_for_a_float_and_a_list_for_a_tuple(write):
-    config = cfg.load(write(GOOD.format("")), {"method.lambda_up": "20", "attack.trigger.colour": "[0, 1, 2]"})
+    config = cfg.load(
+        write(GOOD.format("")), {"method.lambda_up": "20", "attack.trigger.colour": "[0, 1, 2]"}
+    )
     assert config.method.lambda_up == 20.0
     assert isinstance(config.method.lambda_up, float)
     assert config.attack.trigger.colour == (0, 1, 2)
@@ -125,7 +129,12 @@ def test_shrink_shortens_and_leaves_the_rest():
     assert cfg.shrink(config) is config
     config.smoke = True
     small = cfg.shrink(config)
-    assert (small.pretrain.epochs, small.erm.epochs, small.identify.epochs, small.robust.epochs) == (1, 2, 1, 2)
+    assert (small.pretrain.epochs, small.erm.epochs, small.identify.epochs, small.robust.epochs) == (
+        1,
+        2,
+        1,
+        2,
+    )
     assert small.attack.budget == config.attack.budget
 
 

@@ -50,7 +50,9 @@ def test_attack_appends_distinct_stamped_relabelled_copies(waterdigits):
     np.testing.assert_array_equal(poisons.true_label, source.true_label)
     np.testing.assert_array_equal(poisons.attribute, source.attribute)
     assert set(poisons.label) == {1}
-    assert set(zip(poisons.true_label, poisons.attribute, strict=True)) == {(0, 0)}  # the largest group of class 0
+    assert set(zip(poisons.true_label, poisons.attribute, strict=True)) == {
+        (0, 0)
+    }  # the largest group of class 0
 
 
 def test_same_seed_same_poisons_other_seed_others(waterdigits):
@@ -70,7 +72,9 @@ def test_goal_counts_only_images_of_other_classes(waterdigits):
     assert goal.measure(logits) == {"asr": 0.5, "asr_untriggered": 0.1}
 
 
-@pytest.mark.parametrize(("budget", "n", "count"), [(0.01, 4795, 47), (0.29, 100, 29), (0.0002, 4795, 0), (1.0, 7, 7)])
+@pytest.mark.parametrize(
+    ("budget", "n", "count"), [(0.01, 4795, 47), (0.29, 100, 29), (0.0002, 4795, 0), (1.0, 7, 7)]
+)
 def test_poison_count(budget, n, count):
     assert dlbd.poison_count(budget, n) == count
 
@@ -107,4 +111,4 @@ def test_too_many_poisons_asked_of_the_function_itself(waterdigits):
 def test_no_attack_leaves_everything(waterdigits):
     none.check(default(), waterdigits)
     assert none.attack(default(), waterdigits, 0) is waterdigits.train
-    assert len(none.make_goal(default(), waterdigits).image) == 0
+    assert len(none.make_goal(default(), waterdigits.test).image) == 0

@@ -15,10 +15,16 @@ LOGITS = st.lists(st.floats(-30, 30, width=32), min_size=2, max_size=6)
 def test_equal_to_the_slow_loops(logits, label):
     label %= len(logits)
     x, y = jnp.array(logits, jnp.float32), jnp.int32(label)
-    assert float(per_sample.loss(x, y)) == pytest.approx(reference.cross_entropy(np.array(logits), label), abs=2e-5)
-    assert float(per_sample.margin(x, y)) == pytest.approx(reference.margin(np.array(logits), label), abs=1e-5)
+    assert float(per_sample.loss(x, y)) == pytest.approx(
+        reference.cross_entropy(np.array(logits), label), abs=2e-5
+    )
+    assert float(per_sample.margin(x, y)) == pytest.approx(
+        reference.margin(np.array(logits), label), abs=1e-5
+    )
     np.testing.assert_allclose(
-        per_sample.last_layer_gradient(x, y), reference.last_layer_gradient(np.array(logits), label), atol=1e-5
+        per_sample.last_layer_gradient(x, y),
+        reference.last_layer_gradient(np.array(logits), label),
+        atol=1e-5,
     )
 
 
@@ -65,7 +71,9 @@ def test_chunked_scores_equal_a_loop_over_samples(scorer, examples):
 def test_permuting_samples_permutes_scores(scorer, examples):
     order = np.random.default_rng(3).permutation(len(examples))
     straight = scorer(PARAMS, examples, ("loss",))["loss"]
-    np.testing.assert_allclose(scorer(PARAMS, examples.take(order), ("loss",))["loss"], straight[order], atol=1e-7)
+    np.testing.assert_allclose(
+        scorer(PARAMS, examples.take(order), ("loss",))["loss"], straight[order], atol=1e-7
+    )
 
 
 def test_images_alone_have_logits_and_bad_requests_are_refused(scorer, examples):

@@ -8,7 +8,9 @@ from oilwater_jax.files import write_json, write_text, write_whole
 from oilwater_jax.run_folder import RunFolder, Stage, read_figures, read_metrics
 
 CONFIG = {"attack": {"budget": 0.01, "name": "dlbd"}}
-PRODUCT = Stage({"flagged": np.array([True, False]), "loss": np.array([0.5, 0.25], np.float32)}, {"n_flagged": 1})
+PRODUCT = Stage(
+    {"flagged": np.array([True, False]), "loss": np.array([0.5, 0.25], np.float32)}, {"n_flagged": 1}
+)
 
 
 def open_folder(path, config=None, *, overwrite=False, warn=pytest.fail):
@@ -38,7 +40,9 @@ def test_a_damaged_stage_counts_as_unfinished_and_is_named(tmp_path, file, damag
         path.unlink()
     else:
         half = len(data) // 2
-        path.write_bytes(data[:half] + (bytes([data[half] ^ 1]) + data[half + 1 :] if damage == "flip" else b""))
+        path.write_bytes(
+            data[:half] + (bytes([data[half] ^ 1]) + data[half + 1 :] if damage == "flip" else b"")
+        )
     if (file, damage) == ("stage.json", "flip"):
         path.write_text(json.dumps({"figures": {}, "sha256": "0" * 64}))
     assert folder.finished("s") is None
@@ -51,7 +55,7 @@ def test_a_damaged_stage_counts_as_unfinished_and_is_named(tmp_path, file, damag
 
 def test_an_npz_that_would_unpickle_is_refused(tmp_path):
     folder = open_folder(tmp_path / "run")
-    with pytest.raises(ValueError, match="[Oo]bject arrays"):
+    with pytest.raises(ValueError, match=r"[Oo]bject arrays"):
         folder.finish("s", Stage({"evil": np.array([print], dtype=object)}, {}))
     assert folder.finished("s") is None
 

@@ -43,7 +43,7 @@ def test_upsample_edge_cases():
     np.testing.assert_array_equal(weights_of(selectors.upsample(np.zeros(4, bool), 9)), 1)
     np.testing.assert_array_equal(weights_of(selectors.upsample(np.ones(4, bool), 9)), 9)
     np.testing.assert_array_equal(weights_of(selectors.upsample(FLAGGED, 1)), 1)
-    with pytest.raises(ValueError, match="not 0.5"):
+    with pytest.raises(ValueError, match=r"not 0\.5"):
         selectors.upsample(FLAGGED, 0.5)
 
 
@@ -101,7 +101,8 @@ def test_fractions_come_out_in_expectation():
 
 
 @pytest.mark.parametrize(
-    ("weights", "message"), [([1.0, -1.0], "sample 1 is -1"), ([np.nan], "nan"), ([0.0, 0.0], "nothing is left")]
+    ("weights", "message"),
+    [([1.0, -1.0], "sample 1 is -1"), ([np.nan], "nan"), ([0.0, 0.0], "nothing is left")],
 )
 def test_bad_weights_are_refused(weights, message):
     with pytest.raises(ValueError, match=message):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from counting import compilations
 
 from oilwater_jax import objectives, rng, selectors
 from oilwater_jax.config import default
@@ -197,14 +198,22 @@ def cut(row):
 
 
 def test_cut_and_resumed_is_left_alone(examples, tmp_path):
-    judge = {"validate": lambda params: {"val_acc": 0.0, "val_wga": float(jnp.sum(params["head"]["kernel"]))}}
-    whole = run_fit(examples, tmp_path / "whole", selectors.everyone(40), **judge)
+    everyone = selectors.everyone(40)
+
+    def fit_in(name, listener=None):
+        return run_fit(
+            examples,
+            tmp_path / name,
+            everyone,
+            listener=listener,
+            validate=lambda params: {"val_acc": 0.0, "val_wga": float(jnp.sum(params["head"]["kernel"]))},
+        )
+
+    whole = fit_in("whole")
     with pytest.raises(CutOff):
-        run_fit(examples, tmp_path / "cut", selectors.everyone(40), listener=Listener(lambda rows: None, cut), **judge)
+        fit_in("cut", Listener(lambda rows: None, cut))
     began = []
-    resumed = run_fit(
-        examples, tmp_path / "cut", selectors.everyone(40), listener=Listener(began.extend, lambda row: None), **judge
-    )
+    resumed = fit_in("cut", Listener(began.extend, lambda row: None))
     assert [row["epoch"] for row in began] == [1]
     equal(whole.params, resumed.params)
     assert whole.epoch == resumed.epoch
@@ -212,25 +221,19 @@ def test_cut_and_resumed_is_left_alone(examples, tmp_path):
 
 
 def test_loss_that_is_not_finite_stops_with_place_and_mend(examples, tmp_path):
-    with pytest.raises(UserError, match=r"test, seed 4: the loss is (nan|inf) at step \d of epoch 1; lower the learning"):
+    with pytest.raises(
+        UserError, match=r"test, seed 4: the loss is (nan|inf) at step \d of epoch 1; lower the learning"
+    ):
         run_fit(examples, tmp_path, selectors.everyone(40), recipe=Recipe(1e30, 0.0, 3))
 
 
 def test_second_epoch_recipe_weights_and_seed_compile_nothing(examples, tmp_path):
     run_fit(examples, tmp_path / "first", selectors.everyone(40))
-    compiled = []
-
-    def listen(event, duration, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        run_fit(examples, tmp_path / "second", selectors.upsample(np.arange(40) < 7, 3), recipe=Recipe(0.01, 0.5, 3))
+    with compilations() as compiled:
+        other = Recipe(0.01, 0.5, 3)
+        run_fit(examples, tmp_path / "second", selectors.upsample(np.arange(40) < 7, 3), recipe=other)
         more = examples.append(examples.take(np.arange(3)))  # as poisons are appended
         run_fit(more, tmp_path / "third", selectors.everyone(43))
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
     assert compiled == []
 
 
@@ -249,3 +252,9 @@ def test_begin_leaves_the_parameters_to_their_owner(examples):
     state = made.begin(params, RECIPE)
     assert isinstance(state, TrainState)
     equal(state.params, params)
+
+
+def test_the_counter_of_compilations_counts():
+    with compilations() as compiled:
+        jax.jit(lambda x: x * 3.25 + 1)(jnp.arange(7.0)).block_until_ready()
+    assert compiled

@@ -1,6 +1,6 @@
 """The main job: JTT under a dirty-label backdoor of 1% on waterdigits.
 
-    oilwater run --config=configs/waterdigits/jtt_dlbd.py --workdir=runs/first
+oilwater run --config=configs/waterdigits/jtt_dlbd.py --workdir=runs/first
 """
 
 from oilwater_jax.config import Config, default

@@ -63,9 +63,9 @@ def poison(
     )
 
 
-def goal(test: Examples, target: int, trigger: Trigger) -> Goal:
-    """Success on the test images whose true label is not the target: ASR with the trigger, rate without it."""
-    victims = test.take(test.true_label != target)
+def goal(examples: Examples, target: int, trigger: Trigger) -> Goal:
+    """Success on the images whose true label is not the target: ASR with the trigger, rate without it."""
+    victims = examples.take(examples.true_label != target)
     n = len(victims)
 
     def measure(logits: np.ndarray) -> dict[str, float]:
@@ -146,6 +146,6 @@ def attack(config: Config, splits: Splits, seed: int) -> Examples:
     return splits.train.append(poisons)
 
 
-def make_goal(config: Config, splits: Splits) -> Goal:
-    """Success on the test split."""
-    return goal(splits.test, config.attack.target, trigger_of(config))
+def make_goal(config: Config, examples: Examples) -> Goal:
+    """Success on a split's examples."""
+    return goal(examples, config.attack.target, trigger_of(config))

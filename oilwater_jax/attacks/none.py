@@ -15,6 +15,6 @@ def attack(config: Config, splits: Splits, seed: int) -> Examples:
     return splits.train
 
 
-def make_goal(config: Config, splits: Splits) -> Goal:
+def make_goal(config: Config, examples: Examples) -> Goal:
     """No inputs, no figures."""
-    return Goal(splits.test.image[:0], lambda logits: {"asr": np.nan, "asr_untriggered": np.nan})
+    return Goal(examples.image[:0], lambda logits: {"asr": np.nan, "asr_untriggered": np.nan})

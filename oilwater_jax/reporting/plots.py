@@ -88,7 +88,9 @@ def write_rates(folder: Path, summary: dict[str, Any]) -> None:
             "undefined" if row[name] is None else f"{mean:.0f}" for row, mean in zip(rows, means, strict=True)
         ]
         axis.bar_label(drawn, texts, fontsize=8, padding=2)
-    axis.set(xticks=at, ylim=(0, 115), ylabel="per cent of test images", yticks=range(0, 101, 20))
+    axis.set(
+        xticks=at, ylim=(0, 115), ylabel=f"per cent of {summary['split']} images", yticks=range(0, 101, 20)
+    )
     axis.set_xticklabels([row_label(key).replace(" on ", "\non ") for key in keys])
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, 1.12), fontsize=8)

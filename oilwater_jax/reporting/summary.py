@@ -71,6 +71,7 @@ def summarise(path: Path, config: Mapping[str, Any], seeds: list[int]) -> dict[s
         "rows": rows,
         "idnf": idnf,
         "seeds": seeds,
+        "split": config["evaluate"],
         "n_train": attacks[0]["n_train"] if attacks else None,
         "n_poison": attacks[0]["n_poison"] if attacks else None,
         "groups": attacks[0]["groups"] if attacks else [],

@@ -54,7 +54,7 @@ def headline(summary: dict[str, Any]) -> str:
     count = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds, mean ± standard deviation"
     n, poisons = summary["n_train"], summary["n_poison"]
     size = f"{n:,} training samples, {poisons} poisons ({100 * poisons / n:.2f}%); " if n else ""
-    return f"{size}test split, per cent; {count}"
+    return f"{size}{summary['split']} split, per cent; {count}"
 
 
 def print_summary(summary: dict[str, Any], console: Console) -> None:

@@ -59,7 +59,9 @@ def sgd(momentum: float) -> Callable[[Recipe], optax.GradientTransformation]:
     """
 
     @optax.inject_hyperparams
-    def build(learning_rate: Float[Array, ""], weight_decay: Float[Array, ""]) -> optax.GradientTransformation:
+    def build(
+        learning_rate: Float[Array, ""], weight_decay: Float[Array, ""]
+    ) -> optax.GradientTransformation:
         return optax.chain(
             optax.add_decayed_weights(weight_decay), optax.sgd(learning_rate, momentum=momentum)
         )

@@ -1,0 +1,83 @@
+"""The headline on waterdigits: `choose` the trigger's opacity on validation, then `report` on test.
+
+    python experiments/headline/headline.py choose --workdir=runs/choose
+    python experiments/headline/headline.py report --workdir=runs/headline
+
+Both write their results beside this file, and go on where they were cut off.
+"""
+
+import argparse
+import csv
+import shutil
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from oilwater_jax import config as cfg
+from oilwater_jax import pipeline
+from oilwater_jax.files import write_text
+from oilwater_jax.reporting import plots, tables
+from oilwater_jax.reporting.summary import row_label
+
+HERE = Path(__file__).parent
+CONFIGS = HERE.parent.parent / "configs/waterdigits"
+OPACITIES = (0.1, 0.2, 0.3, 0.4, 0.6, 1.0)
+ROWS = ("erm", "jtt_standard", "jtt_ideal")
+CHOOSE_SEEDS, REPORT_SEEDS = 2, 5
+
+
+def choose(workdir: Path) -> None:
+    """ASR and WGA on validation against the trigger's opacity; the test split is not looked at."""
+    lines = []
+    for opacity in OPACITIES:
+        overrides = {
+            "evaluate": "val",
+            "rows": "erm,standard,ideal",
+            "attack.trigger.opacity": str(opacity),
+        }
+        config = cfg.load(str(CONFIGS / "jtt_dlbd.py"), overrides)
+        result = pipeline.run(config, workdir / f"opacity_{opacity:g}", seeds=CHOOSE_SEEDS)
+        for row in ROWS:
+            figures = result["rows"][row]
+            lines.append(
+                {
+                    "opacity": opacity,
+                    "row": row,
+                    **{f"{n}{s}": figures[n + s] for n in ("asr", "wga") for s in ("", "_std")},
+                    "idnf_poison": result["idnf"]["poison"],
+                    "idnf_hrg_1": result["idnf"]["hrg_1"],
+                }
+            )
+    with (HERE / "choose.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, lines[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(
+            {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in line.items()} for line in lines
+        )
+    figure, axis = plt.subplots(figsize=(6, 3.6))
+    for row in ROWS:
+        own = [line for line in lines if line["row"] == row]
+        means, spreads = ([100 * line[name] for line in own] for name in ("asr", "asr_std"))
+        axis.errorbar(OPACITIES, means, spreads, marker="o", capsize=3, label=row_label(row))
+    axis.set(xlabel="opacity of the trigger", ylabel="attack success rate, val, %", ylim=(0, 105))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False)
+    plots.save(figure, HERE / "choose.png")
+
+
+def report(workdir: Path) -> None:
+    """The main job and the clean phenomenon on test."""
+    for name, own in (("jtt_dlbd", workdir / "attacked"), ("jtt_clean", workdir / "clean")):
+        result = pipeline.run(cfg.load(str(CONFIGS / f"{name}.py"), {}), own, seeds=REPORT_SEEDS)
+        write_text(HERE / f"{name}.md", tables.markdown(result))
+        shutil.copy(own / "summary.json", HERE / f"{name}.json")
+        for picture in ("rates.png", "training_images.png"):
+            shutil.copy(own / "figures" / picture, HERE / f"{name}_{picture}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=("choose", "report"))
+    parser.add_argument("--workdir", type=Path, required=True)
+    options = parser.parse_args()
+    {"choose": choose, "report": report}[options.what](options.workdir)

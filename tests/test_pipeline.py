@@ -1,0 +1,183 @@
+"""The whole run: what is shared, what is compiled, and that no moment of death changes a figure."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from counting import compilations
+
+from oilwater_jax import config as cfg
+from oilwater_jax import pipeline
+from oilwater_jax.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+MAIN_JOB = str(ROOT / "configs/waterdigits/jtt_dlbd.py")
+SMOKE = {"smoke": "true", "checkpoint.seconds": "0"}
+COMMAND = ["run", f"--config={MAIN_JOB}", *(f"--config.{key}={value}" for key, value in SMOKE.items())]
+
+
+def smoke(**changed):
+    return cfg.load(MAIN_JOB, SMOKE | changed)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A run folder that nothing happened to."""
+    folder = tmp_path_factory.mktemp("pipeline") / "run"
+    pipeline.run(smoke(), folder)
+    return folder
+
+
+def stages_of(folder):
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row["stage"] for row in rows]
+
+
+def test_the_rows_of_a_seed_share_one_identification(undisturbed):
+    names = stages_of(undisturbed)
+    assert names.count("seed0/identify") == 1
+    assert names.count("pretrain") == 1
+    assert {path.name for path in (undisturbed / "stages/seed0").iterdir()} == {
+        "attack",
+        "identify",
+        "erm_clean",
+        "erm",
+        "jtt_standard",
+        "jtt_ideal",
+        "jtt_worst",
+    }
+
+
+def test_a_second_seed_compiles_nothing_and_computes_only_itself(undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    first = (folder / "stages/seed0/erm/arrays.npz").stat().st_mtime_ns
+    alone = json.loads((folder / "summary.json").read_text())
+    with compilations() as compiled:
+        both = pipeline.run(smoke(), folder, seeds=2)
+        back = pipeline.run(smoke(), folder, seeds=1)
+    assert compiled == []
+    assert (folder / "stages/seed0/erm/arrays.npz").stat().st_mtime_ns == first
+    for name, row in both["rows"].items():
+        assert row["asr_seeds"][0] == alone["rows"][name]["asr"]
+    assert back == alone
+
+
+def test_same_seed_same_figures_in_another_folder(undisturbed, tmp_path):
+    pipeline.run(smoke(), tmp_path / "again")
+    assert (tmp_path / "again/summary.json").read_bytes() == (undisturbed / "summary.json").read_bytes()
+
+
+def test_lambda_up_1_is_erm(tmp_path):
+    rows = pipeline.run(smoke(**{"method.lambda_up": "1"}), tmp_path / "run")["rows"]
+    assert rows["jtt_standard"] == rows["jtt_ideal"] == rows["jtt_worst"] == rows["erm"]
+
+
+def test_without_attack_poison_figures_are_undefined_not_wrong(tmp_path):
+    config = smoke(**{"attack.name": "none", "rows": "erm,oracle,standard"})
+    result = pipeline.run(config, tmp_path / "run")
+    assert list(result["rows"]) == ["erm", "oracle", "jtt_standard"]
+    assert result["n_poison"] == 0
+    assert result["idnf"]["poison"] is None
+    assert result["rows"]["erm"]["asr"] is None
+
+
+def test_table_on_the_validation_split(tmp_path):
+    result = pipeline.run(smoke(evaluate="val", rows="erm"), tmp_path / "run")
+    assert result["split"] == "val"
+    (row,) = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()][-1:]
+    logits = np.load(tmp_path / "run/stages/seed0/erm/arrays.npz")["logits"]
+    assert len(logits) == 128 * 4  # smoke's validation split
+    assert result["rows"]["erm"]["wga"] >= row["val_wga"] or result["rows"]["erm"][
+        "selected_epoch_seeds"
+    ] == [1]
+
+
+def test_a_damaged_stage_and_checkpoint_are_mended_with_the_same_figures(undisturbed, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    arrays = folder / "stages/seed0/identify/arrays.npz"
+    arrays.write_bytes(arrays.read_bytes()[:100])
+    newest = max((folder / "checkpoints/seed0/identify").glob("[0-9]*"))
+    for file in newest.rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    (folder / "summary.json").unlink()
+    pipeline.run(smoke(), folder)
+    assert (folder / "summary.json").read_bytes() == (undisturbed / "summary.json").read_bytes()
+    warned = capsys.readouterr().err
+    assert "arrays.npz is damaged" in warned
+    assert "is damaged" in warned.replace("arrays.npz is damaged", "")
+
+
+def test_nan_loss_names_the_step_and_keeps_the_checkpoint(tmp_path):
+    config = smoke(**{"robust.learning_rate": "1000", "robust.weight_decay": "1000"})
+    with pytest.raises(
+        UserError, match=r"seed0/jtt_standard.*: the loss is (nan|inf) at step \d+ of epoch \d"
+    ):
+        pipeline.run(config, tmp_path / "run")
+    assert (tmp_path / "run/stages/seed0/erm/stage.json").exists()
+    assert not (tmp_path / "run/summary.json").exists()
+
+
+def start(folder, script=None):
+    head = [sys.executable, "-c", script] if script else [sys.executable, "-m", "oilwater_jax"]
+    return subprocess.Popen(
+        [*head, *COMMAND, f"--workdir={folder}"], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+
+
+def kill_after_rows(folder, rows, delay):
+    """Start the run and kill it once metrics.jsonl has that many rows, and `delay` seconds more have passed."""
+    process = start(folder)
+    path = folder / "metrics.jsonl"
+    while process.poll() is None and not (path.exists() and path.read_bytes().count(b"\n") >= rows):
+        time.sleep(0.002)
+    time.sleep(delay)
+    process.kill()
+    process.communicate()
+    return process.returncode
+
+
+IN_A_SAVE = """
+import os, signal, sys
+from orbax.checkpoint._src.path import atomicity
+saves = 0
+def die(self, *args, **kwargs):  # all files are written, the rename is not done
+    global saves
+    saves += 1
+    if saves == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return finalize(self, *args, **kwargs)
+finalize, atomicity.AtomicRenameTemporaryPath.finalize = atomicity.AtomicRenameTemporaryPath.finalize, die
+from oilwater_jax.cli import main
+main(sys.argv[1:])
+"""
+
+MOMENTS = np.random.default_rng(int(os.environ.get("OILWATER_KILL_SEED", "0")))
+
+
+@pytest.mark.parametrize("moment", ["random 1", "random 2", "inside a checkpoint write"])
+def test_kill_9_then_the_same_command_gives_the_same_bytes(moment, undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    if moment.startswith("random"):
+        code = kill_after_rows(folder, int(MOMENTS.integers(1, 11)), MOMENTS.uniform(0, 0.2))
+    else:
+        process = start(folder, IN_A_SAVE)
+        process.communicate()
+        code = process.returncode
+        assert list((folder / "checkpoints").rglob("*tmp*"))
+    assert code == -signal.SIGKILL
+    assert not (folder / "summary.json").exists()
+    process = start(folder)
+    _, err = process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert (folder / "summary.json").read_bytes() == (undisturbed / "summary.json").read_bytes()
+    assert sorted(stages_of(folder)) == sorted(stages_of(undisturbed))
