@@ -5,14 +5,14 @@ product is saved in the run folder under `stages/`, so a run that was cut off re
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from oilwater_jax import data, metrics, registry, selectors
-from oilwater_jax.config import Config, shrink, to_json
+from oilwater_jax.config import ROWS, Config, shrink, to_json
 from oilwater_jax.environment import describe, use_compilation_cache
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import write_json
@@ -32,28 +32,41 @@ from oilwater_jax.types import Examples, Selector, Splits
 PRETRAIN_SEED = 0  # one pretraining serves all seeds, as one ImageNet model does
 
 
-def run(config: Config, workdir: Path, *, seeds: int = 1, overwrite: bool = False) -> dict[str, Any]:
+def run(
+    config: Config,
+    workdir: Path,
+    *,
+    seeds: int = 1,
+    overwrite: bool = False,
+    own: Mapping[str, Selector] | None = None,
+) -> dict[str, Any]:
     """Run, or go on with, the experiment of a checked config; returns what summary.json holds.
 
     Seeds config.seed, config.seed + 1, ... `seeds` of them; more seeds may be asked of a folder later.
+    `own` adds rows: selectors of yours by name (a Python identifier), trained by the recipe `robust` on the
+    poisoned data. A folder knows them by name only: a changed selector wants a new name or folder.
     Raises UserError before anything is written where config, data or folder do not fit together.
     """
     small = shrink(config)
     splits = data.load(small.data.name, smoke=small.smoke)
+    own = own or {}
     check(small, splits)
+    for name in own:
+        if not name.isidentifier() or name in ROWS:
+            raise UserError(f"own row {name!r}: the name must be an identifier other than {', '.join(ROWS)}")
     with Progress() as progress:
         folder = RunFolder.open(workdir, to_json(config), overwrite=overwrite, warn=progress.warn)
         try:
             use_compilation_cache()
             write_json(workdir / "environment.json", describe())
             numbers = list(range(config.seed, config.seed + seeds))
-            stages = 1 + (small.pretrain.epochs > 0) * 1 + len(numbers) * (2 + len(small.rows))
+            stages = 1 + (small.pretrain.epochs > 0) + len(numbers) * (2 + len(small.rows) + len(own))
             progress.begin(stages)
-            experiment = Experiment(small, splits, folder, progress)
+            experiment = Experiment(small, splits, folder, progress, own)
             for seed in numbers:
                 experiment.run_seed(seed)
             progress.stage("report", 0)
-            result = summary.summarise(folder.path, to_json(small), numbers)
+            result = summary.summarise(folder.path, to_json(small), numbers, own)
             report(experiment, result, numbers[0])
             progress.done("report")
         finally:
@@ -73,7 +86,15 @@ def check(config: Config, splits: Splits) -> None:
 class Experiment:
     """The stages of one run folder. Each method is one stage and returns its saved product."""
 
-    def __init__(self, config: Config, splits: Splits, folder: RunFolder, progress: Progress) -> None:
+    def __init__(
+        self,
+        config: Config,
+        splits: Splits,
+        folder: RunFolder,
+        progress: Progress,
+        own: Mapping[str, Selector],
+    ) -> None:
+        self.own = own
         self.config, self.splits, self.folder, self.progress = config, splits, folder, progress
         self.n_classes, self.n_attributes = len(splits.class_names), len(splits.attribute_names)
         shape = splits.train.image.shape[1:]
@@ -87,7 +108,7 @@ class Experiment:
         """All stages of one seed; finished ones are read, not computed."""
         poisoned = self.poisoned(seed)
         flagged = self.identify(seed, poisoned).arrays["flagged"]
-        for row in self.config.rows:
+        for row in (*self.config.rows, *self.own):
             self.row(seed, row, poisoned, flagged)
 
     def stage(self, name: str, epochs: int, compute: Callable[[], Stage]) -> Stage:
@@ -217,9 +238,12 @@ class Experiment:
         name = f"seed{seed}/{summary.row_key(self.config.method.name, row)}"
         clean = self.splits.train
         train = clean if row in ("erm_clean", "oracle") else poisoned
-        recipe = Recipe(**(self.config.robust if row in MODES else self.config.erm))
+        robust = row in MODES or row in self.own
+        recipe = Recipe(**(self.config.robust if robust else self.config.erm))
 
         def selector() -> Selector:
+            if row in self.own:
+                return self.own[row]
             if row in MODES:
                 chosen = amplified(row, flagged, train.is_poison)
                 return selectors.upsample(chosen, self.config.method.lambda_up)

@@ -21,9 +21,9 @@ from oilwater_jax.reporting.summary import row_label
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent.parent / "configs/waterdigits"
-OPACITIES = (0.1, 0.2, 0.3, 0.4, 0.6, 1.0)
+OPACITIES = (0.1, 0.2, 0.3, 0.35, 0.4, 0.6, 1.0)
 ROWS = ("erm", "jtt_standard", "jtt_ideal")
-CHOOSE_SEEDS, REPORT_SEEDS = 2, 5
+CHOOSE_SEEDS, REPORT_SEEDS = 3, 5
 
 
 def choose(workdir: Path) -> None:
@@ -76,7 +76,7 @@ def report(workdir: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="The headline on waterdigits.")
     parser.add_argument("what", choices=("choose", "report"))
     parser.add_argument("--workdir", type=Path, required=True)
     options = parser.parse_args()

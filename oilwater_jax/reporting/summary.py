@@ -26,8 +26,8 @@ def row_label(key: str) -> str:
     """A row's name in tables: `JTT standard`."""
     if key in LABELS:
         return LABELS[key]
-    method, _, mode = key.partition("_")
-    return f"{method.upper()} {mode}"
+    method, _, mode = key.rpartition("_")
+    return f"{method.upper()} {mode}" if mode in AMPLIFIED else key.replace("_", " ")
 
 
 def no_nan(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,15 +53,17 @@ def spread(name: str, values: Iterable[float | None]) -> dict[str, Any]:
     }
 
 
-def summarise(path: Path, config: Mapping[str, Any], seeds: list[int]) -> dict[str, Any]:
-    """What summary.json holds; rows and seeds that are not finished are left out."""
+def summarise(
+    path: Path, config: Mapping[str, Any], seeds: list[int], own: Iterable[str] = ()
+) -> dict[str, Any]:
+    """What summary.json holds, with the `own` rows last; rows and seeds that are not finished are left out."""
     stages = read_figures(path)
     rows = {}
-    for row in config["rows"]:
+    for row in (*config["rows"], *own):
         key = row_key(config["method"]["name"], row)
-        own = [stages[f"seed{seed}/{key}"] for seed in seeds if f"seed{seed}/{key}" in stages]
-        if own:
-            rows[key] = _row(own)
+        done = [stages[f"seed{seed}/{key}"] for seed in seeds if f"seed{seed}/{key}" in stages]
+        if done:
+            rows[key] = _row(done)
     attacks = [stages[f"seed{seed}/attack"] for seed in seeds if f"seed{seed}/attack" in stages]
     found = [stages[f"seed{seed}/identify"] for seed in seeds if f"seed{seed}/identify" in stages]
     idnf: dict[str, Any] = {}
