@@ -62,18 +62,30 @@ class RunFolder:
             raise UserError(
                 f"--workdir={path} is held by another oilwater process; wait for it or give another"
             ) from None
-        if overwrite:
-            self._empty()
-        old = read_json(path / "config.json")
-        if old is not None and (changed := differences(old, config)):
+        try:
+            if overwrite:
+                self._empty()
+            self._claim(config)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _claim(self, config: Mapping[str, Any]) -> None:
+        """Write config.json, or make sure that it says the same."""
+        file = self.path / "config.json"
+        if not file.exists():
+            write_json(file, config)
+            return
+        old = read_json(file)
+        if not isinstance(old, dict):
+            raise UserError(f"{file} is damaged; give another folder, or --overwrite to start anew")
+        if changed := differences(old, config):
             shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
             raise UserError(
-                f"--workdir={path} holds a run of another config ({shown}); "
+                f"--workdir={self.path} holds a run of another config ({shown}); "
                 "give another folder, or --overwrite to start anew"
             )
-        if old is None:
-            write_json(path / "config.json", config)
-        return self
 
     def close(self) -> None:
         """Let the folder go."""

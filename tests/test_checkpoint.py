@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -101,6 +103,16 @@ def test_a_failing_save_is_one_line_and_leaves_the_older_ones(saved, monkeypatch
         store.save(4, TREE, {"epoch": 4})
     store.close()
     assert restore(folder, warnings)[1] == {"epoch": 3}
+
+
+def test_a_disk_without_room_is_one_line_before_anything_is_written(saved, monkeypatch):
+    folder, warnings = saved
+    store = Checkpoints(folder, 0.0, warnings.append)
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    with pytest.raises(UserError, match=r"the disk has 1.0 MB free and 1.0 MB are needed; make room"):
+        store.save(4, TREE, {"epoch": 4})
+    store.close()
+    assert not (folder / "4").exists()
 
 
 def test_due_waits_for_the_interval(tmp_path):

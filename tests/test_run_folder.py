@@ -80,6 +80,14 @@ def test_another_config_is_refused_with_its_keys_and_overwrite_starts_anew(tmp_p
     assert json.loads((tmp_path / "run/config.json").read_text()) == other
 
 
+def test_a_damaged_config_is_not_taken_for_an_empty_folder(tmp_path):
+    open_folder(tmp_path / "run").close()
+    (tmp_path / "run/config.json").write_text('{"attack": {"bud')
+    with pytest.raises(UserError, match=r"config.json is damaged; give another folder, or --overwrite"):
+        open_folder(tmp_path / "run")
+    open_folder(tmp_path / "run", overwrite=True).close()
+
+
 def test_a_file_and_somebody_elses_folder_are_refused_and_untouched(tmp_path):
     file = tmp_path / "file"
     file.write_text("mine")

@@ -123,8 +123,8 @@ def test_scan_and_loop_give_the_same_states(examples, n_draws):
         state = copied(made.begin(made.init_params(0), Recipe(0.01, 1e-3, 1)))
         ends.append(made.epoch(state, resident(examples), draws, jax.random.key(5)))
     assert len(ends[0][1]) == len(ends[1][1]) == -(-n_draws // 16)
-    np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=2e-3, atol=1e-4)
-    close(ends[0][0], ends[1][0], rtol=2e-2, atol=2e-3)
+    np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=1e-5, atol=1e-6)
+    close(ends[0][0], ends[1][0], rtol=1e-5, atol=1e-6)
 
 
 def test_unknown_driver():

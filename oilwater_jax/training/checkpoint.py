@@ -5,6 +5,7 @@ The two newest are kept. One that is truncated or tampered with is passed over f
 
 import hashlib
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ import orbax.checkpoint as ocp
 from oilwater_jax.errors import UserError
 
 Tree = Any
+SLACK = 1_000_000  # bytes beyond twice the arrays that a checkpoint may take on disk
+logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax's errors reach the user as ours
 
 
 def to_host(tree: Tree) -> Tree:
@@ -81,6 +84,13 @@ class Checkpoints:
 
         Raises UserError where it cannot be written (a full disk, say); older checkpoints stay.
         """
+        # Looked at before, because orbax's writing threads report a full disk in pages of their own.
+        needed = SLACK + 2 * sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(tree))
+        if (free := shutil.disk_usage(self.folder).free) < needed:
+            raise UserError(
+                f"cannot save checkpoint {self.folder / str(step)}: the disk has {free / 1e6:.1f} MB free and "
+                f"{needed / 1e6:.1f} MB are needed; make room, then the same command goes on"
+            )
         try:
             self._manager.save(
                 step,
@@ -90,6 +100,8 @@ class Checkpoints:
                 ),
             )
         except Exception as error:  # OSError, or tensorstore's own
+            for unfinished in self.folder.glob(f"{step}.*tmp*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
             raise UserError(
                 f"cannot save checkpoint {self.folder / str(step)} ({one_line(error)}); "
                 "make room, then the same command goes on from the checkpoint before"
