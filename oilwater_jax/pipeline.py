@@ -29,6 +29,7 @@ from oilwater_jax.training.fit import Fitted, Listener, Task, fit
 from oilwater_jax.training.step import Recipe
 from oilwater_jax.types import Examples, Selector, Splits
 
+PRETRAIN_SHOWN = 1024  # samples that the accuracy shown while pretraining is taken on
 PRETRAIN_SEED = 0  # one pretraining serves all seeds, as one ImageNet model does
 
 
@@ -145,8 +146,10 @@ class Experiment:
         n_labels = int(examples.label.max()) + 1
         program = programs.build(self.config, examples.image.shape[1:], n_labels)
 
+        shown = examples.take(np.arange(min(PRETRAIN_SHOWN, len(examples))))
+
         def validate(params: Params) -> dict[str, float]:
-            correct = program.score(params, examples, ("correct",))["correct"]
+            correct = program.score(params, shown, ("correct",))["correct"]
             return {"train_acc": metrics.accuracy(correct)}
 
         self.progress.stage("pretrain", recipe.epochs)
@@ -161,7 +164,7 @@ class Experiment:
             validate=validate,
             rule="last",
         )
-        fitted = self.fit("pretrain", program, task)
+        fitted = self.fit(program, task)
         self.progress.done("pretrain", fitted.history[-1])
         return {name: value for name, value in fitted.params.items() if name != "head"}
 
@@ -170,18 +173,18 @@ class Experiment:
         params = self.program.init_params(seed)
         return params if self.pretrained is None else {**params, **self.pretrained}
 
-    def fit(self, name: str, program: programs.Program, task: Task) -> Fitted:
+    def fit(self, program: programs.Program, task: Task) -> Fitted:
         """A training with its checkpoints and its rows in metrics.jsonl."""
         checkpoints = Checkpoints(
-            self.folder.checkpoints(name), self.config.checkpoint.seconds, self.folder.warn
+            self.folder.checkpoints(task.name), self.config.checkpoint.seconds, self.folder.warn
         )
 
         def begin(rows: list[dict[str, Any]]) -> None:
-            self.folder.begin_metrics(name, [row | {"stage": name} for row in rows])
+            self.folder.begin_metrics(task.name, rows)
             self.progress.resume(len(rows))
 
         def add(row: dict[str, Any]) -> None:
-            self.folder.add_metrics(row | {"stage": name})
+            self.folder.add_metrics(row)
             self.progress.epoch(row)
 
         try:
@@ -204,7 +207,7 @@ class Experiment:
             validate=self.validate,
             rule=rule,
         )
-        return self.fit(name, self.program, task)
+        return self.fit(self.program, task)
 
     def validate(self, params: Params) -> dict[str, float]:
         """Validation accuracy and worst-group accuracy."""

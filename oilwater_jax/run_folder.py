@@ -74,12 +74,14 @@ class RunFolder:
     def _claim(self, config: Mapping[str, Any]) -> None:
         """Write config.json, or make sure that it says the same."""
         file = self.path / "config.json"
-        if not file.exists():
+        if not file.exists() and not (self.path / "stages").exists():
             write_json(file, config)
             return
         old = read_json(file)
         if not isinstance(old, dict):
-            raise UserError(f"{file} is damaged; give another folder, or --overwrite to start anew")
+            raise UserError(
+                f"{file} is damaged or missing; give another folder, or --overwrite to start anew"
+            )
         if changed := differences(old, config):
             shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
             raise UserError(
@@ -93,7 +95,8 @@ class RunFolder:
             self._lock.close()
 
     def _empty(self) -> None:
-        for child in self.path.iterdir():
+        # config.json goes last: until then a run of another config finds the remains to be another's.
+        for child in sorted(self.path.iterdir(), key=lambda child: child.name == "config.json"):
             if child.name == ".lock":
                 continue
             if child.is_dir() and not child.is_symlink():

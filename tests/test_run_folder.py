@@ -83,7 +83,13 @@ def test_another_config_is_refused_with_its_keys_and_overwrite_starts_anew(tmp_p
 def test_a_damaged_config_is_not_taken_for_an_empty_folder(tmp_path):
     open_folder(tmp_path / "run").close()
     (tmp_path / "run/config.json").write_text('{"attack": {"bud')
-    with pytest.raises(UserError, match=r"config.json is damaged; give another folder, or --overwrite"):
+    with pytest.raises(
+        UserError, match=r"config.json is damaged or missing; give another folder, or --overwrite"
+    ):
+        open_folder(tmp_path / "run")
+    (tmp_path / "run/config.json").unlink()
+    (tmp_path / "run/stages").mkdir()
+    with pytest.raises(UserError, match="damaged or missing"):
         open_folder(tmp_path / "run")
     open_folder(tmp_path / "run", overwrite=True).close()
 

@@ -8,8 +8,10 @@ Both write their results beside this file, and go on where they were cut off.
 
 import argparse
 import csv
+import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 
@@ -26,9 +28,23 @@ ROWS = ("erm", "jtt_standard", "jtt_ideal")
 CHOOSE_SEEDS, REPORT_SEEDS = 3, 5
 
 
+def least_margin(erm: dict[str, Any], standard: dict[str, Any], ideal: dict[str, Any]) -> float:
+    """By how many standard deviations over seeds the tightest of the three ASR targets is cleared.
+
+    Targets: ERM at most 10%, JTT standard at least 80%, JTT ideal at most 10 points above ERM.
+    """
+    both = math.hypot(ideal["asr_std"], erm["asr_std"])
+    pairs = (
+        (0.1 - erm["asr"], erm["asr_std"]),
+        (standard["asr"] - 0.8, standard["asr_std"]),
+        (0.1 - (ideal["asr"] - erm["asr"]), both),
+    )
+    return min(margin / max(spread, 1e-3) for margin, spread in pairs)
+
+
 def choose(workdir: Path) -> None:
     """ASR and WGA on validation against the trigger's opacity; the test split is not looked at."""
-    lines = []
+    lines, margins = [], {}
     for opacity in OPACITIES:
         overrides = {
             "evaluate": "val",
@@ -37,6 +53,7 @@ def choose(workdir: Path) -> None:
         }
         config = cfg.load(str(CONFIGS / "jtt_dlbd.py"), overrides)
         result = pipeline.run(config, workdir / f"opacity_{opacity:g}", seeds=CHOOSE_SEEDS)
+        margins[opacity] = least_margin(*(result["rows"][row] for row in ROWS))
         for row in ROWS:
             figures = result["rows"][row]
             lines.append(
@@ -48,6 +65,8 @@ def choose(workdir: Path) -> None:
                     "idnf_hrg_1": result["idnf"]["hrg_1"],
                 }
             )
+    best = max(margins, key=margins.__getitem__)
+    print(f"chosen: opacity {best:g}, which clears every target by {margins[best]:.1f} standard deviations")
     with (HERE / "choose.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, lines[0].keys(), lineterminator="\n")
         writer.writeheader()
@@ -61,7 +80,7 @@ def choose(workdir: Path) -> None:
         axis.errorbar(OPACITIES, means, spreads, marker="o", capsize=3, label=row_label(row))
     axis.set(xlabel="opacity of the trigger", ylabel="attack success rate, val, %", ylim=(0, 105))
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
     plots.save(figure, HERE / "choose.png")
 
 
