@@ -10,5 +10,5 @@ def get_config() -> Config:
     """Default + delta."""
     config = default()
     config.attack.name = "none"
-    config.rows = ("erm", "oracle", "standard")
+    config.rows = ("erm_clean", "oracle", "standard")
     return config

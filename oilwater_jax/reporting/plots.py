@@ -73,11 +73,14 @@ def write_training_images(
 
 
 def write_rates(folder: Path, summary: dict[str, Any]) -> None:
-    """`rates.png`: worst-group accuracy and attack success rate of every row, with seeds' spread."""
+    """`rates.png`: worst-group accuracy and, under attack, success rate of every row, with the seeds' spread."""
     keys = list(summary["rows"])
     figure, axis = plt.subplots(figsize=(1.5 * len(keys) + 2, 3.4))
     at = np.arange(len(keys))
-    bars = (("wga", "worst-group accuracy", WGA, -0.2), ("asr", "attack success rate", ASR, 0.2))
+    attacked = any(row["asr"] is not None for row in summary["rows"].values())
+    bars = [("wga", "worst-group accuracy", WGA, -0.2 if attacked else 0.0)]
+    if attacked:
+        bars.append(("asr", "attack success rate", ASR, 0.2))
     for name, label, colour, shift in bars:
         rows = [summary["rows"][key] for key in keys]
         means = [100 * (row[name] or 0.0) for row in rows]

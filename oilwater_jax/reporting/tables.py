@@ -53,7 +53,8 @@ def headline(summary: dict[str, Any]) -> str:
     seeds = summary["seeds"]
     count = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds, mean ± standard deviation"
     n, poisons = summary["n_train"], summary["n_poison"]
-    size = f"{n:,} training samples, {poisons} poisons ({100 * poisons / n:.2f}%); " if n else ""
+    share = f"{poisons} poisons ({100 * poisons / n:.2f}%)" if poisons else "no poisons"
+    size = f"{n:,} training samples, {share}; " if n else ""
     return f"{size}{summary['split']} split, per cent; {count}"
 
 
