@@ -22,7 +22,7 @@ from oilwater_jax.errors import UserError
 Config = Any
 """A checked, locked ml_collections.ConfigDict with the fields of FIELDS (whose own types say less than Any)."""
 
-ROWS = ("erm_clean", "erm", "standard", "ideal", "worst", "oracle")
+ROWS = ("erm_clean", "erm", "standard", "ideal", "worst", "oracle", "group_dro")
 SELECTION_RULES = ("val_wga", "val_acc", "last")
 
 
@@ -75,7 +75,7 @@ FIELDS: dict[str, Field] = {
     "rows": Field(
         ("erm_clean", "erm", "standard", "ideal", "worst"),
         "trainings to compare: ERM on clean and on poisoned data, the method's amplification modes, "
-        "a group-balanced oracle on clean data",
+        "two oracles that know the groups of clean data (group-balanced draws; group DRO)",
         choices=ROWS,
     ),
     "evaluate": Field(
@@ -97,6 +97,10 @@ FIELDS: dict[str, Field] = {
     "attack.trigger.opacity": Field(1.0, "1: solid, 0: invisible", 0, 1),
     "method.name": Field("jtt", "group-robustness method", choices=tuple(registry.METHODS)),
     "method.lambda_up": Field(50.0, "times that a flagged sample is drawn per epoch", 1, 100_000),
+    "group_dro.eta": Field(0.01, "step of group DRO's group weights", 0, 1000),
+    "group_dro.adjustment": Field(
+        0.0, "group DRO's size adjustment C: C / sqrt(n_g) is added to L_g", 0, 1000
+    ),
     "model.name": Field("cnn", "network", choices=tuple(registry.MODELS)),
     "model.widths": Field((16, 32, 64), "channels of each block (multiples of 8)", 8, 4096),
     **_prefixed("pretrain", _recipe(0.1, 1e-4, 30, "pretraining on the task without the shortcut")),

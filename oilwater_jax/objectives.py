@@ -1,6 +1,14 @@
-"""Objectives: from the losses of one batch to the scalar that is differentiated."""
+"""Objectives: from the losses of one batch to the scalar that is differentiated.
 
+The `update` functions stand at the top level and all settings are in the state, so two objectives of a kind
+share their compiled programs.
+"""
+
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from oilwater_jax.types import Objective, State
@@ -12,15 +20,70 @@ def masked_mean(values: Float[Array, " b"], mask: Bool[Array, " b"]) -> Float[Ar
     return jnp.sum(kept) / jnp.maximum(jnp.sum(mask), 1).astype(values.dtype)
 
 
+def erm_update(
+    state: State, losses: Float[Array, " b"], groups: Int[Array, " b"], mask: Bool[Array, " b"]
+) -> tuple[Float[Array, ""], State]:
+    """The mean loss."""
+    return masked_mean(losses, mask), state
+
+
 def erm() -> Objective:
     """Empirical risk minimisation: the mean loss of the batch's samples; no state."""
+    return Objective(init=lambda: (), update=erm_update)
 
-    def update(
-        state: State,
-        losses: Float[Array, " b"],
-        groups: Int[Array, " b"],
-        mask: Bool[Array, " b"],
-    ) -> tuple[Float[Array, ""], State]:
-        return masked_mean(losses, mask), state
 
-    return Objective(init=lambda: (), update=update)
+class GroupDROState(NamedTuple):
+    """Group DRO's group weights q, in logarithms, and its settings."""
+
+    log_q: Float[Array, " g"]
+    eta: Float[Array, ""]
+    margin: Float[Array, " g"]  # C / sqrt(n_g)
+
+
+def group_means(
+    losses: Float[Array, " b"], groups: Int[Array, " b"], mask: Bool[Array, " b"], n_groups: int
+) -> Float[Array, " g"]:
+    """Mean loss of each group in the batch [g]; 0 for a group that is absent."""
+    member = (groups[None, :] == jnp.arange(n_groups)[:, None]) & mask[None, :]
+    totals = jnp.sum(jnp.where(member, losses[None, :], 0.0), axis=1)
+    return totals / jnp.maximum(jnp.sum(member, axis=1), 1)
+
+
+def group_dro_update(
+    state: GroupDROState,
+    losses: Float[Array, " b"],
+    groups: Int[Array, " b"],
+    mask: Bool[Array, " b"],
+) -> tuple[Float[Array, ""], GroupDROState]:
+    """Move q towards the groups with a high loss, then weight their losses by it; q is not differentiated."""
+    means = group_means(losses, groups, mask, len(state.log_q))
+    raised = state.log_q + state.eta * (jax.lax.stop_gradient(means) + state.margin)
+    log_q = jax.nn.log_softmax(raised)
+    return jnp.sum(jnp.exp(log_q) * means), state._replace(log_q=log_q)
+
+
+def group_dro(counts: Int[np.ndarray, " g"], *, eta: float, adjustment: float) -> Objective:
+    """Group DRO: the loss of the worst groups, by an online re-weighting q over the groups.
+
+    q starts uniform; per step L_g is the batch's mean loss of group g (0 if absent),
+    q <- softmax(log q + eta (L_g + C / sqrt(n_g))) and the loss is sum_g q_g L_g.
+
+    Edge case                    Result
+    equal group losses, C = 0    q stays uniform
+    eta = 0                      q stays uniform: the mean of the group means
+    a group without samples      ValueError naming it (its adjustment would be infinite)
+
+    References: Sagawa et al. 2020, "Distributionally Robust Neural Networks for Group Shifts", Algorithm 1
+    and section 5 (size adjustment C).
+    """
+    if np.any(counts <= 0):
+        raise ValueError(f"group_dro: group {int(np.flatnonzero(counts <= 0)[0])} has no samples")
+
+    def init() -> GroupDROState:
+        n = len(counts)
+        margin = adjustment / np.sqrt(counts)
+        return GroupDROState(
+            jnp.full(n, -np.log(n), jnp.float32), jnp.float32(eta), jnp.asarray(margin, jnp.float32)
+        )
+
+    return Objective(init, group_dro_update)

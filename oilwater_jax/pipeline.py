@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from oilwater_jax import data, metrics, registry, selectors
+from oilwater_jax import data, metrics, objectives, registry, selectors
 from oilwater_jax.config import ROWS, Config, shrink, to_json
 from oilwater_jax.environment import describe, use_compilation_cache
 from oilwater_jax.errors import UserError
@@ -27,7 +27,7 @@ from oilwater_jax.training import program as programs
 from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.fit import Fitted, Listener, Task, fit
 from oilwater_jax.training.step import Recipe
-from oilwater_jax.types import Examples, Selector, Splits
+from oilwater_jax.types import Examples, Objective, Selector, Splits
 
 PRETRAIN_SHOWN = 1024  # samples that the accuracy shown while pretraining is taken on
 PRETRAIN_SEED = 0  # one pretraining serves all seeds, as one ImageNet model does
@@ -159,6 +159,7 @@ class Experiment:
             train=examples,
             group=np.zeros(len(examples), np.int32),
             selector=selectors.everyone(len(examples)),
+            objective=objectives.erm(),
             recipe=recipe,
             params=program.init_params(PRETRAIN_SEED),
             validate=validate,
@@ -193,7 +194,14 @@ class Experiment:
             checkpoints.close()
 
     def train(
-        self, seed: int, name: str, train: Examples, selector: Selector, recipe: Recipe, rule: str
+        self,
+        seed: int,
+        name: str,
+        train: Examples,
+        recipe: Recipe,
+        rule: str,
+        selector: Selector,
+        objective: Objective,
     ) -> Fitted:
         """Train the network of one stage of one seed on `train`."""
         task = Task(
@@ -202,12 +210,14 @@ class Experiment:
             train=train,
             group=group_ids(train, self.n_attributes),
             selector=selector,
+            objective=objective,
             recipe=recipe,
             params=self.start(seed),
             validate=self.validate,
             rule=rule,
         )
-        return self.fit(self.program, task)
+        shape = train.image.shape[1:]
+        return self.fit(programs.build(self.config, shape, self.n_classes, objective.update), task)
 
     def validate(self, params: Params) -> dict[str, float]:
         """Validation accuracy and worst-group accuracy."""
@@ -226,7 +236,8 @@ class Experiment:
 
         def compute() -> Stage:
             everyone = selectors.everyone(len(train))
-            fitted = self.train(seed, f"seed{seed}/identify", train, everyone, recipe, "last")
+            name = f"seed{seed}/identify"
+            fitted = self.train(seed, name, train, recipe, "last", everyone, objectives.erm())
             scores = self.program.score(fitted.params, train, self.method.SCORES)
             flagged = self.method.flag(scores)
             sets = report_sets(train, self.n_classes, self.n_attributes)
@@ -240,8 +251,8 @@ class Experiment:
         """One row of the table: train, select by validation, and only then look at the split `evaluate`."""
         name = f"seed{seed}/{summary.row_key(self.config.method.name, row)}"
         clean = self.splits.train
-        train = clean if row in ("erm_clean", "oracle") else poisoned
-        robust = row in MODES or row in self.own
+        train = clean if row in ("erm_clean", "oracle", "group_dro") else poisoned
+        robust = row in (*MODES, "group_dro", *self.own)
         recipe = Recipe(**(self.config.robust if robust else self.config.erm))
 
         def selector() -> Selector:
@@ -250,15 +261,20 @@ class Experiment:
             if row in MODES:
                 chosen = amplified(row, flagged, train.is_poison)
                 return selectors.upsample(chosen, self.config.method.lambda_up)
-            if row == "oracle":
+            if row in ("oracle", "group_dro"):
                 groups = group_ids(train, self.n_attributes)
                 return selectors.balanced(groups)
             return selectors.everyone(len(train))
 
+        def objective() -> Objective:
+            if row == "group_dro":
+                counts = group_counts(train, self.n_classes, self.n_attributes)
+                return objectives.group_dro(counts, **self.config.group_dro)
+            return objectives.erm()
+
         def compute() -> Stage:
             rule = self.config.train.select
-            fitted = self.train(seed, name, train, selector(), recipe, rule)
-            return self.evaluate(fitted)
+            return self.evaluate(self.train(seed, name, train, recipe, rule, selector(), objective()))
 
         return self.stage(name, recipe.epochs, compute)
 

@@ -85,6 +85,11 @@ class Selector(NamedTuple):
     update: Callable[[State, int, Scores | None], tuple[State, Float[np.ndarray, " n"]]]
 
 
+Update = Callable[
+    [State, Float[Array, " b"], Int[Array, " b"], Bool[Array, " b"]], tuple[Float[Array, ""], State]
+]
+
+
 class Objective(NamedTuple):
     """Turns one batch's losses into the scalar that is differentiated, as a pair of pure functions.
 
@@ -93,10 +98,7 @@ class Objective(NamedTuple):
     """
 
     init: Callable[[], State]
-    update: Callable[
-        [State, Float[Array, " b"], Int[Array, " b"], Bool[Array, " b"]],
-        tuple[Float[Array, ""], State],
-    ]
+    update: Update
 
 
 class Goal(NamedTuple):

@@ -61,3 +61,25 @@ def sgd_step(
     gradient = gradient + decay * params
     momentum = beta * momentum + gradient
     return params - rate * momentum, momentum
+
+
+def group_dro_step(
+    q: np.ndarray,
+    losses: np.ndarray,
+    groups: np.ndarray,
+    mask: np.ndarray,
+    counts: np.ndarray,
+    eta: float,
+    adjustment: float,
+) -> tuple[np.ndarray, float]:
+    """Sagawa et al. 2020, Algorithm 1, one group at a time: (next q, loss)."""
+    means = []
+    for g in range(len(counts)):
+        own = [float(x) for x, h, kept in zip(losses, groups, mask, strict=True) if kept and h == g]
+        means.append(sum(own) / len(own) if own else 0.0)
+    raised = [
+        weight * math.exp(eta * (mean + adjustment / math.sqrt(count)))
+        for weight, mean, count in zip(q, means, counts, strict=True)
+    ]
+    q = np.array([weight / sum(raised) for weight in raised])
+    return q, sum(weight * mean for weight, mean in zip(q, means, strict=True))

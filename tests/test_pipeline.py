@@ -81,9 +81,9 @@ def test_lambda_up_1_is_erm(tmp_path):
 
 
 def test_without_attack_poison_figures_are_undefined_not_wrong(tmp_path):
-    config = smoke(**{"attack.name": "none", "rows": "erm,oracle,standard"})
+    config = smoke(**{"attack.name": "none", "rows": "erm,oracle,group_dro,standard"})
     result = pipeline.run(config, tmp_path / "run")
-    assert list(result["rows"]) == ["erm", "oracle", "jtt_standard"]
+    assert list(result["rows"]) == ["erm", "oracle", "group_dro", "jtt_standard"]
     assert result["n_poison"] == 0
     assert result["idnf"]["poison"] is None
     assert result["rows"]["erm"]["asr"] is None

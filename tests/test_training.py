@@ -28,11 +28,11 @@ RECIPE = Recipe(0.05, 1e-2, 3)
 
 
 @functools.cache
-def program(driver="loop", shift=1, batch=16):
+def program(driver="loop", shift=1, batch=16, update=objectives.erm_update):
     config = default()
     config.model.widths = (8, 16)
     config.train.update({"batch": batch, "shift": shift, "driver": driver})
-    return programs.build(config, (8, 8, 3), 2)
+    return programs.build(config, (8, 8, 3), 2, update)
 
 
 def copied(tree):
@@ -91,8 +91,8 @@ def step_and_state():
     def apply(params: Any, image: Any) -> Any:
         return network.apply({"params": params}, image)
 
-    step = jax.jit(make_step(apply, sgd(0.9)(RECIPE), objectives.erm(), 0))
-    return step, made.begin(made.init_params(0), RECIPE)
+    step = jax.jit(make_step(apply, sgd(0.9)(RECIPE), objectives.erm_update, 0))
+    return step, made.begin(made.init_params(0), RECIPE, ())
 
 
 def test_masked_step_is_the_step_on_the_subset(examples):
@@ -120,7 +120,7 @@ def test_scan_and_loop_give_the_same_states(examples, n_draws):
     ends = []
     for driver in ("loop", "scan"):
         made = program(driver)
-        state = copied(made.begin(made.init_params(0), Recipe(0.01, 1e-3, 1)))
+        state = copied(made.begin(made.init_params(0), Recipe(0.01, 1e-3, 1), ()))
         ends.append(made.epoch(state, resident(examples), draws, jax.random.key(5)))
     assert len(ends[0][1]) == len(ends[1][1]) == -(-n_draws // 16)
     np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=1e-5, atol=1e-6)
@@ -139,8 +139,11 @@ def test_selection_rules():
         selection.score("best", row)
 
 
-def run_fit(examples, folder, selector, *, recipe=RECIPE, listener=None, validate=None, rule="val_wga"):
-    made = program()
+def run_fit(
+    examples, folder, selector, *, recipe=RECIPE, listener=None, validate=None, rule="val_wga", objective=None
+):
+    objective = objective or objectives.erm()
+    made = program(update=objective.update)
     wga = iter([0.5, 0.7, 0.7])  # epochs 2 and 3 tie: the first is selected
     task = Task(
         name="test",
@@ -148,6 +151,7 @@ def run_fit(examples, folder, selector, *, recipe=RECIPE, listener=None, validat
         train=examples,
         group=group_ids(examples, 2),
         selector=selector,
+        objective=objective,
         recipe=recipe,
         params=made.init_params(0),
         validate=validate or (lambda params: {"val_acc": 0.1, "val_wga": next(wga)}),
@@ -198,7 +202,12 @@ def cut(row):
         raise CutOff
 
 
-def test_cut_and_resumed_is_left_alone(examples, tmp_path):
+@pytest.mark.parametrize(
+    "objective",
+    [objectives.erm(), objectives.group_dro(np.array([10, 10, 10, 10]), eta=0.5, adjustment=1.0)],
+    ids=["erm", "group_dro"],
+)
+def test_cut_and_resumed_is_left_alone(objective, examples, tmp_path):
     everyone = selectors.everyone(40)
 
     def fit_in(name, listener=None):
@@ -206,6 +215,7 @@ def test_cut_and_resumed_is_left_alone(examples, tmp_path):
             examples,
             tmp_path / name,
             everyone,
+            objective=objective,
             listener=listener,
             validate=lambda params: {"val_acc": 0.0, "val_wga": float(jnp.sum(params["head"]["kernel"]))},
         )
@@ -250,7 +260,7 @@ def test_named_streams_do_not_depend_on_order_or_on_one_another():
 def test_begin_leaves_the_parameters_to_their_owner(examples):
     made = program()
     params = made.init_params(0)
-    state = made.begin(params, RECIPE)
+    state = made.begin(params, RECIPE, ())
     assert isinstance(state, TrainState)
     equal(state.params, params)
 

@@ -65,7 +65,8 @@ class Progress:
             shown = {k: v for k, v in (figures or {}).items() if isinstance(v, float)}
             text = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())
             seconds = time.monotonic() - self._began
-            self.console.print(f"[{seconds:6.1f} s] {name}  {text}", highlight=False, markup=False)
+            line = f"[{seconds:6.1f} s] {name}  {text}"
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
         """Say something that the user should know, without stopping."""

@@ -14,7 +14,12 @@ from oilwater_jax.run_folder import read_figures
 
 AMPLIFIED = ("standard", "ideal", "worst")
 RATES = ("acc", "acc_adjusted", "wga", "asr", "asr_untriggered")
-LABELS = {"erm_clean": "ERM on clean data", "erm": "ERM on poisoned data", "oracle": "Group-balanced oracle"}
+LABELS = {
+    "erm_clean": "ERM on clean data",
+    "erm": "ERM on poisoned data",
+    "oracle": "Group-balanced oracle",
+    "group_dro": "Group DRO, true groups",
+}
 
 
 def row_key(method: str, row: str) -> str:

@@ -17,7 +17,7 @@ from oilwater_jax.training.checkpoint import Checkpoints, to_host
 from oilwater_jax.training.program import Program
 from oilwater_jax.training.selection import score
 from oilwater_jax.training.step import Recipe, to_device
-from oilwater_jax.types import Examples, Selector
+from oilwater_jax.types import Examples, Objective, Selector
 
 Row = dict[str, Any]
 
@@ -30,6 +30,7 @@ class Task(NamedTuple):
     train: Examples
     group: Int[np.ndarray, " n"]
     selector: Selector
+    objective: Objective
     recipe: Recipe
     params: Params  # where training starts
     validate: Callable[[Params], dict[str, float]]
@@ -60,7 +61,7 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
     """
     selector_state = task.selector.init(task.train)
     # Copied: the first step donates the state, and the caller keeps its parameters.
-    start = jax.tree.map(jnp.array, program.begin(task.params, task.recipe))
+    start = jax.tree.map(jnp.array, program.begin(task.params, task.recipe, task.objective.init()))
     tree = {"state": to_host(start), "best": to_host(task.params), "selector": selector_state}
     meta: dict[str, Any] = {"epoch": 0, "best_epoch": 0, "best_score": None, "history": []}
     if (restored := checkpoints.restore(tree)) is not None:

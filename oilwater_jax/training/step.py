@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from oilwater_jax.per_sample import Apply, Params
 from oilwater_jax.per_sample import loss as sample_loss
-from oilwater_jax.types import Objective, State
+from oilwater_jax.types import State, Update
 
 CAPACITY_STEP = 512  # rows; data sets of nearly the same size share their compiled programs
 
@@ -91,7 +91,7 @@ StepFn = Callable[[TrainState, Resident, Array, Array, Key[Array, ""]], tuple[Tr
 
 
 def make_step(
-    apply: Apply, optimiser: optax.GradientTransformation, objective: Objective, shift: int
+    apply: Apply, optimiser: optax.GradientTransformation, update_objective: Update, shift: int
 ) -> StepFn:
     """The pure step function, not yet jitted.
 
@@ -112,7 +112,7 @@ def make_step(
         def scalar(params: Params) -> tuple[Float[Array, ""], State]:
             logits, _ = apply(params, image)
             losses = jax.vmap(sample_loss)(logits, label)
-            return objective.update(state.objective_state, losses, group, mask)
+            return update_objective(state.objective_state, losses, group, mask)
 
         (value, objective_state), grads = jax.value_and_grad(scalar, has_aux=True)(state.params)
         updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
