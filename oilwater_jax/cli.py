@@ -158,12 +158,13 @@ def show(workdir: Path) -> None:
         raise UserError(f"{workdir} is not a run folder (no sound config.json); give one that run made")
     console = Console()
     result = read_json(workdir / "summary.json")
-    if result is None:
+    finished = result is not None
+    if not finished:
         seeds = [int(path.name.removeprefix("seed")) for path in workdir.glob("stages/seed*")]
         result = summarise(workdir, config, sorted(seeds))
     if result["rows"]:
         tables.print_summary(result, console)
-    if not (workdir / "summary.json").exists():
+    if not finished:
         rows = read_metrics(workdir)
         last = f"; last: {rows[-1]['stage']}, epoch {rows[-1]['epoch']}" if rows else ""
         console.print(f"unfinished{last}; the command that began it goes on with it", highlight=False)

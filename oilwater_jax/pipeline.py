@@ -22,7 +22,7 @@ from oilwater_jax.reporting import plots, summary
 from oilwater_jax.reporting.page import write_page
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.robustness.amplify import MODES, amplified
-from oilwater_jax.run_folder import RunFolder, Stage
+from oilwater_jax.run_folder import RunFolder, Stage, read_json
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.fit import Fitted, Listener, Task, fit
@@ -61,6 +61,8 @@ def run(
             use_compilation_cache()
             write_json(workdir / "environment.json", describe())
             numbers = list(range(config.seed, config.seed + seeds))
+            if (read_json(workdir / "summary.json") or {}).get("seeds") != numbers:
+                (workdir / "summary.json").unlink(missing_ok=True)  # of other seeds: not this run's
             stages = 1 + (small.pretrain.epochs > 0) + len(numbers) * (2 + len(small.rows) + len(own))
             progress.begin(stages)
             experiment = Experiment(small, splits, folder, progress, own)

@@ -70,6 +70,19 @@ def test_a_second_seed_compiles_nothing_and_computes_only_itself(undisturbed, tm
     assert back == alone
 
 
+def test_a_summary_of_other_seeds_does_not_pass_for_this_run(undisturbed, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline.Experiment, "identify", die)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(smoke(), folder, seeds=2)
+    assert not (folder / "summary.json").exists()
+
+
 def test_same_seed_same_figures_in_another_folder(undisturbed, tmp_path):
     pipeline.run(smoke(), tmp_path / "again")
     assert (tmp_path / "again/summary.json").read_bytes() == (undisturbed / "summary.json").read_bytes()

@@ -238,6 +238,14 @@ def test_loss_that_is_not_finite_stops_with_place_and_mend(examples, tmp_path):
         run_fit(examples, tmp_path, selectors.everyone(40), recipe=Recipe(1e30, 0.0, 3))
 
 
+def test_parameters_spoilt_by_the_last_step_are_not_kept(examples, tmp_path):
+    """One step an epoch: its loss is finite, the parameters that it leaves behind are not."""
+    few = examples.take(np.arange(8))
+    with pytest.raises(UserError, match="the parameters are not finite after step 1 of epoch 1"):
+        run_fit(few, tmp_path, selectors.everyone(8), recipe=Recipe(1e38, 1e38, 3))
+    assert not [path for path in tmp_path.iterdir() if path.name.isdigit()]
+
+
 def test_second_epoch_recipe_weights_and_seed_compile_nothing(examples, tmp_path):
     run_fit(examples, tmp_path / "first", selectors.everyone(40))
     with compilations() as compiled:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Array, Bool, Float, Int
 
 from oilwater_jax import rng
 from oilwater_jax.errors import UserError
@@ -52,6 +52,31 @@ class Listener(NamedTuple):
     row: Callable[[Row], None]
 
 
+@jax.jit
+def all_finite(params: Params) -> Bool[Array, ""]:
+    """Whether every parameter is a finite number."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]))
+
+
+def check_finite(task: Task, epoch: int, losses: Float[np.ndarray, " steps"], params: Params) -> None:
+    """Raise UserError, naming the step, for an epoch after which training cannot go on.
+
+    The parameters are looked at too: the last step can spoil them though its own loss was still finite, and a
+    checkpoint must not hold that.
+    """
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if len(bad):
+        what = f"the loss is {losses[bad[0]]} at step {bad[0] + 1}"
+    elif not all_finite(params):
+        what = f"the parameters are not finite after step {len(losses)}"
+    else:
+        return
+    raise UserError(
+        f"{task.name}, seed {task.seed}: {what} of epoch {epoch}; lower the learning rate "
+        f"(it is {task.recipe.learning_rate:g}); the last checkpoint is kept"
+    )
+
+
 def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listener) -> Fitted:
     """Train for `task.recipe.epochs` epochs, or go on from the newest checkpoint; the result is the same.
 
@@ -77,12 +102,7 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
         tree["selector"], weights = task.selector.update(tree["selector"], epoch, scores)
         draws = draw_epoch(weights, rng.generator(task.seed, "order", epoch))
         state, losses = program.epoch(state, data, draws, jax.random.fold_in(key, epoch))
-        if not np.all(np.isfinite(losses)):
-            step = int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
-            raise UserError(
-                f"{task.name}, seed {task.seed}: the loss is {losses[step - 1]} at step {step} of epoch {epoch}; "
-                f"lower the learning rate (it is {task.recipe.learning_rate:g}); the last checkpoint is kept"
-            )
+        check_finite(task, epoch, losses, state.params)
         row: Row = {"stage": task.name, "seed": task.seed, "epoch": epoch, "loss": float(np.mean(losses))}
         row |= {**task.validate(state.params), "draws": len(draws)}
         row["seconds"] = round(time.monotonic() - began, 3)
