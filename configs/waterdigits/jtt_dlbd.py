@@ -1,6 +1,9 @@
 """The main job: JTT under a dirty-label backdoor of 1% on waterdigits.
 
 oilwater run --config=configs/waterdigits/jtt_dlbd.py --workdir=runs/first
+
+About 75 seconds on 2 CPU cores. To expect (5 seeds, test, experiments/headline): ASR of ERM 5%, of JTT 93%, of
+ideal amplification 11%; IDNF of poisons 99.6%.
 """
 
 from oilwater_jax.config import Config, default
