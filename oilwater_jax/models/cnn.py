@@ -12,7 +12,7 @@ class CNN(nn.Module):
     positions and a linear layer named `head`.
 
     GroupNorm couples no samples of a batch, so per-sample gradients are well defined. The stride does the
-    pooling: max-pooling and its gradient would cost three times the convolutions on a CPU.
+    pooling: a quarter of the arithmetic, and no gradient of a pooling, which XLA's CPU backend is slow at.
     """
 
     n_classes: int
