@@ -103,7 +103,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if error.errno not in FULL:
             raise
         place = f" {error.filename}" if error.filename else ""
-        fail(f"cannot write{place}: {error.strerror}; make room, then the same command goes on")
+        fail(
+            f"cannot write{place}: {error.strerror}; make room or see to its permissions, then the same command goes on"
+        )
     sys.exit(0)
 
 

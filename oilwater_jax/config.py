@@ -22,7 +22,8 @@ from oilwater_jax.errors import UserError
 Config = Any
 """A checked, locked ml_collections.ConfigDict with the fields of FIELDS (whose own types say less than Any)."""
 
-ROWS = ("erm_clean", "erm", "standard", "ideal", "worst", "oracle", "group_dro")
+MODES = ("standard", "ideal", "worst")  # of amplification
+ROWS = ("erm_clean", "erm", *MODES, "oracle", "group_dro")
 SELECTION_RULES = ("val_wga", "val_acc", "last")
 
 
@@ -73,7 +74,7 @@ FIELDS: dict[str, Field] = {
     "seed": Field(0, "first seed; --seeds=K runs seed, seed+1, ..., seed+K-1", 0, 2**31 - 1),
     "smoke": Field(False, "shrink everything to seconds: few samples, few epochs"),
     "rows": Field(
-        ("erm_clean", "erm", "standard", "ideal", "worst"),
+        ("erm_clean", "erm", *MODES),
         "trainings to compare: ERM on clean and on poisoned data, the method's amplification modes, "
         "two oracles that know the groups of clean data (group-balanced draws; group DRO)",
         choices=ROWS,

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from oilwater_jax import data, metrics, objectives, registry, selectors
-from oilwater_jax.config import ROWS, Config, shrink, to_json
+from oilwater_jax.config import MODES, ROWS, Config, shrink, to_json
 from oilwater_jax.environment import describe, use_compilation_cache
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import write_json
@@ -21,7 +22,7 @@ from oilwater_jax.per_sample import Params
 from oilwater_jax.reporting import plots, summary
 from oilwater_jax.reporting.page import write_page
 from oilwater_jax.reporting.progress import Progress
-from oilwater_jax.robustness.amplify import MODES, amplified
+from oilwater_jax.robustness.amplify import amplified
 from oilwater_jax.run_folder import RunFolder, Stage, read_json
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.checkpoint import Checkpoints
@@ -52,9 +53,11 @@ def run(
     splits = data.load(small.data.name, smoke=small.smoke)
     own = own or {}
     check(small, splits)
+    taken = {"attack", "identify", *ROWS, *(summary.row_key(small.method.name, row) for row in ROWS)}
     for name in own:
-        if not name.isidentifier() or name in ROWS:
-            raise UserError(f"own row {name!r}: the name must be an identifier other than {', '.join(ROWS)}")
+        if not name.isidentifier() or name in taken:
+            others = ", ".join(sorted(taken))
+            raise UserError(f"own row {name!r}: the name must be an identifier other than {others}")
     with Progress() as progress:
         folder = RunFolder.open(workdir, to_json(config), overwrite=overwrite, warn=progress.warn)
         try:
@@ -66,11 +69,15 @@ def run(
             stages = 1 + (small.pretrain.epochs > 0) + len(numbers) * (2 + len(small.rows) + len(own))
             progress.begin(stages)
             experiment = Experiment(small, splits, folder, progress, own)
-            for seed in numbers:
+            shown, flagged = experiment.run_seed(numbers[0])
+            for seed in numbers[1:]:
                 experiment.run_seed(seed)
             progress.stage("report", 0)
             result = summary.summarise(folder.path, to_json(small), numbers, own)
-            report(experiment, result, numbers[0])
+            plots.write_training_images(workdir / "figures", shown, flagged, splits)
+            plots.write_rates(workdir / "figures", result)
+            write_page(workdir, result)
+            write_json(workdir / "summary.json", result)  # last: it says that the run is finished
             progress.done("report")
         finally:
             folder.close()
@@ -107,16 +114,17 @@ class Experiment:
         self.method = registry.resolve(registry.METHODS, config.method.name)
         self.goal = self.attack.make_goal(config, self.judged)
 
-    def run_seed(self, seed: int) -> None:
-        """All stages of one seed; finished ones are read, not computed."""
+    def run_seed(self, seed: int) -> tuple[Examples, Bool[np.ndarray, " n"]]:
+        """All stages of one seed, finished ones read, not computed; the poisoned training set and its flags."""
         poisoned = self.poisoned(seed)
         flagged = self.identify(seed, poisoned).arrays["flagged"]
         for row in (*self.config.rows, *self.own):
             self.row(seed, row, poisoned, flagged)
+        return poisoned, flagged
 
-    def stage(self, name: str, epochs: int, compute: Callable[[], Stage]) -> Stage:
+    def stage(self, name: str, compute: Callable[[], Stage]) -> Stage:
         """The product of a stage: read if it is finished, else computed and saved."""
-        self.progress.stage(name, epochs)
+        self.progress.stage(name, 0)
         product = self.folder.finished(name) or self.folder.finish(name, compute())
         self.progress.done(name, product.figures)
         return product
@@ -132,7 +140,7 @@ class Experiment:
             figures = {"n_poison": len(poisons), "n_train": n, "groups": names}
             return Stage(poisons.arrays(), figures)
 
-        product = self.stage(f"seed{seed}/attack", 0, compute)
+        product = self.stage(f"seed{seed}/attack", compute)
         return self.splits.train.append(Examples(**product.arrays))
 
     @functools.cached_property
@@ -154,7 +162,6 @@ class Experiment:
             correct = program.score(params, shown, ("correct",))["correct"]
             return {"train_acc": metrics.accuracy(correct)}
 
-        self.progress.stage("pretrain", recipe.epochs)
         task = Task(
             name="pretrain",
             seed=PRETRAIN_SEED,
@@ -184,6 +191,7 @@ class Experiment:
 
         def begin(rows: list[dict[str, Any]]) -> None:
             self.folder.begin_metrics(task.name, rows)
+            self.progress.stage(task.name, task.recipe.epochs)
             self.progress.resume(len(rows))
 
         def add(row: dict[str, Any]) -> None:
@@ -247,7 +255,7 @@ class Experiment:
             figures = {"idnf": summary.no_nan(idnf), "n_flagged": int(flagged.sum())}
             return Stage({"flagged": flagged, **scores}, figures)
 
-        return self.stage(f"seed{seed}/identify", recipe.epochs, compute)
+        return self.stage(f"seed{seed}/identify", compute)
 
     def row(self, seed: int, row: str, poisoned: Examples, flagged: np.ndarray) -> Stage:
         """One row of the table: train, select by validation, and only then look at the split `evaluate`."""
@@ -278,7 +286,7 @@ class Experiment:
             rule = self.config.train.select
             return self.evaluate(self.train(seed, name, train, recipe, rule, selector(), objective()))
 
-        return self.stage(name, recipe.epochs, compute)
+        return self.stage(name, compute)
 
     def evaluate(self, fitted: Fitted) -> Stage:
         """Figures of the selected model on the split `evaluate` and on the attack's goal."""
@@ -301,17 +309,3 @@ class Experiment:
             "selected_epoch": fitted.epoch,
         }
         return Stage(arrays, summary.no_nan(figures))
-
-
-def report(experiment: Experiment, result: dict[str, Any], seed: int) -> None:
-    """Write the figures (training images of the first seed), the page and, last, summary.json."""
-    folder = experiment.folder
-    attack, identified = folder.finished(f"seed{seed}/attack"), folder.finished(f"seed{seed}/identify")
-    if attack is None or identified is None:
-        raise UserError(f"{folder.path}: a stage was damaged while the run went on; run it again")
-    poisoned = experiment.splits.train.append(Examples(**attack.arrays))
-    flagged = identified.arrays["flagged"]
-    plots.write_training_images(folder.path / "figures", poisoned, flagged, experiment.splits)
-    plots.write_rates(folder.path / "figures", result)
-    write_page(folder.path, result)
-    write_json(folder.path / "summary.json", result)

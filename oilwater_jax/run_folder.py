@@ -1,7 +1,7 @@
 """A run folder: config.json, environment.json, metrics.jsonl, summary.json, stages/, checkpoints/, figures/.
 
-One process at a time holds it. A stage is finished when its stage.json is there and its arrays match the
-checksum in it; a finished stage is never computed again. Reading needs no JAX.
+One process at a time holds it. A stage is finished when its stage.json is there and its checksum fits
+the arrays and figures; a finished stage is never computed again. Reading needs no JAX.
 """
 
 import fcntl
@@ -118,11 +118,11 @@ class RunFolder:
             return None
         try:
             data = (folder / "arrays.npz").read_bytes()
-            if hashlib.sha256(data).hexdigest() != record["sha256"]:
+            if _digest(data, record["figures"]) != record["sha256"]:
                 raise ValueError("checksum differs")
             with np.load(io.BytesIO(data), allow_pickle=False) as saved:
                 return Stage({key: saved[key] for key in saved.files}, record["figures"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             self.warn(f"{folder / 'arrays.npz'} is damaged ({error}); the stage is computed again")
             return None
 
@@ -131,7 +131,7 @@ class RunFolder:
         folder = self.path / "stages" / stage
         folder.mkdir(parents=True, exist_ok=True)
         write_npz(folder / "arrays.npz", product.arrays)
-        digest = hashlib.sha256((folder / "arrays.npz").read_bytes()).hexdigest()
+        digest = _digest((folder / "arrays.npz").read_bytes(), product.figures)
         write_json(folder / "stage.json", {"figures": product.figures, "sha256": digest})
         return product
 
@@ -145,6 +145,11 @@ class RunFolder:
         """Append an epoch's row."""
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
+
+
+def _digest(arrays: bytes, figures: dict[str, Any]) -> str:
+    """SHA-256 of a stage's product: its npz file, then its figures as JSON."""
+    return hashlib.sha256(arrays + json.dumps(figures, sort_keys=True).encode()).hexdigest()
 
 
 def read_json(path: Path) -> Any | None:

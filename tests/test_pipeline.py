@@ -14,7 +14,7 @@ import pytest
 from counting import compilations
 
 from oilwater_jax import config as cfg
-from oilwater_jax import pipeline
+from oilwater_jax import pipeline, selectors
 from oilwater_jax.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -100,6 +100,46 @@ def test_without_attack_poison_figures_are_undefined_not_wrong(tmp_path):
     assert result["n_poison"] == 0
     assert result["idnf"]["poison"] is None
     assert result["rows"]["erm"]["asr"] is None
+
+
+@pytest.mark.parametrize("name", ["attack", "identify", "erm", "standard", "jtt_standard", "two words"])
+def test_an_own_row_cannot_take_a_stages_name(name, tmp_path):
+    with pytest.raises(
+        UserError, match=f"own row '{name}': the name must be an identifier other than attack"
+    ):
+        pipeline.run(smoke(), tmp_path / "run", own={name: selectors.everyone(444)})
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_bar_of_epochs_counts_each_stages_own(tmp_path, monkeypatch):
+    """Pretraining happens inside the first stage that needs it; what follows must not keep its total."""
+    seen = []
+    stage, epoch = pipeline.Progress.stage, pipeline.Progress.epoch
+
+    def noted_stage(self, name, epochs):
+        seen.append(("total", name, epochs))
+        stage(self, name, epochs)
+
+    def noted_epoch(self, row):
+        seen.append(("row", row["stage"], row["epoch"]))
+        epoch(self, row)
+
+    monkeypatch.setattr(pipeline.Progress, "stage", noted_stage)
+    monkeypatch.setattr(pipeline.Progress, "epoch", noted_epoch)
+    pipeline.run(smoke(rows="erm"), tmp_path / "run")
+    totals, current = {}, None
+    for kind, name, number in seen:
+        if kind == "total":
+            current, totals[name] = name, number
+        else:
+            assert name == current
+    assert totals == {
+        "seed0/attack": 0,
+        "pretrain": 1,
+        "seed0/identify": 1,
+        "seed0/erm": 2,
+        "report": 0,
+    }
 
 
 def test_table_on_the_validation_split(tmp_path):

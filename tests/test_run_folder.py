@@ -53,6 +53,18 @@ def test_a_damaged_stage_counts_as_unfinished_and_is_named(tmp_path, file, damag
         assert "computed again" in warnings[0]
 
 
+@pytest.mark.parametrize("record", ['{"figures": {"n_flagged": 2}, "sha256": "%s"}', "[]", '{"figures": {}}'])
+def test_tampered_figures_are_noticed(tmp_path, record):
+    warnings = []
+    folder = open_folder(tmp_path / "run", warn=warnings.append)
+    folder.finish("s", PRODUCT)
+    path = tmp_path / "run/stages/s/stage.json"
+    sha256 = json.loads(path.read_text())["sha256"]
+    path.write_text(record.replace("%s", sha256))
+    assert folder.finished("s") is None
+    assert "computed again" in warnings[0]
+
+
 def test_an_npz_that_would_unpickle_is_refused(tmp_path):
     folder = open_folder(tmp_path / "run")
     with pytest.raises(ValueError, match=r"[Oo]bject arrays"):

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from oilwater_jax.config import MODES
 from oilwater_jax.run_folder import read_figures
 
-AMPLIFIED = ("standard", "ideal", "worst")
 RATES = ("acc", "acc_adjusted", "wga", "asr", "asr_untriggered")
 LABELS = {
     "erm_clean": "ERM on clean data",
@@ -24,7 +24,7 @@ LABELS = {
 
 def row_key(method: str, row: str) -> str:
     """A row's name in summary.json and below stages/: `jtt_standard` for the mode `standard` of jtt."""
-    return f"{method}_{row}" if row in AMPLIFIED else row
+    return f"{method}_{row}" if row in MODES else row
 
 
 def row_label(key: str) -> str:
@@ -32,7 +32,7 @@ def row_label(key: str) -> str:
     if key in LABELS:
         return LABELS[key]
     method, _, mode = key.rpartition("_")
-    return f"{method.upper()} {mode}" if mode in AMPLIFIED else key.replace("_", " ")
+    return f"{method.upper()} {mode}" if mode in MODES else key.replace("_", " ")
 
 
 def no_nan(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool
 
-MODES = ("standard", "ideal", "worst")
+from oilwater_jax.config import MODES
 
 
 def amplified(

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from oilwater_jax.config import SELECTION_RULES
+
 
 def score(rule: str, row: Mapping[str, Any]) -> float:
     """What the rule maximises of an epoch's row (`epoch`, `val_acc`, `val_wga`); the first maximum wins.
@@ -12,6 +14,6 @@ def score(rule: str, row: Mapping[str, Any]) -> float:
     val_acc    best accuracy on validation
     last       the last epoch
     """
-    if rule not in ("val_wga", "val_acc", "last"):
-        raise ValueError(f"selection rule {rule!r}; known: val_wga, val_acc, last")
+    if rule not in SELECTION_RULES:
+        raise ValueError(f"selection rule {rule!r}; known: {', '.join(SELECTION_RULES)}")
     return float(row["epoch" if rule == "last" else rule])
