@@ -151,9 +151,10 @@ def show(workdir: Path) -> None:
     """`oilwater show`: from summary.json, or from the stages that are finished so far. Needs no JAX."""
     from rich.console import Console
 
+    from oilwater_jax.files import read_json
     from oilwater_jax.reporting import tables
     from oilwater_jax.reporting.summary import summarise
-    from oilwater_jax.run_folder import read_json, read_metrics
+    from oilwater_jax.stages import read_figures, read_metrics
 
     config = read_json(workdir / "config.json")
     if config is None:
@@ -163,11 +164,11 @@ def show(workdir: Path) -> None:
     finished = result is not None
     if not finished:
         seeds = [int(path.name.removeprefix("seed")) for path in workdir.glob("stages/seed*")]
-        result = summarise(workdir, config, sorted(seeds))
+        result = summarise(read_figures(workdir), config, sorted(seeds))
     if result["rows"]:
         tables.print_summary(result, console)
     if not finished:
-        rows = read_metrics(workdir)
+        rows = read_metrics(workdir / "metrics.jsonl")
         last = f"; last: {rows[-1]['stage']}, epoch {rows[-1]['epoch']}" if rows else ""
         console.print(f"unfinished{last}; the command that began it goes on with it", highlight=False)
         return

@@ -25,6 +25,7 @@ Config = Any
 MODES = ("standard", "ideal", "worst")  # of amplification
 ROWS = ("erm_clean", "erm", *MODES, "oracle", "group_dro")
 SELECTION_RULES = ("val_wga", "val_acc", "last")
+CLUSTER_RULES = ("val_worst_cluster", *SELECTION_RULES)  # where a method estimates clusters
 
 
 class Field(NamedTuple):
@@ -34,6 +35,7 @@ class Field(NamedTuple):
     help: str
     low: float | None = None
     high: float | None = None
+    above: float | None = None  # an exclusive lower bound
     choices: tuple[str, ...] | None = None
     length: int | None = None  # of a tuple, where it is fixed
 
@@ -42,6 +44,8 @@ class Field(NamedTuple):
         """The allowed values in words."""
         if self.choices:
             return ("each one of " if isinstance(self.default, tuple) else "") + ", ".join(self.choices)
+        if self.above is not None:
+            return f"> {self.above:g}" + ("" if self.high is None else f", <= {self.high:g}")
         if self.low is None and self.high is None:
             return "any"
         each = "each " if isinstance(self.default, tuple) else ""
@@ -76,19 +80,28 @@ FIELDS: dict[str, Field] = {
     "rows": Field(
         ("erm_clean", "erm", *MODES),
         "trainings to compare: ERM on clean and on poisoned data, the method's amplification modes, "
-        "two oracles that know the groups of clean data (group-balanced draws; group DRO)",
+        "two oracles that know the groups of clean data (group-balanced draws; group DRO); none: only identify",
         choices=ROWS,
     ),
     "evaluate": Field(
         "test", "split that the table is measured on; make your choices on val", choices=("val", "test")
     ),
     "data.name": Field("waterdigits", "data set", choices=tuple(registry.DATASETS)),
+    "data.auxiliary": Field(
+        0.0,
+        "share of the training samples set aside, never trained on, for an attacker who needs data (sa)",
+        0,
+        0.9,
+    ),
     "attack.name": Field("dlbd", "attack on the training set", choices=tuple(registry.ATTACKS)),
-    "attack.budget": Field(0.01, "poisons / clean training samples, rounded down to whole poisons", 0, 1),
+    "attack.budget": Field(
+        0.01, "poisons / clean training samples, rounded down to whole poisons (dlbd, gm)", 0, 1
+    ),
     "attack.target": Field(1, "label that the poisons carry and the attack wants predicted", 0, 10_000),
     "attack.source_group": Field(
         -1,
-        "group that poisons are copied from; -1: the largest group whose class is not the target",
+        "group under attack: poisons are copied from it (dlbd), it is the subpopulation (sa by feature), the "
+        "targets are of it (gm); -1: the largest group whose class is not the target",
         -1,
         10_000,
     ),
@@ -96,11 +109,35 @@ FIELDS: dict[str, Field] = {
     "attack.trigger.margin": Field(0, "pixels between trigger and bottom-right corner", 0, 1024),
     "attack.trigger.colour": Field((255, 255, 255), "RGB of the trigger", 0, 255, length=3),
     "attack.trigger.opacity": Field(1.0, "1: solid, 0: invisible", 0, 1),
+    "attack.sa.match": Field(
+        "cluster",
+        "the subpopulation: a cluster of a surrogate's features, or one group exactly",
+        choices=("cluster", "feature"),
+    ),
+    "attack.sa.alpha": Field(1.0, "poisons / members of the subpopulation in train", above=0, high=1000),
+    "attack.sa.clusters": Field(100, "clusters that the auxiliary part is cut into", 2, 10_000),
+    "attack.sa.components": Field(10, "principal components that are clustered", 1, 10_000),
+    "attack.gm.targets": Field(5, "test images that one set of poisons is for", 1, 10_000),
+    "attack.gm.eps": Field(16.0, "largest change of a pixel, in steps of 0..255", above=0, high=255),
+    "attack.gm.steps": Field(250, "steps of signed Adam", 1, 100_000),
+    "attack.gm.restarts": Field(8, "random starts, of which the best is kept", 1, 1000),
+    "attack.gm.step_size": Field(0.1, "first step of signed Adam, as a share of eps", above=0, high=10),
+    "attack.gm.flip": Field(False, "craft under random horizontal flips too (training has none)"),
     "method.name": Field("jtt", "group-robustness method", choices=tuple(registry.METHODS)),
     "method.lambda_up": Field(50.0, "times that a flagged sample is drawn per epoch", 1, 100_000),
-    "group_dro.eta": Field(0.01, "step of group DRO's group weights", 0, 1000),
+    "george.reducer": Field(
+        "hardness", "what is clustered of the features", choices=("hardness", "pca", "umap")
+    ),
+    "george.components": Field(2, "principal components of the reducer pca", 1, 10_000),
+    "george.clusterer": Field("gmm", "how it is clustered", choices=("gmm", "kmeans")),
+    "george.k_min": Field(2, "least clusters of a class that are tried", 2, 1000),
+    "george.k_max": Field(10, "most clusters of a class that are tried", 2, 1000),
+    "george.overcluster": Field(False, "also look for small clusters within the clusters"),
+    "george.adjustment": Field(2.0, "size adjustment C of group DRO over the clusters", 0, 1000),
+    "george.select": Field("val_worst_cluster", "which epoch's model GEORGE reports", choices=CLUSTER_RULES),
+    "group_dro.eta": Field(0.01, "step of group DRO's group weights (over groups or clusters)", 0, 1000),
     "group_dro.adjustment": Field(
-        0.0, "group DRO's size adjustment C: C / sqrt(n_g) is added to L_g", 0, 1000
+        0.0, "size adjustment C over true groups: C / sqrt(n_g) is added to L_g", 0, 1000
     ),
     "model.name": Field("cnn", "network", choices=tuple(registry.MODELS)),
     "model.widths": Field((16, 32, 64), "channels of each block (multiples of 8)", 8, 4096),
@@ -167,7 +204,7 @@ def check_value(path: str, value: Any, field: Field, where: str) -> Any:
 
     wanted = field.default
     if isinstance(wanted, tuple):
-        if not isinstance(value, tuple | list) or not value:
+        if not isinstance(value, tuple | list) or not (value or field.choices):
             raise refuse("is not a sequence")
         if field.length and len(value) != field.length:
             raise refuse(f"has {len(value)} entries")
@@ -185,8 +222,10 @@ def check_value(path: str, value: Any, field: Field, where: str) -> Any:
         raise refuse("is not finite")
     if field.choices and value not in field.choices:
         raise refuse("is not known" + nearest(str(value), field.choices))
-    out_low = field.low is not None and value < field.low
-    if out_low or (field.high is not None and value > field.high):
+    too_low = (field.low is not None and value < field.low) or (
+        field.above is not None and value <= field.above
+    )
+    if too_low or (field.high is not None and value > field.high):
         raise refuse("is out of range")
     return value
 
@@ -277,6 +316,15 @@ def check_together(config: Config) -> None:
         )
     if any(width % 8 for width in config.model.widths):
         raise UserError(f"model.widths = {tuple(config.model.widths)}: each must be a multiple of 8")
+    if config.george.k_min > config.george.k_max:
+        raise UserError(
+            f"george.k_min = {config.george.k_min} is more than george.k_max = {config.george.k_max}; "
+            "give the smaller first"
+        )
+    if config.attack.name == "sa" and not config.data.auxiliary:
+        raise UserError(
+            "attack.name = 'sa' needs samples that nothing trains on, but data.auxiliary = 0; set it (to 0.2, say)"
+        )
     if config.attack.name == "none" and (extra := {"ideal", "worst"} & set(config.rows)):
         raise UserError(
             f"rows: {', '.join(sorted(extra))} need poisons, but attack.name = 'none'; "
@@ -291,6 +339,8 @@ def shrink(config: Config) -> Config:
     flat = flatten(config.to_dict())
     for recipe, most in {"pretrain": 1, "erm": 2, "identify": 1, "robust": 2}.items():
         flat[f"{recipe}.epochs"] = min(flat[f"{recipe}.epochs"], most)
+    for key, most in {"gm.steps": 8, "gm.restarts": 2, "gm.targets": 2, "sa.clusters": 4}.items():
+        flat[f"attack.{key}"] = min(flat[f"attack.{key}"], most)
     return ConfigDict(nest(flat)).lock()
 
 

@@ -62,28 +62,38 @@ def group_dro_update(
     return jnp.sum(jnp.exp(log_q) * means), state._replace(log_q=log_q)
 
 
-def group_dro(counts: Int[np.ndarray, " g"], *, eta: float, adjustment: float) -> Objective:
+def group_dro(
+    counts: Int[np.ndarray, " g"], *, eta: float, adjustment: float, capacity: int | None = None
+) -> Objective:
     """Group DRO: the loss of the worst groups, by an online re-weighting q over the groups.
 
     q starts uniform; per step L_g is the batch's mean loss of group g (0 if absent),
     q <- softmax(log q + eta (L_g + C / sqrt(n_g))) and the loss is sum_g q_g L_g.
+    Up to `capacity` groups, q holds places that are never used, so that trainings with different numbers of
+    groups share their compiled step.
 
     Edge case                    Result
     equal group losses, C = 0    q stays uniform
     eta = 0                      q stays uniform: the mean of the group means
     a group without samples      ValueError naming it (its adjustment would be infinite)
+    capacity < groups            ValueError naming both
 
     References: Sagawa et al. 2020, "Distributionally Robust Neural Networks for Group Shifts", Algorithm 1
     and section 5 (size adjustment C).
     """
     if np.any(counts <= 0):
         raise ValueError(f"group_dro: group {int(np.flatnonzero(counts <= 0)[0])} has no samples")
+    spare = (capacity or len(counts)) - len(counts)
+    if spare < 0:
+        raise ValueError(f"group_dro: {len(counts)} groups are more than the capacity {capacity}")
 
     def init() -> GroupDROState:
-        n = len(counts)
-        margin = adjustment / np.sqrt(counts)
+        log_q = np.full(len(counts), -np.log(len(counts)), np.float32)
+        margin = (adjustment / np.sqrt(counts)).astype(np.float32)
         return GroupDROState(
-            jnp.full(n, -np.log(n), jnp.float32), jnp.float32(eta), jnp.asarray(margin, jnp.float32)
+            jnp.asarray(np.pad(log_q, (0, spare), constant_values=-np.inf)),
+            jnp.float32(eta),
+            jnp.asarray(np.pad(margin, (0, spare))),
         )
 
     return Objective(init, group_dro_update)

@@ -9,9 +9,14 @@ from types import ModuleType
 DATASETS = {"waterdigits": "oilwater_jax.data.waterdigits"}
 ATTACKS = {
     "dlbd": "oilwater_jax.attacks.dirty_label_backdoor",
+    "sa": "oilwater_jax.attacks.subpopulation",
+    "gm": "oilwater_jax.attacks.gradient_matching",
     "none": "oilwater_jax.attacks.none",
 }
-METHODS = {"jtt": "oilwater_jax.robustness.jtt"}
+METHODS = {
+    "jtt": "oilwater_jax.robustness.jtt",
+    "george": "oilwater_jax.robustness.george",
+}
 MODELS = {"cnn": "oilwater_jax.models.cnn"}
 
 

@@ -49,11 +49,15 @@ class Examples:
 
 
 class Splits(NamedTuple):
-    """A data set as `data.load` yields it: three disjoint splits and what its numbers mean."""
+    """A data set as `data.load` yields it: disjoint splits and what its numbers mean.
+
+    `auxiliary` is what an attacker holds (often nothing): never trained on, never measured on.
+    """
 
     train: Examples
     val: Examples
     test: Examples
+    auxiliary: Examples
     class_names: tuple[str, ...]
     attribute_names: tuple[str, ...]
 
@@ -101,8 +105,48 @@ class Objective(NamedTuple):
     update: Update
 
 
+class Attacked(NamedTuple):
+    """What an attack does to a training set of n samples.
+
+    `rows[i]` is where poison i goes: below n it replaces that sample; n, n + 1, ... are appended.
+    `evidence` holds, by name, what the attack's goal must remember (the targets, say).
+    """
+
+    poisons: Examples
+    rows: Int[np.ndarray, " m"]
+    evidence: dict[str, np.ndarray]
+
+    def applied(self, train: Examples) -> Examples:
+        """The poisoned training set."""
+        inside = self.rows < len(train)
+        changed = {name: array.copy() for name, array in train.arrays().items()}
+        for name, array in self.poisons.arrays().items():
+            changed[name][self.rows[inside]] = array[inside]
+        return Examples(**changed).append(self.poisons.take(~inside))
+
+
 class Goal(NamedTuple):
-    """How an attack's success is measured: inputs, and a pure function from their logits to figures."""
+    """How an attack's success is measured on a split: inputs, and a pure function from their logits to figures.
+
+    `measure(logits, clean)` also gets the logits of the model trained on clean data where `needs_clean`, else
+    None. `counted` are the split's samples that the accuracies are taken on (not an attack's targets).
+    """
 
     image: UInt8[np.ndarray, "m h w c"]
-    measure: Callable[[Float[np.ndarray, "m k"]], dict[str, float]]
+    measure: Callable[[Float[np.ndarray, "m k"], Float[np.ndarray, "m k"] | None], dict[str, float]]
+    counted: Bool[np.ndarray, " n"]
+    needs_clean: bool = False
+
+
+class Treatment(NamedTuple):
+    """One training of the result table: who is drawn, what is minimised, over which groups.
+
+    `group` is each training sample's group, `val_group` each validation sample's where the method has groups
+    of its own (else None), `rule` how the epoch is selected.
+    """
+
+    selector: Selector
+    objective: Objective
+    group: Int32[np.ndarray, " n"]
+    val_group: Int32[np.ndarray, " m"] | None
+    rule: str

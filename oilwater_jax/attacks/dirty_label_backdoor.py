@@ -10,10 +10,15 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from oilwater_jax import metrics, rng
+from oilwater_jax.attacks.lab import Lab
+from oilwater_jax.attacks.sources import check_budget, check_target, poison_count, source_group
 from oilwater_jax.config import Config
 from oilwater_jax.errors import UserError
-from oilwater_jax.groups import group_counts, group_ids
-from oilwater_jax.types import Examples, Goal, Splits
+from oilwater_jax.groups import group_ids
+from oilwater_jax.types import Attacked, Examples, Goal, Splits
+
+FIGURES = ("asr", "asr_untriggered")
+MODELS = ()
 
 
 class Trigger(NamedTuple):
@@ -68,7 +73,7 @@ def goal(examples: Examples, target: int, trigger: Trigger) -> Goal:
     victims = examples.take(examples.true_label != target)
     n = len(victims)
 
-    def measure(logits: np.ndarray) -> dict[str, float]:
+    def measure(logits: np.ndarray, clean: np.ndarray | None) -> dict[str, float]:
         predicted = np.argmax(logits, axis=-1)
         truth = victims.true_label
         return {
@@ -76,22 +81,8 @@ def goal(examples: Examples, target: int, trigger: Trigger) -> Goal:
             "asr_untriggered": metrics.attack_success_rate(predicted[n:], truth, target),
         }
 
-    return Goal(np.concatenate([stamp(victims.image, trigger), victims.image]), measure)
-
-
-def poison_count(budget: float, n: int) -> int:
-    """Whole poisons in the budget, rounded down (a budget is never exceeded)."""
-    return int(budget * n + 1e-9)  # 0.29 * 100 must be 29
-
-
-def source_group(config: Config, splits: Splits) -> int:
-    """The group that poisons are copied from; -1 asks for the largest whose class is not the target."""
-    if config.attack.source_group >= 0:
-        return config.attack.source_group
-    n_attributes = len(splits.attribute_names)
-    counts = group_counts(splits.train, len(splits.class_names), n_attributes)
-    counts[np.arange(len(counts)) // n_attributes == config.attack.target] = -1
-    return int(np.argmax(counts))
+    images = np.concatenate([stamp(victims.image, trigger), victims.image])
+    return Goal(images, measure, np.ones(len(examples), bool))
 
 
 def trigger_of(config: Config) -> Trigger:
@@ -102,30 +93,12 @@ def trigger_of(config: Config) -> Trigger:
 
 def check(config: Config, splits: Splits) -> None:
     """Raises UserError for a target, source group, trigger or budget that the data set cannot serve."""
-    n, n_classes = len(splits.train), len(splits.class_names)
-    target, budget = config.attack.target, config.attack.budget
-    if target >= n_classes:
-        raise UserError(f"attack.target = {target}, but the classes are 0 to {n_classes - 1}")
-    if config.attack.source_group >= splits.n_groups:
-        raise UserError(
-            f"attack.source_group = {config.attack.source_group}, but the groups are 0 to {splits.n_groups - 1}"
-        )
-    group = source_group(config, splits)
-    if group // len(splits.attribute_names) == target:
-        raise UserError(
-            f"attack.source_group = {group} ({splits.group_name(group)}) is of the target class {target}; "
-            "choose a group of another class"
-        )
-    count = poison_count(budget, n)
-    if count == 0:
-        raise UserError(
-            f"attack.budget = {budget:g} of {n} samples is 0 poisons; the least is {1 / n:.2g} "
-            "(or attack.name = 'none')"
-        )
+    check_target(config, splits)
+    group, count = source_group(config, splits), check_budget(config, splits)
     has = int((group_ids(splits.train, len(splits.attribute_names)) == group).sum())
     if count > has:
         raise UserError(
-            f"attack.budget = {budget:g} asks for {count} poisons, but source group {group} "
+            f"attack.budget = {config.attack.budget:g} asks for {count} poisons, but source group {group} "
             f"({splits.group_name(group)}) has {has} samples; lower the budget or choose another group"
         )
     trigger, height = trigger_of(config), min(splits.train.image.shape[1:3])
@@ -136,16 +109,15 @@ def check(config: Config, splits: Splits) -> None:
         )
 
 
-def attack(config: Config, splits: Splits, seed: int) -> Examples:
-    """The training set with the poisons appended."""
-    pool = np.flatnonzero(
-        group_ids(splits.train, len(splits.attribute_names)) == source_group(config, splits)
-    )
-    count = poison_count(config.attack.budget, len(splits.train))
-    poisons = poison(splits.train, pool, count, config.attack.target, trigger_of(config), seed)
-    return splits.train.append(poisons)
+def attack(config: Config, splits: Splits, judged: Examples, seed: int, lab: Lab) -> Attacked:
+    """The poisons are appended."""
+    train = splits.train
+    pool = np.flatnonzero(group_ids(train, len(splits.attribute_names)) == source_group(config, splits))
+    count = poison_count(config.attack.budget, len(train))
+    poisons = poison(train, pool, count, config.attack.target, trigger_of(config), seed)
+    return Attacked(poisons, len(train) + np.arange(count), {})
 
 
-def make_goal(config: Config, examples: Examples) -> Goal:
+def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray]) -> Goal:
     """Success on a split's examples."""
-    return goal(examples, config.attack.target, trigger_of(config))
+    return goal(judged, config.attack.target, trigger_of(config))

@@ -2,19 +2,23 @@
 
 import numpy as np
 
+from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.config import Config
-from oilwater_jax.types import Examples, Goal, Splits
+from oilwater_jax.types import Attacked, Examples, Goal, Splits
+
+FIGURES = ("asr",)
+MODELS = ()
 
 
 def check(config: Config, splits: Splits) -> None:
     """Nothing can be wrong."""
 
 
-def attack(config: Config, splits: Splits, seed: int) -> Examples:
-    """The clean training set."""
-    return splits.train
+def attack(config: Config, splits: Splits, judged: Examples, seed: int, lab: Lab) -> Attacked:
+    """Nothing is changed."""
+    return Attacked(splits.train.take(np.arange(0)), np.arange(0), {})
 
 
-def make_goal(config: Config, examples: Examples) -> Goal:
-    """No inputs, no figures."""
-    return Goal(examples.image[:0], lambda logits: {"asr": np.nan, "asr_untriggered": np.nan})
+def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray]) -> Goal:
+    """No inputs, no success."""
+    return Goal(judged.image[:0], lambda logits, clean: {"asr": np.nan}, np.ones(len(judged), bool))

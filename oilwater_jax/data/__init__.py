@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from oilwater_jax import registry
+from oilwater_jax import registry, rng
 from oilwater_jax.data import cache
 from oilwater_jax.groups import group_ids
 from oilwater_jax.types import Examples, Splits
@@ -10,21 +10,36 @@ from oilwater_jax.types import Examples, Splits
 SMOKE_PER_GROUP = 128
 
 
-def load(name: str, *, smoke: bool = False) -> Splits:
+def load(name: str, *, auxiliary: float = 0.0, smoke: bool = False) -> Splits:
     """The data set `name` (a key of `registry.DATASETS`), from the cache if it has been built before.
 
-    With `smoke`, the first samples of each group only.
+    With `smoke`, the first samples of each group only. A share `auxiliary` of the training samples is set aside
+    before anything else.
     """
     module = registry.resolve(registry.DATASETS, name)
     splits = cache.splits(name, module.VERSION, module.build)
-    if not smoke:
-        return splits
-    n_attributes = len(splits.attribute_names)
-    return splits._replace(
-        train=_first_of_each_group(splits.train, n_attributes),
-        val=_first_of_each_group(splits.val, n_attributes),
-        test=_first_of_each_group(splits.test, n_attributes),
-    )
+    if smoke:
+        n_attributes = len(splits.attribute_names)
+        splits = splits._replace(
+            train=_first_of_each_group(splits.train, n_attributes),
+            val=_first_of_each_group(splits.val, n_attributes),
+            test=_first_of_each_group(splits.test, n_attributes),
+        )
+    return carve(splits, auxiliary)
+
+
+def carve(splits: Splits, share: float) -> Splits:
+    """Move a share of every group's training samples, rounded down, to the auxiliary part (in place of the old).
+
+    The same samples for every seed. Share 0 leaves the auxiliary part empty.
+    """
+    train = splits.train
+    groups = group_ids(train, len(splits.attribute_names))
+    aside = np.zeros(len(train), bool)
+    for group in range(splits.n_groups):
+        members = rng.generator(0, "auxiliary", group).permutation(np.flatnonzero(groups == group))
+        aside[members[: int(share * len(members))]] = True
+    return splits._replace(train=train.take(~aside), auxiliary=train.take(aside))
 
 
 def load_pretraining(name: str, *, smoke: bool = False) -> Examples:

@@ -124,7 +124,7 @@ def build() -> Splits:
     """The data set: train 4,795, val 1,199, test 5,794 images of 32x32x3 uint8."""
     sources = read_sources()
     train, val, test = (build_split(sources, split) for split in ("train", "val", "test"))
-    return Splits(train, val, test, tuple(CLASSES), ("china", "flower"))
+    return Splits(train, val, test, train.take(np.arange(0)), tuple(CLASSES), ("china", "flower"))
 
 
 def build_pretraining(n: int = 8000) -> Examples:

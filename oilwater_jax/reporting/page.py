@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from oilwater_jax.files import write_text
-from oilwater_jax.reporting.tables import COLUMNS, headline, idnf_cells, result_cells
-from oilwater_jax.run_folder import read_json
+from oilwater_jax.files import read_json, write_text
+from oilwater_jax.reporting.tables import columns, headline, idnf_cells, result_cells
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}th,td{padding:.3rem .8rem;border-bottom:1px solid #ddd;text-align:right}
@@ -30,7 +29,7 @@ def write_page(folder: Path, summary: dict[str, Any]) -> None:
     parts = [
         f"<!doctype html><meta charset=utf-8><title>{html.escape(folder.name)}</title><style>{STYLE}</style>",
         f"<h1>{html.escape(folder.name)}</h1><p>{html.escape(headline(summary))}</p>",
-        table(COLUMNS, result_cells(summary)),
+        table(columns(summary), result_cells(summary)),
         "<h2>Identified by the heuristic (IDNF, per cent)</h2>",
         table(("set", "IDNF"), idnf_cells(summary)),
     ]

@@ -17,6 +17,7 @@ from oilwater_jax.reporting.summary import row_label
 from oilwater_jax.types import Examples, Splits
 
 COLUMNS = 12
+SUCCESS = {"asr": "attack success rate", "target_damage": "target damage"}
 FLAGGED, WGA, ASR = "#d62728", "#4878a8", "#d65f5f"
 
 
@@ -72,15 +73,41 @@ def write_training_images(
     save(figure, folder / "training_images.png")
 
 
+def write_poisons(folder: Path, poisons: Examples, splits: Splits) -> None:
+    """`poisons.png`: some poisons under what they were made from, and the difference, ten times; none: no file."""
+    if not len(poisons):
+        return
+    known = splits.train.append(splits.auxiliary)
+    shown = poisons.take(np.arange(min(COLUMNS, len(poisons))))
+    source = np.array([known.image[np.flatnonzero(known.index == i)[0]] for i in shown.index])
+    change = 10 * (shown.image.astype(int) - source)
+    lines = {"original": source, "poison": shown.image, "difference x 10": np.clip(128 + change, 0, 255)}
+    figure, axes = plt.subplots(
+        len(lines), COLUMNS, figsize=(COLUMNS * 0.8 + 2, len(lines) * 0.9), squeeze=False
+    )
+    for line, (name, images) in zip(axes, lines.items(), strict=True):
+        for at, axis in enumerate(line):
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+            if at < len(images):
+                axis.imshow(images[at])
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    for at, label in enumerate(shown.label):
+        axes[0][at].set_title(f"labelled\n{splits.class_names[label]}", fontsize=7)
+    figure.suptitle(f"{len(shown)} of {len(poisons)} poisons", fontsize=10, y=1.05)
+    save(figure, folder / "poisons.png")
+
+
 def write_rates(folder: Path, summary: dict[str, Any]) -> None:
     """`rates.png`: worst-group accuracy and, under attack, success rate of every row, with the seeds' spread."""
     keys = list(summary["rows"])
     figure, axis = plt.subplots(figsize=(1.5 * len(keys) + 2, 3.4))
     at = np.arange(len(keys))
-    attacked = any(row["asr"] is not None for row in summary["rows"].values())
+    success = summary["measures"][0]
+    attacked = any(row[success] is not None for row in summary["rows"].values())
     bars = [("wga", "worst-group accuracy", WGA, -0.2 if attacked else 0.0)]
     if attacked:
-        bars.append(("asr", "attack success rate", ASR, 0.2))
+        bars.append((success, SUCCESS[success], ASR, 0.2))
     for name, label, colour, shift in bars:
         rows = [summary["rows"][key] for key in keys]
         means = [100 * (row[name] or 0.0) for row in rows]
@@ -92,7 +119,10 @@ def write_rates(folder: Path, summary: dict[str, Any]) -> None:
         ]
         axis.bar_label(drawn, texts, fontsize=8, padding=2)
     axis.set(
-        xticks=at, ylim=(0, 115), ylabel=f"per cent of {summary['split']} images", yticks=range(0, 101, 20)
+        xticks=at,
+        ylim=(min(0, axis.get_ylim()[0]), 115),
+        ylabel=f"per cent of {summary['split']} images",
+        yticks=range(0, 101, 20),
     )
     axis.set_xticklabels([row_label(key).replace(" on ", "\non ") for key in keys])
     axis.spines[["top", "right"]].set_visible(False)

@@ -12,7 +12,8 @@ from rich.progress import Progress as Bars
 class Progress:
     """Bars for all stages and for the epochs of the current one, on standard error."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet  # warnings only: a worker of a sweep, which has a bar of its own
         self.console = Console(stderr=True)
         self._bars = Bars(
             TextColumn("{task.description:<22}"),
@@ -21,7 +22,7 @@ class Progress:
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=quiet or not self.console.is_terminal,
             transient=True,
         )
         self._all = self._bars.add_task("stages", total=None, note="")
@@ -58,10 +59,16 @@ class Progress:
             self._epochs, description=row["stage"], completed=row["epoch"], note=note, visible=True
         )
 
+    def count(self, name: str, done: int, total: int, note: str) -> None:
+        """So many of the current stage's steps are done, where it has steps and not epochs."""
+        self._bars.update(
+            self._epochs, description=name, total=total, completed=done, note=note, visible=True
+        )
+
     def done(self, name: str, figures: dict[str, Any] | None = None) -> None:
         """A stage is finished."""
         self._bars.advance(self._all)
-        if not self.console.is_terminal:
+        if not self.quiet and not self.console.is_terminal:
             shown = {k: v for k, v in (figures or {}).items() if isinstance(v, float)}
             text = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())
             seconds = time.monotonic() - self._began

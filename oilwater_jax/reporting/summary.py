@@ -1,4 +1,4 @@
-"""summary.json: the figures of every row over the seeds, from the finished stages of a run folder.
+"""summary.json: the figures of every row over the seeds, from those of the finished stages.
 
 Beside each mean stand `<name>_std` (sample standard deviation, null for one seed) and `<name>_seeds` (one
 value per seed, in the order of `seeds`). Nothing here depends on when or in how many sittings a run was made.
@@ -7,13 +7,11 @@ value per seed, in the order of `seeds`). Nothing here depends on when or in how
 import math
 import statistics
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from oilwater_jax.config import MODES
-from oilwater_jax.run_folder import read_figures
 
-RATES = ("acc", "acc_adjusted", "wga", "asr", "asr_untriggered")
+RATES = ("acc", "acc_adjusted", "wga")  # measured whatever the attack is
 LABELS = {
     "erm_clean": "ERM on clean data",
     "erm": "ERM on poisoned data",
@@ -59,17 +57,23 @@ def spread(name: str, values: Iterable[float | None]) -> dict[str, Any]:
 
 
 def summarise(
-    path: Path, config: Mapping[str, Any], seeds: list[int], own: Iterable[str] = ()
+    stages: Mapping[str, dict[str, Any]],
+    config: Mapping[str, Any],
+    seeds: list[int],
+    own: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """What summary.json holds, with the `own` rows last; rows and seeds that are not finished are left out."""
-    stages = read_figures(path)
+    """What summary.json holds, from the figures of the stages by name, with the `own` rows last.
+
+    Rows and seeds that are not finished are left out. `measures` names the attack's figures, its success first.
+    """
+    attacks = [stages[f"seed{seed}/attack"] for seed in seeds if f"seed{seed}/attack" in stages]
+    measures = attacks[0]["measures"] if attacks else []
     rows = {}
     for row in (*config["rows"], *own):
         key = row_key(config["method"]["name"], row)
         done = [stages[f"seed{seed}/{key}"] for seed in seeds if f"seed{seed}/{key}" in stages]
         if done:
-            rows[key] = _row(done)
-    attacks = [stages[f"seed{seed}/attack"] for seed in seeds if f"seed{seed}/attack" in stages]
+            rows[key] = _row(done, (*RATES, *measures))
     found = [stages[f"seed{seed}/identify"] for seed in seeds if f"seed{seed}/identify" in stages]
     idnf: dict[str, Any] = {}
     for name in found[0]["idnf"] if found else ():
@@ -82,12 +86,13 @@ def summarise(
         "n_train": attacks[0]["n_train"] if attacks else None,
         "n_poison": attacks[0]["n_poison"] if attacks else None,
         "groups": attacks[0]["groups"] if attacks else [],
+        "measures": measures,
     }
 
 
-def _row(own: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(own: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
     row: dict[str, Any] = {}
-    for name in RATES:
+    for name in names:
         row |= spread(name, (one[name] for one in own))
     by_group = [one["group_acc"] for one in own]
     means = [spread("", group)[""] for group in zip(*by_group, strict=True)]

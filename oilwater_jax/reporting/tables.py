@@ -14,8 +14,15 @@ HEADINGS = {
     "wga": "WGA",
     "asr": "ASR",
     "asr_untriggered": "untriggered",
+    "target_damage": "damage",
+    "collateral": "collateral",
 }
-COLUMNS = ("training", "ACC", "adj. ACC", "WGA", "worst group", "ASR", "untriggered")
+
+
+def columns(summary: dict[str, Any]) -> list[str]:
+    """The headings of the result table: what is always measured, then what the attack measures."""
+    rates, measures = ([HEADINGS[name] for name in names] for names in (RATES, summary["measures"]))
+    return ["training", *rates, "worst group", *measures]
 
 
 def per_cent(figures: dict[str, Any], name: str) -> str:
@@ -28,15 +35,16 @@ def per_cent(figures: dict[str, Any], name: str) -> str:
 
 
 def result_cells(summary: dict[str, Any]) -> list[list[str]]:
-    """The rows of the result table, one cell for each of COLUMNS."""
-    cells = []
-    for key, row in summary["rows"].items():
-        rates = {name: per_cent(row, name) for name in RATES}
-        worst = summary["groups"][row["worst_group"]]
-        label = row_label(key)
-        before = (rates["acc"], rates["acc_adjusted"], rates["wga"])
-        cells.append([label, *before, worst, rates["asr"], rates["asr_untriggered"]])
-    return cells
+    """The rows of the result table, one cell for each of `columns`."""
+    return [
+        [
+            row_label(key),
+            *(per_cent(row, name) for name in RATES),
+            summary["groups"][row["worst_group"]],
+            *(per_cent(row, name) for name in summary["measures"]),
+        ]
+        for key, row in summary["rows"].items()
+    ]
 
 
 def idnf_cells(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -61,7 +69,7 @@ def headline(summary: dict[str, Any]) -> str:
 def print_summary(summary: dict[str, Any], console: Console) -> None:
     """Print the result table and the IDNF line."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in COLUMNS:
+    for column in columns(summary):
         plain = column in ("training", "worst group")
         table.add_column(column, justify="left" if plain else "right", no_wrap=True)
     for cells in result_cells(summary):
@@ -70,7 +78,8 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     # Never cut a figure short: in a narrow terminal the lines run on.
     whole = console.measure(table, options=console.options.update(max_width=1000)).maximum
     console.width = max(console.width, whole)
-    console.print(table)
+    if summary["rows"]:
+        console.print(table)
     if summary["idnf"]:
         shares = "   ".join(f"{name} {share}" for name, share in idnf_cells(summary))
         console.print(f"IDNF (share identified, per cent):  {shares}", highlight=False, soft_wrap=True)
@@ -78,7 +87,8 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
 
 def markdown(summary: dict[str, Any]) -> str:
     """The same as Markdown."""
-    lines = [headline(summary), "", "| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
+    head = columns(summary)
+    lines = [headline(summary), "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in result_cells(summary)]
     lines += ["", "| set | IDNF |", "|---|---|"]
     lines += [f"| {name} | {share} |" for name, share in idnf_cells(summary)]

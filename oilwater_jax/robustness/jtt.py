@@ -4,16 +4,31 @@ References: Liu et al. 2021, "Just Train Twice", Algorithm 1.
 """
 
 import numpy as np
-from jaxtyping import Bool
 
-from oilwater_jax.types import Scores
+from oilwater_jax import objectives, selectors
+from oilwater_jax.config import Config
+from oilwater_jax.robustness.amplify import amplified
+from oilwater_jax.robustness.evidence import Evidence
+from oilwater_jax.types import Examples, Treatment
 
-SCORES = ("correct", "loss", "margin")  # what `flag` needs, and what a reader of the run folder wants to see
+SCORES = ("correct", "loss", "margin")  # what `find` needs, and what a reader of the run folder wants to see
 
 
-def flag(scores: Scores) -> Bool[np.ndarray, " n"]:
+def find(config: Config, seed: int, evidence: Evidence) -> dict[str, np.ndarray]:
     """The error set: training samples that the identification model misclassifies under their given label.
 
     From a clean evaluation pass after T epochs (the reference collects it online during epoch T).
     """
-    return ~scores["correct"]
+    return {"flagged": ~evidence.scores["correct"], **evidence.scores}
+
+
+def treatment(config: Config, mode: str, found: dict[str, np.ndarray], train: Examples) -> Treatment:
+    """ERM on the training set with the amplified samples drawn `lambda_up` times per epoch."""
+    chosen = amplified(mode, found["flagged"], train.is_poison)
+    return Treatment(
+        selector=selectors.upsample(chosen, config.method.lambda_up),
+        objective=objectives.erm(),
+        group=np.zeros(len(train), np.int32),
+        val_group=None,
+        rule=config.train.select,
+    )

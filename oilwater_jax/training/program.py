@@ -27,10 +27,15 @@ class Network(NamedTuple):
 class Program(NamedTuple):
     """Pure functions around one network and one kind of objective."""
 
-    init_params: Callable[[int], Params]
     score: Scorer
     begin: Callable[[Params, Recipe, State], TrainState]  # the last is the objective's first state
     epoch: EpochFn
+
+
+def network(config: Config, image_shape: tuple[int, ...], n_classes: int) -> Network:
+    """The network of a config's `model`, for images [h, w, c]. Equal settings share their compilations."""
+    model = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in config.model.items())
+    return _network(model, image_shape, n_classes)
 
 
 def build(
@@ -40,23 +45,28 @@ def build(
 
     Equal settings share their compilations.
     """
-    model = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in config.model.items())
-    network = _network(model, image_shape, n_classes)
     train = config.train
-    return _program(network, update, train.batch, train.momentum, train.shift, train.driver)
+    return _program(
+        network(config, image_shape, n_classes),
+        update,
+        train.batch,
+        train.momentum,
+        train.shift,
+        train.driver,
+    )
 
 
 @functools.lru_cache(maxsize=32)
 def _network(model: tuple[tuple[str, Any], ...], image_shape: tuple[int, ...], n_classes: int) -> Network:
     settings = dict(model)
     module = registry.resolve(registry.MODELS, settings.pop("name"))
-    network = module.build(n_classes=n_classes, **settings)
+    layers = module.build(n_classes=n_classes, **settings)
 
     def apply(params: Params, image: Any) -> Any:
-        return network.apply({"params": params}, image)
+        return layers.apply({"params": params}, image)
 
     def init_params(seed: int) -> Params:
-        return network.init(rng.key(seed, "parameters"), jnp.zeros((1, *image_shape)))["params"]
+        return layers.init(rng.key(seed, "parameters"), jnp.zeros((1, *image_shape)))["params"]
 
     return Network(init_params, apply, make_scorer(apply, normalise, SCORE_CHUNK))
 
@@ -72,4 +82,4 @@ def _program(
         return TrainState(params, optimiser(recipe).init(params), objective_state)
 
     step = make_step(network.apply, optimiser(Recipe(0.0, 0.0, 1)), update, shift)
-    return Program(network.init_params, network.score, begin, make_epoch(step, batch, driver))
+    return Program(network.score, begin, make_epoch(step, batch, driver))

@@ -1,0 +1,158 @@
+"""What the seeds of an experiment share: the data, the programs, the store of stages, pretraining, one way to train."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from oilwater_jax import __version__, data, metrics, objectives, registry, selectors
+from oilwater_jax.config import Config, to_json
+from oilwater_jax.groups import group_ids
+from oilwater_jax.per_sample import Params
+from oilwater_jax.reporting.progress import Progress
+from oilwater_jax.stages import Stage, Store, key_of
+from oilwater_jax.training import program as programs
+from oilwater_jax.training.checkpoint import Checkpoints
+from oilwater_jax.training.fit import Fitted, Listener, Task, fit
+from oilwater_jax.training.step import Recipe
+from oilwater_jax.types import Examples, Selector, Splits, Treatment
+
+PRETRAIN_SHOWN = 1024  # samples that the accuracy shown while pretraining is taken on
+PRETRAIN_SEED = 0  # one pretraining serves all seeds, as one ImageNet model does
+
+
+class Experiment:
+    """The machinery of one config on one store.
+
+    A key says what a stage depends on, so that runs of a sweep which agree in it share the stage.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        splits: Splits,
+        store: Store,
+        progress: Progress,
+        own: Mapping[str, Selector],
+    ) -> None:
+        self.config, self.splits, self.store, self.progress, self.own = config, splits, store, progress, own
+        self.n_classes, self.n_attributes = len(splits.class_names), len(splits.attribute_names)
+        self.shape = splits.train.image.shape[1:]
+        self.network = programs.network(config, self.shape, self.n_classes)
+        self.attack = registry.resolve(registry.ATTACKS, config.attack.name)
+        self.method = registry.resolve(registry.METHODS, config.method.name)
+        self.judged = splits.val if config.evaluate == "val" else splits.test
+        self.settings = to_json(config)
+        version = registry.resolve(registry.DATASETS, config.data.name).VERSION
+        self.data_key = key_of(__version__, self.settings["data"], version, config.smoke)
+        train = {name: value for name, value in self.settings["train"].items() if name != "select"}
+        # What every training depends on.
+        self.base_key = key_of(
+            self.data_key, self.settings["model"], train, self.settings["pretrain"], PRETRAIN_SEED
+        )
+
+    def stage(self, name: str, key: str, compute: Callable[[], Stage]) -> Stage:
+        """The product of a stage: read if it is finished, else computed and saved."""
+        place = self.store.place(name, key)
+        self.progress.stage(name, 0)
+        with self.store.held(place):
+            product = self.store.finished(place) or self.store.finish(place, compute())
+        self.progress.done(name, product.figures)
+        return product
+
+    @functools.cached_property
+    def pretrained(self) -> Params | None:
+        """Stage `pretrain`: parameters below the last layer, from a task without the shortcut; None without.
+
+        A finished stage's parameters come from its last checkpoint.
+        """
+        recipe = Recipe(**self.config.pretrain)
+        if not recipe.epochs:
+            return None
+        examples = data.load_pretraining(self.config.data.name, smoke=self.config.smoke)
+        n_labels = int(examples.label.max()) + 1
+        network = programs.network(self.config, self.shape, n_labels)
+        shown = examples.take(np.arange(min(PRETRAIN_SHOWN, len(examples))))
+
+        def validate(params: Params) -> dict[str, float]:
+            correct = network.score(params, shown, ("correct",))["correct"]
+            return {"train_acc": metrics.accuracy(correct)}
+
+        task = Task(
+            name="pretrain",
+            seed=PRETRAIN_SEED,
+            train=examples,
+            group=np.zeros(len(examples), np.int32),
+            selector=selectors.everyone(len(examples)),
+            objective=objectives.erm(),
+            recipe=recipe,
+            params=network.init_params(PRETRAIN_SEED),
+            validate=validate,
+            rule="last",
+        )
+        fitted = self._fit(task, self.base_key, n_labels)
+        self.progress.done("pretrain", fitted.history[-1])
+        return {name: value for name, value in fitted.params.items() if name != "head"}
+
+    def start(self, seed: int) -> Params:
+        """Where every training of a seed starts: the seed's own weights, pretrained below the last layer."""
+        params = self.network.init_params(seed)
+        return params if self.pretrained is None else {**params, **self.pretrained}
+
+    def train(
+        self, seed: int, name: str, key: str, train: Examples, recipe: Recipe, treatment: Treatment
+    ) -> Fitted:
+        """Train the network on `train`, or read it from its last checkpoint if that has been done."""
+        task = Task(
+            name=name,
+            seed=seed,
+            train=train,
+            group=treatment.group,
+            selector=treatment.selector,
+            objective=treatment.objective,
+            recipe=recipe,
+            params=self.start(seed),
+            validate=functools.partial(self.validate, treatment.val_group),
+            rule=treatment.rule,
+        )
+        return self._fit(task, key, self.n_classes)
+
+    def _fit(self, task: Task, key: str, n_classes: int) -> Fitted:
+        """A training with its checkpoints and its rows in the metrics."""
+        place = self.store.place(task.name, key)
+        program = programs.build(self.config, self.shape, n_classes, task.objective.update)
+
+        def begin(rows: list[dict[str, Any]]) -> None:
+            self.store.begin_metrics(place, task.name, rows)
+            self.progress.stage(task.name, task.recipe.epochs)
+            self.progress.resume(len(rows))
+
+        def add(row: dict[str, Any]) -> None:
+            self.store.add_metrics(place, row)
+            self.progress.epoch(row)
+
+        with self.store.held(f"{place}.training"):
+            checkpoints = Checkpoints(
+                self.store.checkpoints(place), self.config.checkpoint.seconds, self.store.warn
+            )
+            try:
+                return fit(program, task, checkpoints, Listener(begin, add))
+            finally:
+                checkpoints.close()
+
+    def validate(self, val_group: np.ndarray | None, params: Params) -> dict[str, float]:
+        """Accuracy and worst-group accuracy on validation; with groups of the method's own, their worst too."""
+        val = self.splits.val
+        correct = self.network.score(params, val, ("correct",))["correct"]
+        by_group = self.group_accuracy(correct, val)
+        figures = {"val_acc": metrics.accuracy(correct), "val_wga": metrics.worst_group(by_group)[0]}
+        if val_group is not None:
+            by_cluster = metrics.group_accuracy(correct, val_group, int(val_group.max()) + 1)
+            figures["val_worst_cluster"] = metrics.worst_group(by_cluster)[0]
+        return figures
+
+    def group_accuracy(self, correct: np.ndarray, examples: Examples) -> np.ndarray:
+        """Accuracy of each true group [g]."""
+        groups = group_ids(examples, self.n_attributes)
+        return metrics.group_accuracy(correct, groups, self.splits.n_groups)
