@@ -10,7 +10,7 @@ from typing import NoReturn
 from oilwater_jax import __version__
 from oilwater_jax.errors import UserError
 
-BAD_INPUT, INTERRUPTED = 2, 130
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 DESCRIPTION = """\
@@ -21,11 +21,23 @@ EPILOG = """\
 examples:
   oilwater run --config=configs/waterdigits/jtt_dlbd.py --workdir=runs/first
   oilwater run --config=configs/waterdigits/jtt_dlbd.py --config.attack.budget=0.005 --workdir=runs/half --seeds=5
-  oilwater show runs/first"""
+  oilwater show runs/first
+  oilwater sweep --config=experiments/table02_amplification/waterdigits.py --workdir=runs/table02
+  oilwater table runs/table02 --columns=wga,success --format=md"""
 
 RUN_HELP = """\
 Train, attack, identify, amplify, evaluate and print, as a config file says. The same command again goes on
 where a run was cut off, or prints a finished one."""
+
+
+SWEEP_HELP = """\
+Run every experiment of a grid file on a pool of processes. A stage that several runs need is computed once. The
+same command again goes on where a sweep was cut off; a run that fails does not stop the others."""
+
+TABLE_HELP = """\
+Print mean and 95% interval over the seeds of every finished run of a sweep. Columns: acc, acc_adjusted, wga,
+success (the attack's own measure: ASR or target damage), any other figure of summary.json's rows, and
+idnf.poison, idnf.lrg_1, ... (rows RUN/identified). `idnf` stands for all of the latter."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,6 +71,34 @@ def parser() -> Parser:
     run.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
     run.add_argument("--overwrite", action="store_true", help="throw away what the run folder holds")
     run.add_argument("--help-config", action="store_true", help="list every config field and exit")
+    sweep = commands.add_parser(
+        "sweep",
+        help="run a grid of experiments that share their common stages",
+        description=SWEEP_HELP,
+        formatter_class=raw,
+        allow_abbrev=False,
+    )
+    sweep.add_argument("--config", metavar="FILE.py", help="config file with get_grid()")
+    sweep.add_argument(
+        "--config.KEY", metavar="VALUE", dest="_", help="change one field of every run of the grid"
+    )
+    sweep.add_argument("--workdir", metavar="DIR", type=Path, help="folder of the sweep, made if needed")
+    sweep.add_argument("--seeds", metavar="K", type=int, help="number of seeds (default: the grid's)")
+    sweep.add_argument(
+        "--workers", metavar="N", type=int, default=0, help="processes (default: one per core)"
+    )
+    sweep.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
+    table = commands.add_parser(
+        "table",
+        help="print the figures of a sweep as one table",
+        description=TABLE_HELP,
+        formatter_class=raw,
+        allow_abbrev=False,
+    )
+    table.add_argument("workdir", metavar="DIR", type=Path)
+    table.add_argument("--format", choices=("text", "md", "csv", "latex"), default="text")
+    table.add_argument("--rows", metavar="PATTERN,...", help="rows to show, as RUN/TRAINING with * and ?")
+    table.add_argument("--columns", metavar="NAME,...", help="figures to show, in this order")
     show = commands.add_parser(
         "show",
         help="print a finished or unfinished run",
@@ -88,7 +128,7 @@ def split_overrides(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command and exit: 0 done, 2 bad input (one line on standard error), 130 interrupted."""
+    """Run the command and exit: 0 done, 1 a run of a sweep failed, 2 bad input (one line), 130 interrupted."""
     try:
         dispatch(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
@@ -125,6 +165,10 @@ def dispatch(arguments: list[str]) -> None:
             help_config()
         else:
             run(options, overrides)
+    elif options.command == "sweep":
+        sweep(options, overrides)
+    elif options.command == "table":
+        table(options)
     elif options.command == "show":
         show(options.workdir)
     else:
@@ -135,16 +179,53 @@ def run(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     """`oilwater run`."""
     from oilwater_jax.config import load
 
-    for name in ("config", "workdir"):
-        if getattr(options, name) is None:
-            raise UserError(f"run needs --{name}=... (see oilwater run --help)")
-    if not 1 <= options.seeds <= 10_000:
-        raise UserError(f"--seeds={options.seeds} is out of range (1 .. 10000)")
+    check_options(options)
     config = load(options.config, overrides)
     from oilwater_jax import pipeline  # imports JAX: only now is it sure to be needed
 
     pipeline.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite)
     show(options.workdir)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Refuse what run and sweep cannot do without, or cannot count."""
+    for name in ("config", "workdir"):
+        if getattr(options, name) is None:
+            raise UserError(f"{options.command} needs --{name}=... (see oilwater {options.command} --help)")
+    if options.seeds is not None and not 1 <= options.seeds <= 10_000:
+        raise UserError(f"--seeds={options.seeds} is out of range (1 .. 10000)")
+
+
+def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
+    """`oilwater sweep`: exit code 1 where a run failed."""
+    from oilwater_jax.config import load_grid
+
+    check_options(options)
+    if not 0 <= options.workers <= 1000:
+        raise UserError(f"--workers={options.workers} is out of range (0 .. 1000; 0: one per core)")
+    grid = load_grid(options.config, overrides)
+    grid = grid._replace(seeds=options.seeds or grid.seeds)
+    from oilwater_jax.sweep import sweep as run_sweep
+
+    failed = run_sweep(grid, options.workdir, workers=options.workers, overwrite=options.overwrite)
+    for run, reason in failed.items():
+        print(f"oilwater: run {run} failed: {' '.join(reason.split())}", file=sys.stderr)
+    print(
+        f"{len(grid.runs) - len(failed)} of {len(grid.runs)} runs are finished; oilwater table {options.workdir}"
+    )
+    if failed:
+        sys.exit(FAILED)
+
+
+def table(options: argparse.Namespace) -> None:
+    """`oilwater table`. Needs no JAX."""
+    from oilwater_jax.reporting import grid
+
+    rows, columns = (
+        None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+        for text in (options.rows, options.columns)
+    )
+    grid.print_table(grid.read(options.workdir), options.format, rows=rows, columns=columns)
 
 
 def show(workdir: Path) -> None:
@@ -159,6 +240,10 @@ def show(workdir: Path) -> None:
     config = read_json(workdir / "config.json")
     if config is None:
         raise UserError(f"{workdir} is not a run folder (no sound config.json); give one that run made")
+    if config.get("sweep"):
+        raise UserError(
+            f"{workdir} holds a sweep; show one of {workdir / 'runs'}, or oilwater table {workdir}"
+        )
     console = Console()
     result = read_json(workdir / "summary.json")
     finished = result is not None

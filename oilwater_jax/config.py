@@ -9,6 +9,7 @@ import difflib
 import json
 import math
 import os
+import re
 import runpy
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,14 @@ from oilwater_jax.errors import UserError
 
 Config = Any
 """A checked, locked ml_collections.ConfigDict with the fields of FIELDS (whose own types say less than Any)."""
+
+
+class Grid(NamedTuple):
+    """What a grid file's `get_grid()` returns: runs by name, each with `seeds` seeds."""
+
+    runs: Mapping[str, Config]
+    seeds: int
+
 
 MODES = ("standard", "ideal", "worst")  # of amplification
 ROWS = ("erm_clean", "erm", *MODES, "oracle", "group_dro")
@@ -230,26 +239,20 @@ def check_value(path: str, value: Any, field: Field, where: str) -> Any:
     return value
 
 
-def load_file(path: str) -> ConfigDict:
-    """Run a config file and return what its `get_config()` returns, unchecked."""
+def call_file(path: str, function: str) -> Any:
+    """Run a config file and return what its function of this name returns."""
     if not os.path.isfile(path):
         what = "is a folder" if os.path.isdir(path) else "does not exist"
-        raise UserError(f"config file {path} {what}; give a Python file with get_config()")
+        raise UserError(f"config file {path} {what}; give a Python file with {function}()")
     try:
-        get_config = runpy.run_path(path).get("get_config")
-        if not callable(get_config):
-            raise UserError(f"config file {path} has no function get_config()")
-        config = get_config()
+        found = runpy.run_path(path).get(function)
+        if not callable(found):
+            raise UserError(f"config file {path} has no function {function}()")
+        return found()
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # whatever a user's file raises is the user's to mend
         raise UserError(_blame(path, error)) from error
-    if not isinstance(config, ConfigDict):
-        raise UserError(
-            f"config file {path}: get_config() returned {type(config).__name__}, not a ConfigDict; "
-            "start from oilwater_jax.config.default()"
-        )
-    return config
 
 
 def _blame(path: str, error: BaseException) -> str:
@@ -288,7 +291,36 @@ def load(path: str, overrides: Mapping[str, str]) -> Config:
 
     Raises UserError, one line, for anything that does not fit; nothing has been written by then.
     """
-    given = flatten(load_file(path).to_dict())
+    config = call_file(path, "get_config")
+    if not isinstance(config, ConfigDict):
+        raise UserError(
+            f"config file {path}: get_config() returned {type(config).__name__}, not a ConfigDict; "
+            "start from oilwater_jax.config.default()"
+        )
+    return checked(config, overrides, path)
+
+
+def load_grid(path: str, overrides: Mapping[str, str]) -> Grid:
+    """The checked runs of a sweep; the overrides change every run. Raises UserError as `load` does."""
+    grid = call_file(path, "get_grid")
+    whole = isinstance(grid, Grid) and all(isinstance(run, ConfigDict) for run in grid.runs.values())
+    if not whole or not grid.runs or grid.seeds < 1:
+        raise UserError(
+            f"config file {path}: get_grid() must return an oilwater_jax.config.Grid of at least one run "
+            "(a ConfigDict by its name) and at least one seed"
+        )
+    for name in grid.runs:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.=-]*", name):
+            raise UserError(
+                f"config file {path}: run name {name!r} must consist of letters, digits and _ . = -"
+            )
+    runs = {name: checked(run, overrides, f"{path}, run {name}") for name, run in grid.runs.items()}
+    return grid._replace(runs=runs)
+
+
+def checked(config: ConfigDict, overrides: Mapping[str, str], path: str) -> Config:
+    """A file's config with overrides, every field checked. Raises UserError."""
+    given = flatten(config.to_dict())
     for key in given:
         if key not in FIELDS:
             raise UserError(f"config file {path}: unknown key {key}{nearest(key, FIELDS)}")
@@ -302,9 +334,9 @@ def load(path: str, overrides: Mapping[str, str]) -> Config:
     for key, text in overrides.items():
         value = parse_override(key, text)
         values[key] = check_value(key, value, FIELDS[key], "command line")
-    config = ConfigDict(nest(values)).lock()
-    check_together(config)
-    return config
+    whole = ConfigDict(nest(values)).lock()
+    check_together(whole)
+    return whole
 
 
 def check_together(config: Config) -> None:

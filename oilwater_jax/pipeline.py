@@ -4,7 +4,7 @@
 product is saved under `stages/`, so a run that was cut off re-enters where it was.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def run(
     overwrite: bool = False,
     own: Mapping[str, Selector] | None = None,
     shared: Path | None = None,
-    quiet: bool = False,
+    warn: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Run, or go on with, the experiment of a checked config; returns what summary.json holds.
 
@@ -39,12 +39,13 @@ def run(
     `own` adds rows: selectors of yours by name (a Python identifier), trained by the recipe `robust` on the
     poisoned data. A folder knows them by name only: a changed selector wants a new name or folder.
     `shared` is a sweep's folder, whose stages are used and added to instead of the run folder's own.
+    `warn` hears the warnings; then nothing is shown.
     Raises UserError before anything is written where config, data or folder do not fit together.
     """
     small, splits = prepare(config)
     own = own or {}
     check_names(small, own)
-    with Progress(quiet=quiet) as progress:
+    with Progress(warn) as progress:
         folder = RunFolder.open(workdir, to_json(config), overwrite=overwrite)
         try:
             use_compilation_cache()
@@ -68,6 +69,15 @@ def run(
         finally:
             folder.close()
     return result
+
+
+def run_seed(config: Config, shared: Path, seed: int, warn: Callable[[str], None]) -> None:
+    """The stages of one seed of a sweep's run, in the sweep's folder."""
+    use_compilation_cache()
+    small, splits = prepare(config)
+    with Progress(warn) as progress:
+        store = Store(shared, progress.warn, shared=True)
+        Rooms(Experiment(small, splits, store, progress, {}), seed).walk()
 
 
 def prepare(config: Config) -> tuple[Config, Splits]:

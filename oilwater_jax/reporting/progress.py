@@ -1,6 +1,7 @@
 """What a waiting person sees: two progress bars on a terminal, a line per finished stage elsewhere."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -10,10 +11,13 @@ from rich.progress import Progress as Bars
 
 
 class Progress:
-    """Bars for all stages and for the epochs of the current one, on standard error."""
+    """Bars for all stages and for the epochs of the current one, on standard error.
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet  # warnings only: a worker of a sweep, which has a bar of its own
+    With a `listener` nothing is shown, and the listener gets the warnings.
+    """
+
+    def __init__(self, listener: Callable[[str], None] | None = None) -> None:
+        self._listener = listener
         self.console = Console(stderr=True)
         self._bars = Bars(
             TextColumn("{task.description:<22}"),
@@ -22,7 +26,7 @@ class Progress:
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
             console=self.console,
-            disable=quiet or not self.console.is_terminal,
+            disable=bool(listener) or not self.console.is_terminal,
             transient=True,
         )
         self._all = self._bars.add_task("stages", total=None, note="")
@@ -68,7 +72,7 @@ class Progress:
     def done(self, name: str, figures: dict[str, Any] | None = None) -> None:
         """A stage is finished."""
         self._bars.advance(self._all)
-        if not self.quiet and not self.console.is_terminal:
+        if not self._listener and not self.console.is_terminal:
             shown = {k: v for k, v in (figures or {}).items() if isinstance(v, float)}
             text = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())
             seconds = time.monotonic() - self._began
@@ -77,4 +81,7 @@ class Progress:
 
     def warn(self, message: str) -> None:
         """Say something that the user should know, without stopping."""
+        if self._listener:
+            self._listener(message)
+            return
         self.console.print(f"warning: {message}", highlight=False, markup=False, soft_wrap=True)

@@ -16,6 +16,7 @@ HEADINGS = {
     "asr_untriggered": "untriggered",
     "target_damage": "damage",
     "collateral": "collateral",
+    "target_acc": "ACC on F",
 }
 
 

@@ -71,7 +71,7 @@ def sgd(momentum: float) -> Callable[[Recipe], optax.GradientTransformation]:
     )
 
 
-def normalise(image: UInt8[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+def normalise(image: UInt8[Array, "b h w c"] | Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     """Pixels 0..255 to float32 in -2..2: (x / 255 - 0.5) / 0.25."""
     return image.astype(jnp.float32) * (4.0 / 255.0) - 2.0
 

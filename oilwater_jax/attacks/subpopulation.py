@@ -1,0 +1,164 @@
+"""SA, the subpopulation attack: flipped labels on samples of one subpopulation, from data of the attacker's own.
+
+The subpopulation F is a cluster of a surrogate's features (ClusterMatch) or one group exactly (FeatureMatch).
+Poisons come from the auxiliary part, which nothing else trains on; their images are untouched.
+
+References: Jagielski et al. 2021, "Subpopulation Data Poisoning Attacks", sections 4 and 5.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from oilwater_jax import metrics, rng
+from oilwater_jax.attacks.lab import Lab
+from oilwater_jax.attacks.sources import check_target, source_group
+from oilwater_jax.config import Config
+from oilwater_jax.errors import UserError
+from oilwater_jax.groups import group_ids
+from oilwater_jax.types import Attacked, Examples, Goal, Splits
+
+FIGURES = ("target_damage", "collateral", "target_acc")
+MODELS = ("surrogate",)  # trained, and counted, where clusters are matched
+LEAST_MEASURED = 10  # members of F on the judged split: fewer say nothing about damage
+
+
+def check(config: Config, splits: Splits) -> None:
+    """Raises UserError for a target or group that cannot be, or an auxiliary part too small for its clusters."""
+    sa, held = config.attack.sa, splits.auxiliary
+    check_target(config, splits)
+    if sa.match == "cluster":
+        if sa.clusters > len(held):
+            raise UserError(
+                f"attack.sa.clusters = {sa.clusters} is more than the {len(held)} auxiliary samples; "
+                "ask for fewer or raise data.auxiliary"
+            )
+        if sa.components > min(len(held), config.model.widths[-1]):
+            raise UserError(
+                f"attack.sa.components = {sa.components} is more than the features "
+                f"({config.model.widths[-1]}) or the auxiliary samples ({len(held)})"
+            )
+        return
+    group = source_group(config, splits)
+    members = np.flatnonzero(group_ids(held, len(splits.attribute_names)) == group)
+    if not len(members):
+        raise UserError(
+            f"the subpopulation, group {group} ({splits.group_name(group)}), has no auxiliary samples; "
+            "choose another attack.source_group or raise data.auxiliary"
+        )
+
+
+def poison_count(alpha: float, members: int) -> int:
+    """`alpha` times the subpopulation's training samples, rounded up to a whole poison."""
+    return math.ceil(alpha * members - 1e-9)
+
+
+def poison(held: Examples, members: Bool[np.ndarray, " a"], count: int, target: int, seed: int) -> Examples:
+    """`count` poisons: auxiliary members of F whose class is not the target, labelled as the target.
+
+    Drawn without replacement; if they are too few, whole rounds through them and then a part of one.
+    Raises ValueError if there is none.
+    """
+    pool = np.flatnonzero(members & (held.true_label != target))
+    if not len(pool):
+        raise ValueError("poison: the subpopulation has no auxiliary sample of another class than the target")
+    order = rng.generator(seed, "subpopulation poisons")
+    rounds = [order.permutation(pool) for _ in range(-(-count // len(pool)))]
+    source = held.take(np.sort(np.concatenate(rounds)[:count]))
+    return dataclasses.replace(source, label=np.full(count, target, np.int32), is_poison=np.ones(count, bool))
+
+
+def cluster(
+    held: Float[np.ndarray, "a d"],
+    others: list[Float[np.ndarray, "_ d"]],
+    *,
+    clusters: int,
+    components: int,
+    seed: int,
+) -> list[Int[np.ndarray, " _"]]:
+    """Cluster of every auxiliary sample, then of the samples of each other split.
+
+    PCA and k-means are fitted on the auxiliary features only; the others go to the nearest centroid.
+    """
+    from sklearn.cluster import KMeans  # slow import
+    from sklearn.decomposition import PCA
+
+    state = int(rng.generator(seed, "subpopulation clusters").integers(2**31))
+    reduce = PCA(components, random_state=state).fit(held)
+    make: Any = KMeans  # whose stubs take n_init for a string
+    means = make(clusters, n_init=3, random_state=state)
+    means.fit(reduce.transform(held))
+    return [means.predict(reduce.transform(features)).astype(np.int64) for features in (held, *others)]
+
+
+def choose(
+    held: Examples,
+    held_cluster: Int[np.ndarray, " a"],
+    train_cluster: Int[np.ndarray, " n"],
+    judged_cluster: Int[np.ndarray, " m"],
+    *,
+    target: int,
+    seed: int,
+) -> int:
+    """A cluster to attack, drawn by the seed among those that can be.
+
+    A cluster can be if most of its auxiliary samples are not of the target class, it has training samples, and
+    at least LEAST_MEASURED samples to measure on. Raises UserError if none can.
+    """
+    able = [
+        c
+        for c in np.unique(held_cluster)
+        if np.mean(held.true_label[held_cluster == c] != target) > 0.5
+        and np.any(train_cluster == c)
+        and np.sum(judged_cluster == c) >= LEAST_MEASURED
+    ]
+    if not able:
+        raise UserError(
+            f"no cluster of another class than {target} has training samples and {LEAST_MEASURED} samples to "
+            "measure on; ask for fewer attack.sa.clusters or raise data.auxiliary"
+        )
+    return int(rng.generator(seed, "subpopulation").choice(able))
+
+
+def attack(config: Config, splits: Splits, judged: Examples, seed: int, lab: Lab) -> Attacked:
+    """`alpha` poisons for each member of F in train are appended; the goal remembers who of `judged` is in F."""
+    sa, train, held = config.attack.sa, splits.train, splits.auxiliary
+    if sa.match == "cluster":
+        params = lab.train("surrogate", held)
+        features = [
+            lab.score(params, part.image, ("features",))["features"] for part in (held, train, judged)
+        ]
+        assigned = cluster(
+            features[0], features[1:], clusters=sa.clusters, components=sa.components, seed=seed
+        )
+        target = choose(held, *assigned, target=config.attack.target, seed=seed)
+        inside = [part == target for part in assigned]
+    else:
+        group = source_group(config, splits)
+        inside = [group_ids(part, len(splits.attribute_names)) == group for part in (held, train, judged)]
+    count = poison_count(sa.alpha, int(inside[1].sum()))
+    poisons = poison(held, inside[0], count, config.attack.target, seed)
+    evidence = {"held": inside[0], "train": inside[1], "judged": inside[2]}
+    return Attacked(poisons, len(train) + np.arange(count), evidence)
+
+
+def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray]) -> Goal:
+    """Target damage: accuracy on F of the model trained on clean data less that of this one; outside F, collateral.
+
+    Both may be negative (the poisons helped) and neither is clamped.
+    """
+    inside = evidence["judged"]
+
+    def measure(logits: np.ndarray, clean: np.ndarray | None) -> dict[str, float]:
+        assert clean is not None
+        right, before = (np.argmax(one, axis=-1) == judged.true_label for one in (logits, clean))
+        return {
+            "target_damage": metrics.accuracy(before[inside]) - metrics.accuracy(right[inside]),
+            "collateral": metrics.accuracy(before[~inside]) - metrics.accuracy(right[~inside]),
+            "target_acc": metrics.accuracy(right[inside]),
+        }
+
+    return Goal(judged.image, measure, np.ones(len(judged), bool), needs_clean=True)

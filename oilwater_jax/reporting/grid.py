@@ -1,0 +1,205 @@
+"""The figures of a sweep as one table: a line per run and training, mean and 95% interval over the seeds."""
+
+import csv
+import fnmatch
+import math
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from oilwater_jax.errors import UserError
+from oilwater_jax.files import read_json
+from oilwater_jax.reporting.summary import row_label
+from oilwater_jax.reporting.tables import HEADINGS
+
+IDENTIFIED = "identified"  # the line of a run that holds its IDNF
+DEFAULT = ("acc_adjusted", "wga", "success")
+# 97.5% quantiles of Student's t for 1, 2, ... degrees of freedom; beyond, the normal one is near enough.
+T_975 = (
+    12.706,
+    4.303,
+    3.182,
+    2.776,
+    2.571,
+    2.447,
+    2.365,
+    2.306,
+    2.262,
+    2.228,
+    2.201,
+    2.179,
+    2.160,
+    2.145,
+    2.131,
+)
+
+
+class Estimate(NamedTuple):
+    """A figure over n seeds: its mean and the half width of its 95% interval (None for one seed)."""
+
+    mean: float
+    half: float | None
+    n: int
+
+    def __str__(self) -> str:
+        """In per cent: `87.3 ± 1.2`."""
+        return f"{100 * self.mean:.1f}" + ("" if self.half is None else f" ± {100 * self.half:.1f}")
+
+
+def estimate(values: Sequence[float | None]) -> Estimate | None:
+    """Mean and Student's 95% interval of one value per seed; None where it is undefined for any seed."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return None
+    n = len(known)
+    if n == 1:
+        return Estimate(known[0], None, 1)
+    quantile = T_975[n - 2] if n - 2 < len(T_975) else 1.96 + 2.5 / (n - 1)
+    return Estimate(statistics.fmean(known), quantile * statistics.stdev(known) / math.sqrt(n), n)
+
+
+class Line(NamedTuple):
+    """One line of the table: the run, the training, and its figures by name."""
+
+    run: str
+    training: str
+    figures: dict[str, Estimate]
+
+
+def read(workdir: Path) -> list[Line]:
+    """The lines of every finished run of a sweep. Raises UserError for a folder that holds none."""
+    names = (read_json(workdir / "grid.json") or {}).get("runs")
+    if names is None:
+        raise UserError(f"{workdir} is not a sweep's folder (no sound grid.json); give one that sweep made")
+    lines = []
+    for name in names:
+        if (summary := read_json(workdir / "runs" / name / "summary.json")) is not None:
+            lines += lines_of(name, summary)
+    if not lines:
+        raise UserError(f"{workdir} has no finished run yet; the sweep that began it goes on with it")
+    return lines
+
+
+def lines_of(run: str, summary: dict[str, Any]) -> list[Line]:
+    """A run's lines: whom its heuristic identified, then its trainings."""
+    idnf = _estimates(summary["idnf"], "idnf.")
+    lines = [Line(run, IDENTIFIED, idnf)]
+    for key, row in summary["rows"].items():
+        figures = _estimates(row, "")
+        if summary["measures"] and summary["measures"][0] in figures:
+            figures["success"] = figures[summary["measures"][0]]
+        lines.append(Line(run, key, figures))
+    return lines
+
+
+def _estimates(figures: dict[str, Any], prefix: str) -> dict[str, Estimate]:
+    names = [name for name in figures if f"{name}_seeds" in figures and f"{name}_std" in figures]
+    found = {f"{prefix}{name}": estimate(figures[f"{name}_seeds"]) for name in names}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def select(
+    lines: list[Line], rows: list[str] | None, columns: list[str] | None
+) -> tuple[list[Line], list[str]]:
+    """The lines and columns asked for; lines without any of the columns are left out. Raises UserError."""
+    known = list(dict.fromkeys(name for line in lines for name in line.figures))
+    idnf = [name for name in known if name.startswith("idnf.")]
+    wanted: list[str] = []
+    for name in columns or [name for name in DEFAULT if name in known] or idnf:
+        wanted += idnf if name == "idnf" else [name]
+    if unknown := [name for name in wanted if name not in known]:
+        raise UserError(f"--columns: {unknown[0]} is not there; known: {', '.join(known)}")
+    for pattern in rows or []:
+        if not any(fnmatch.fnmatch(f"{line.run}/{line.training}", pattern) for line in lines):
+            raise UserError(
+                f"--rows: nothing is called {pattern}; a row is RUN/TRAINING, say {name_of(lines[0])}"
+            )
+    kept = [
+        line
+        for line in lines
+        if (rows is None or any(fnmatch.fnmatch(name_of(line), pattern) for pattern in rows))
+        and any(name in line.figures for name in wanted)
+    ]
+    if not kept:
+        raise UserError("no row that was asked for has a column that was asked for")
+    return kept, wanted
+
+
+def name_of(line: Line) -> str:
+    """RUN/TRAINING."""
+    return f"{line.run}/{line.training}"
+
+
+def heading(column: str) -> str:
+    """A column's heading."""
+    if column.startswith("idnf."):
+        return f"IDNF {column.removeprefix('idnf.').replace('_', '-').upper().replace('POISON', 'poisons')}"
+    return {"success": "success"}.get(column) or HEADINGS.get(column, column)
+
+
+def cells(lines: list[Line], columns: list[str]) -> list[list[str]]:
+    """The table's text, in per cent, without its head."""
+    return [
+        [line.run, row_label(line.training), *(str(line.figures.get(name, "-")) for name in columns)]
+        for line in lines
+    ]
+
+
+def print_table(
+    lines: list[Line], form: str, *, rows: list[str] | None = None, columns: list[str] | None = None
+) -> None:
+    """Print as text, Markdown, LaTeX (in per cent), or CSV (fractions: mean, half width, n of every column)."""
+    kept, names = select(lines, rows, columns)
+    if form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        parts = [f"{name}{part}" for name in names for part in ("", "_ci95", "_n")]
+        writer.writerow(["run", "training", *parts])
+        for line in kept:
+            found = [line.figures.get(name) for name in names]
+            values = [
+                v for one in found for v in (("", "", "") if one is None else (one.mean, one.half, one.n))
+            ]
+            writer.writerow([line.run, line.training, *values])
+        return
+    head = ["run", "training", *map(heading, names)]
+    body = cells(kept, names)
+    if form == "md":
+        print(markdown(head, body), end="")
+    elif form == "latex":
+        print(latex(head, body), end="")
+    else:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption="per cent; mean ± 95% interval over seeds")
+        for at, name in enumerate(head):
+            table.add_column(name, justify="left" if at < 2 else "right", no_wrap=True)
+        for at, line in enumerate(body):
+            table.add_row(*line, end_section=at + 1 < len(body) and body[at + 1][0] != line[0])
+        console = Console()
+        whole = console.measure(table, options=console.options.update(max_width=1000)).maximum
+        console.width = max(console.width, whole)
+        console.print(table)
+
+
+def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(line) + " |" for line in (head, *body)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]]) + "\n"
+
+
+def latex(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A LaTeX tabular (booktabs)."""
+
+    def line(parts: Sequence[str]) -> str:
+        text = " & ".join(
+            part.replace("_", r"\_").replace("%", r"\%").replace("±", r"$\pm$") for part in parts
+        )
+        return text + r" \\"
+
+    columns = "ll" + "r" * (len(head) - 2)
+    rows = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(head), r"\midrule", *map(line, body)]
+    return "\n".join([*rows, r"\bottomrule", r"\end{tabular}"]) + "\n"
