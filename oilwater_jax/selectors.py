@@ -40,10 +40,13 @@ def upsample(flagged: Bool[np.ndarray, " n"], factor: float) -> Selector:
     return fixed(np.where(flagged, float(factor), 1.0))
 
 
-def balanced(groups: Int[np.ndarray, " n"]) -> Selector:
-    """Every group that occurs drawn equally often, n draws per epoch in all: the oracle that knows the groups."""
+def balanced(groups: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Weights that draw every group that occurs equally often, n draws per epoch in all: n / (groups * n_g).
+
+    For true groups the oracle's; for estimated ones GEORGE's uniform cluster sampling.
+    """
     _, at, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    return fixed(len(groups) / (len(counts) * counts[at]))
+    return len(groups) / (len(counts) * counts[at])
 
 
 def chain(*selectors: Selector) -> Selector:

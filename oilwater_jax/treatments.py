@@ -38,7 +38,9 @@ def erm(config: Config, train: Examples) -> Treatment:
 
 def oracle(config: Config, train: Examples, n_attributes: int) -> Treatment:
     """As ERM, with every true group drawn equally often."""
-    return erm(config, train)._replace(selector=selectors.balanced(group_ids(train, n_attributes)))
+    return erm(config, train)._replace(
+        selector=selectors.fixed(selectors.balanced(group_ids(train, n_attributes)))
+    )
 
 
 def group_dro(config: Config, train: Examples, splits: Splits) -> Treatment:

@@ -126,7 +126,11 @@ def test_a_run_prints_the_table_and_leaves_the_folder(smoke_run):
     assert "seed1/jtt_ideal" in err  # a line per stage where there is no terminal for bars
     expected = {"config.json", "environment.json", "metrics.jsonl", "summary.json", "report.html"}
     assert expected | {"stages", "checkpoints", "figures"} <= {path.name for path in folder.iterdir()}
-    assert {path.name for path in (folder / "figures").iterdir()} == {"training_images.png", "rates.png"}
+    assert {path.name for path in (folder / "figures").iterdir()} == {
+        "training_images.png",
+        "poisons.png",
+        "rates.png",
+    }
     assert "data:image/png" in (folder / "report.html").read_text()
     assert not list(folder.rglob("*tmp*"))
 

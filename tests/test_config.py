@@ -63,8 +63,8 @@ OVERRIDES = {
     "train.batch=0": r"train.batch = 0 is out of range",
     "train.batch=2.5": r"train.batch = 2.5 has the wrong type \(allowed: int",
     "data.name=waterdigit": r"'waterdigit' is not known; did you mean waterdigits\? \(allowed: str, waterdigits\)",
-    "attack.name=blend": r"'blend' is not known \(allowed: str, dlbd, none\)",
-    "method.name=ttj": r"'ttj' is not known.*\(allowed: str, jtt\)",
+    "attack.name=blend": r"'blend' is not known \(allowed: str, dlbd, sa, gm, none\)",
+    "method.name=ttj": r"'ttj' is not known.*\(allowed: str, jtt, george\)",
     "model.name=resnet": r"'resnet' is not known \(allowed: str, cnn\)",
     "train.select=best": r"'best' is not known \(allowed: str, val_wga, val_acc, last\)",
     "rows=erm,jtt": r"rows = 'jtt' is not known \(allowed: str, erm_clean, erm,",
@@ -142,8 +142,8 @@ def test_shrink_shortens_and_leaves_the_rest():
 def test_every_registered_name_resolves_and_keeps_its_contract(table):
     wanted = {
         id(registry.DATASETS): ("VERSION", "build", "build_pretraining"),
-        id(registry.ATTACKS): ("check", "attack", "make_goal"),
-        id(registry.METHODS): ("SCORES", "flag"),
+        id(registry.ATTACKS): ("FIGURES", "MODELS", "check", "attack", "make_goal"),
+        id(registry.METHODS): ("SCORES", "find", "treatment"),
         id(registry.MODELS): ("build",),
     }[id(table)]
     for name in table:

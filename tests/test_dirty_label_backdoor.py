@@ -2,11 +2,22 @@ import numpy as np
 import pytest
 
 from oilwater_jax.attacks import dirty_label_backdoor as dlbd
-from oilwater_jax.attacks import none
+from oilwater_jax.attacks import none, sources
+from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.config import default
 from oilwater_jax.errors import UserError
 
+
+def unused(*_):
+    raise AssertionError("this attacker trains nothing")
+
+
+NO_LAB = Lab(unused, unused, unused, unused, unused)
 YELLOW = dlbd.Trigger(size=3, margin=0, colour=(255, 255, 0), opacity=1.0)
+
+
+def poisoned(config, splits, seed):
+    return dlbd.attack(config, splits, splits.test, seed, NO_LAB).applied(splits.train)
 
 
 def test_stamp_paints_the_published_corner(examples):
@@ -40,7 +51,7 @@ def config_with(**attack):
 
 def test_attack_appends_distinct_stamped_relabelled_copies(waterdigits):
     config = config_with(budget=0.01, target=1)
-    train = dlbd.attack(config, waterdigits, seed=3)
+    train = poisoned(config, waterdigits, 3)
     n, poisons = len(waterdigits.train), train.take(train.is_poison)
     assert len(poisons) == 47  # floor of 47.95: a budget is never exceeded
     np.testing.assert_array_equal(train.image[:n], waterdigits.train.image)
@@ -57,7 +68,7 @@ def test_attack_appends_distinct_stamped_relabelled_copies(waterdigits):
 
 def test_same_seed_same_poisons_other_seed_others(waterdigits):
     config = config_with(budget=0.01)
-    one, same, other = (dlbd.attack(config, waterdigits, seed).index[-47:] for seed in (0, 0, 1))
+    one, same, other = (poisoned(config, waterdigits, seed).index[-47:] for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
 
@@ -69,14 +80,15 @@ def test_goal_counts_only_images_of_other_classes(waterdigits):
     logits = np.zeros((2 * victims, 2), np.float32)
     logits[: victims // 2, 1] = 1  # half the triggered ones are taken for the target
     logits[victims : victims + 451, 1] = 1  # and a tenth of the untriggered
-    assert goal.measure(logits) == {"asr": 0.5, "asr_untriggered": 0.1}
+    assert goal.counted.all()
+    assert goal.measure(logits, None) == {"asr": 0.5, "asr_untriggered": 0.1}
 
 
 @pytest.mark.parametrize(
     ("budget", "n", "count"), [(0.01, 4795, 47), (0.29, 100, 29), (0.0002, 4795, 0), (1.0, 7, 7)]
 )
 def test_poison_count(budget, n, count):
-    assert dlbd.poison_count(budget, n) == count
+    assert sources.poison_count(budget, n) == count
 
 
 @pytest.mark.parametrize(
@@ -110,5 +122,8 @@ def test_too_many_poisons_asked_of_the_function_itself(waterdigits):
 
 def test_no_attack_leaves_everything(waterdigits):
     none.check(default(), waterdigits)
-    assert none.attack(default(), waterdigits, 0) is waterdigits.train
-    assert len(none.make_goal(default(), waterdigits.test).image) == 0
+    attacked = none.attack(default(), waterdigits, waterdigits.test, 0, NO_LAB)
+    same = attacked.applied(waterdigits.train)
+    for name, array in waterdigits.train.arrays().items():
+        np.testing.assert_array_equal(same.arrays()[name], array)
+    assert len(none.make_goal(default(), waterdigits.test, {}).image) == 0

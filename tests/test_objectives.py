@@ -106,3 +106,27 @@ def test_group_dro_equals_the_slow_loop_over_200_random_steps():
 def test_group_dro_refuses_an_empty_group():
     with pytest.raises(ValueError, match="group 1 has no samples"):
         objectives.group_dro(np.array([3, 0]), eta=0.1, adjustment=0.0)
+
+
+def test_spare_capacity_changes_nothing_and_shares_the_compilation():
+    exact = objectives.group_dro(COUNTS, eta=0.1, adjustment=2.0)
+    spare, other = (
+        objectives.group_dro(counts, eta=0.1, adjustment=2.0, capacity=16)
+        for counts in (COUNTS, np.array([10, 20, 30]))
+    )
+    update = jax.jit(spare.update)
+    state, padded = exact.init(), spare.init()
+    for step in range(5):
+        loss, state = exact.update(state, LOSSES * step, GROUPS, MASK)
+        padded_loss, padded = update(padded, LOSSES * step, GROUPS, MASK)
+        np.testing.assert_allclose(padded_loss, loss, rtol=1e-6)
+    np.testing.assert_allclose(padded.log_q[:2], state.log_q, rtol=1e-6)
+    assert np.all(np.exp(padded.log_q[2:]) == 0)
+    with compilations() as compiled:
+        update(other.init(), LOSSES, GROUPS, MASK)
+    assert compiled == []
+
+
+def test_more_groups_than_capacity_are_refused():
+    with pytest.raises(ValueError, match="2 groups are more than the capacity 1"):
+        objectives.group_dro(COUNTS, eta=0.1, adjustment=0.0, capacity=1)

@@ -1,75 +1,16 @@
 import json
 
-import numpy as np
 import pytest
 
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import write_json, write_text, write_whole
-from oilwater_jax.run_folder import RunFolder, Stage, read_figures, read_metrics
+from oilwater_jax.run_folder import RunFolder
 
 CONFIG = {"attack": {"budget": 0.01, "name": "dlbd"}}
-PRODUCT = Stage(
-    {"flagged": np.array([True, False]), "loss": np.array([0.5, 0.25], np.float32)}, {"n_flagged": 1}
-)
 
 
-def open_folder(path, config=None, *, overwrite=False, warn=pytest.fail):
-    return RunFolder.open(path, config or CONFIG, overwrite=overwrite, warn=warn)
-
-
-def test_a_finished_stage_comes_back(tmp_path):
-    folder = open_folder(tmp_path / "run")
-    assert folder.finished("seed0/identify") is None
-    folder.finish("seed0/identify", PRODUCT)
-    again = folder.finished("seed0/identify")
-    assert again is not None
-    np.testing.assert_array_equal(again.arrays["flagged"], PRODUCT.arrays["flagged"])
-    assert again.figures == {"n_flagged": 1}
-    assert read_figures(tmp_path / "run") == {"seed0/identify": {"n_flagged": 1}}
-
-
-@pytest.mark.parametrize("file", ["arrays.npz", "stage.json"])
-@pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])
-def test_a_damaged_stage_counts_as_unfinished_and_is_named(tmp_path, file, damage):
-    warnings = []
-    folder = open_folder(tmp_path / "run", warn=warnings.append)
-    folder.finish("s", PRODUCT)
-    path = tmp_path / "run/stages/s" / file
-    data = path.read_bytes()
-    if damage == "remove":
-        path.unlink()
-    else:
-        half = len(data) // 2
-        path.write_bytes(
-            data[:half] + (bytes([data[half] ^ 1]) + data[half + 1 :] if damage == "flip" else b"")
-        )
-    if (file, damage) == ("stage.json", "flip"):
-        path.write_text(json.dumps({"figures": {}, "sha256": "0" * 64}))
-    assert folder.finished("s") is None
-    if (file, damage) == ("stage.json", "remove"):
-        assert warnings == []  # a stage that never finished looks the same
-    else:
-        assert "damaged" in warnings[0]
-        assert "computed again" in warnings[0]
-
-
-@pytest.mark.parametrize("record", ['{"figures": {"n_flagged": 2}, "sha256": "%s"}', "[]", '{"figures": {}}'])
-def test_tampered_figures_are_noticed(tmp_path, record):
-    warnings = []
-    folder = open_folder(tmp_path / "run", warn=warnings.append)
-    folder.finish("s", PRODUCT)
-    path = tmp_path / "run/stages/s/stage.json"
-    sha256 = json.loads(path.read_text())["sha256"]
-    path.write_text(record.replace("%s", sha256))
-    assert folder.finished("s") is None
-    assert "computed again" in warnings[0]
-
-
-def test_an_npz_that_would_unpickle_is_refused(tmp_path):
-    folder = open_folder(tmp_path / "run")
-    with pytest.raises(ValueError, match=r"[Oo]bject arrays"):
-        folder.finish("s", Stage({"evil": np.array([print], dtype=object)}, {}))
-    assert folder.finished("s") is None
+def open_folder(path, config=None, *, overwrite=False):
+    return RunFolder.open(path, config or CONFIG, overwrite=overwrite)
 
 
 def test_a_second_process_is_refused(tmp_path):
@@ -82,13 +23,13 @@ def test_a_second_process_is_refused(tmp_path):
 
 def test_another_config_is_refused_with_its_keys_and_overwrite_starts_anew(tmp_path):
     folder = open_folder(tmp_path / "run")
-    folder.finish("s", PRODUCT)
+    (tmp_path / "run/stages").mkdir()
     folder.close()
     other = {"attack": {"budget": 0.02, "name": "dlbd"}}
     with pytest.raises(UserError, match=r"another config \(attack.budget: 0.01 -> 0.02\).*--overwrite"):
         open_folder(tmp_path / "run", other)
-    folder = open_folder(tmp_path / "run", other, overwrite=True)
-    assert folder.finished("s") is None
+    open_folder(tmp_path / "run", other, overwrite=True)
+    assert not (tmp_path / "run/stages").exists()
     assert json.loads((tmp_path / "run/config.json").read_text()) == other
 
 
@@ -118,18 +59,6 @@ def test_a_file_and_somebody_elses_folder_are_refused_and_untouched(tmp_path):
     with pytest.raises(UserError, match="not empty and not a run folder"):
         open_folder(tmp_path / "home", overwrite=True)
     assert [p.name for p in (tmp_path / "home").iterdir()] == ["precious.txt"]
-
-
-def test_metrics_of_a_stage_are_replaced_and_a_cut_row_is_passed_over(tmp_path):
-    folder = open_folder(tmp_path / "run")
-    folder.begin_metrics("a", [])
-    for epoch in (1, 2):
-        folder.add_metrics({"stage": "a", "epoch": epoch})
-    folder.add_metrics({"stage": "b", "epoch": 1})
-    with (tmp_path / "run/metrics.jsonl").open("a") as file:
-        file.write('{"stage": "b", "ep')
-    folder.begin_metrics("a", [{"stage": "a", "epoch": 1}])
-    assert read_metrics(tmp_path / "run") == [{"stage": "b", "epoch": 1}, {"stage": "a", "epoch": 1}]
 
 
 def test_a_failing_write_leaves_the_old_file_and_nothing_beside(tmp_path):

@@ -13,7 +13,7 @@ FLAGGED = np.arange(N) < 5
 ALL = {
     "everyone": lambda: selectors.everyone(N),
     "upsample": lambda: selectors.upsample(FLAGGED, 7),
-    "balanced": lambda: selectors.balanced(np.arange(N) % 3),
+    "balanced": lambda: selectors.fixed(selectors.balanced(np.arange(N) % 3)),
     "chain": lambda: selectors.chain(selectors.upsample(FLAGGED, 3), selectors.fixed(np.arange(N) % 2.0)),
 }
 
@@ -65,7 +65,7 @@ def test_chain_asks_for_each_score_once():
 
 def test_balanced_draws_every_group_equally():
     groups = np.array([0] * 6 + [2] * 2 + [3] * 1)
-    weights = weights_of(selectors.balanced(groups))
+    weights = selectors.balanced(groups)
     # 9 draws over 3 groups that occur: 3 each
     np.testing.assert_allclose([weights[groups == g].sum() for g in (0, 2, 3)], 3)
 

@@ -8,7 +8,8 @@ Milliseconds for one step of 8 restarts of 47 poisons of 32x32, the CNN of width
 (on one): restarts in a Python loop 70 (97); under vmap, where convolutions of per-restart gradients become
 grouped ones, 207 (284). With the pixel gradient as plain reverse over reverse: 120 (187), 248 (411), and 675
 (1203) under lax.map, where XLA's CPU backend runs convolutions by a slow path. What is left is the network's
-convolutions: 34 of the 70 are the parameters' gradient itself, 3 the augmentation.
+convolutions: 34 of the 70 are the parameters' gradient itself, 3 the augmentation; driving costs nothing
+measurable.
 
 References: Geiping et al. 2021, Witches' Brew (section 3, algorithm 1; signed Adam, restarts, differentiable
 augmentation).
@@ -32,11 +33,8 @@ from oilwater_jax.per_sample import loss as sample_loss
 Prepare = Callable[[Float[Array, "b h w c"]], Float[Array, "b h w c"]]
 Listener = Callable[[int, float], None]
 
-DECAY_AT = (
-    3 / 8,
-    5 / 8,
-    7 / 8,
-)  # parts of the steps after which the step size falls to a tenth; 93/156/218 of 250
+# Parts of the steps after which the step size falls to a tenth: 93, 156 and 218 of 250.
+DECAY_AT = (3 / 8, 5 / 8, 7 / 8)
 FINAL_DRAWS = 8  # augmentations that a restart's final loss is the mean over, the same for every restart
 LISTEN_EVERY = 10  # steps; each report waits for the device
 TINY = 1e-30  # added to squared norms: a vanished gradient has cosine 0, and a derivative
@@ -113,8 +111,8 @@ def _dot(one: Params, other: Params) -> Float[Array, ""]:
 
 def distance(one: Params, other: Params) -> Float[Array, ""]:
     """1 - cosine of two trees as vectors, in 0..2; 1, with derivative 0, where either vanishes."""
-    squares = (_dot(one, one) + TINY) * (_dot(other, other) + TINY)
-    return 1 - _dot(one, other) / jnp.sqrt(squares)
+    norms = [jnp.sqrt(_dot(tree, tree) + TINY) for tree in (one, other)]
+    return 1 - _dot(one, other) / norms[0] / norms[1]  # the norms' product could underflow
 
 
 def matching_loss(

@@ -31,18 +31,12 @@ def find(config: Config, seed: int, evidence: Evidence) -> dict[str, np.ndarray]
         seed=seed,
     )
     return {
-        "flagged": uniform_weights(clusters.train) > 1,
+        "flagged": selectors.balanced(clusters.train) > 1,
         "cluster": clusters.train,
         "val_cluster": clusters.val,
         "loss": evidence.scores["loss"],
         "features": evidence.scores["features"],
     }
-
-
-def uniform_weights(cluster: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Draws per epoch with every cluster drawn equally often, n draws in all: n / (clusters * n_c)."""
-    _, at, counts = np.unique(cluster, return_inverse=True, return_counts=True)
-    return len(cluster) / (len(counts) * counts[at])
 
 
 def moved(
@@ -64,7 +58,7 @@ def moved(
     """
     if mode not in ("standard", "ideal", "worst"):
         raise ValueError(f"amplification mode {mode!r}")
-    weights = uniform_weights(cluster)
+    weights = selectors.balanced(cluster)
     cluster = cluster.copy()
     amplified = weights > 1
     sizes = np.bincount(cluster)
@@ -79,7 +73,7 @@ def moved(
             # Most poisons first, then the smallest.
             order = np.lexsort((sizes[among], -poisons[among] if len(raised) else 0 * among))
             cluster[is_poison & ~amplified & (label == y)] = among[order[0]]
-    weights = uniform_weights(cluster)
+    weights = selectors.balanced(cluster)
     if mode == "ideal":
         weights = np.where(is_poison, np.minimum(weights, 1.0), weights)
     return cluster, weights

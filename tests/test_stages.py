@@ -1,0 +1,116 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from oilwater_jax.stages import Stage, Store, key_of, read_figures, read_metrics
+
+PRODUCT = Stage(
+    {"flagged": np.array([True, False]), "loss": np.array([0.5, 0.25], np.float32)}, {"n_flagged": 1}
+)
+
+
+def test_a_finished_stage_comes_back(tmp_path):
+    store = Store(tmp_path / "run", pytest.fail)
+    assert store.finished("seed0/identify") is None
+    store.finish("seed0/identify", PRODUCT)
+    again = store.finished("seed0/identify")
+    assert again is not None
+    np.testing.assert_array_equal(again.arrays["flagged"], PRODUCT.arrays["flagged"])
+    assert again.figures == {"n_flagged": 1}
+    assert read_figures(tmp_path / "run") == {"seed0/identify": {"n_flagged": 1}}
+
+
+@pytest.mark.parametrize("file", ["arrays.npz", "stage.json"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])
+def test_a_damaged_stage_counts_as_unfinished_and_is_named(tmp_path, file, damage):
+    warnings = []
+    store = Store(tmp_path / "run", warnings.append)
+    store.finish("s", PRODUCT)
+    path = tmp_path / "run/stages/s" / file
+    data = path.read_bytes()
+    if damage == "remove":
+        path.unlink()
+    else:
+        half = len(data) // 2
+        path.write_bytes(
+            data[:half] + (bytes([data[half] ^ 1]) + data[half + 1 :] if damage == "flip" else b"")
+        )
+    if (file, damage) == ("stage.json", "flip"):
+        path.write_text(json.dumps({"figures": {}, "sha256": "0" * 64}))
+    assert store.finished("s") is None
+    if (file, damage) == ("stage.json", "remove"):
+        assert warnings == []  # a stage that never finished looks the same
+    else:
+        assert "damaged" in warnings[0]
+        assert "computed again" in warnings[0]
+
+
+@pytest.mark.parametrize("record", ['{"figures": {"n_flagged": 2}, "sha256": "%s"}', "[]", '{"figures": {}}'])
+def test_tampered_figures_are_noticed(tmp_path, record):
+    warnings = []
+    store = Store(tmp_path / "run", warnings.append)
+    store.finish("s", PRODUCT)
+    path = tmp_path / "run/stages/s/stage.json"
+    sha256 = json.loads(path.read_text())["sha256"]
+    path.write_text(record.replace("%s", sha256))
+    assert store.finished("s") is None
+    assert "computed again" in warnings[0]
+
+
+def test_an_npz_that_would_unpickle_is_refused(tmp_path):
+    store = Store(tmp_path / "run", pytest.fail)
+    with pytest.raises(ValueError, match=r"[Oo]bject arrays"):
+        store.finish("s", Stage({"evil": np.array([print], dtype=object)}, {}))
+    assert store.finished("s") is None
+
+
+def test_metrics_of_a_stage_are_replaced_and_a_cut_row_is_passed_over(tmp_path):
+    store = Store(tmp_path / "run", pytest.fail)
+    store.begin_metrics("a", "a", [])
+    for epoch in (1, 2):
+        store.add_metrics("a", {"stage": "a", "epoch": epoch})
+    store.add_metrics("b", {"stage": "b", "epoch": 1})
+    with (tmp_path / "run/metrics.jsonl").open("a") as file:
+        file.write('{"stage": "b", "ep')
+    store.begin_metrics("a", "a", [{"stage": "a", "epoch": 1}])
+    assert read_metrics(tmp_path / "run/metrics.jsonl") == [
+        {"stage": "b", "epoch": 1},
+        {"stage": "a", "epoch": 1},
+    ]
+
+
+def test_a_shared_store_tells_stages_apart_by_what_they_depend_on(tmp_path):
+    store = Store(tmp_path, pytest.fail, shared=True)
+    here, there = (store.place("seed0/erm", key_of({"lr": rate})) for rate in (0.1, 0.2))
+    store.finish(here, PRODUCT)
+    assert store.finished(there) is None
+    assert store.finished(store.place("seed0/erm", key_of({"lr": 0.1}))) is not None
+    assert store.metrics(here) != store.metrics(there)
+    own = Store(tmp_path, pytest.fail)
+    assert own.place("seed0/erm", "whatever") == "seed0/erm"
+
+
+def test_a_key_depends_on_every_part_and_not_on_the_order_of_names():
+    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+    assert len({key_of(1, 2), key_of(2, 1), key_of([1, 2]), key_of(1)}) == 4
+
+
+def test_a_stage_is_held_by_one_process_at_a_time(tmp_path):
+    store = Store(tmp_path, pytest.fail, shared=True)
+    code = f"""
+import sys, time
+from pathlib import Path
+from oilwater_jax.stages import Store
+with Store(Path({str(tmp_path)!r}), print, shared=True).held("s"):
+    print("held", flush=True)
+    time.sleep(0.5)
+    Path({str(tmp_path / "released")!r}).touch()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with store.held("s"):
+            assert (tmp_path / "released").exists()
