@@ -102,6 +102,11 @@ FIELDS: dict[str, Field] = {
         0,
         0.9,
     ),
+    "data.source": Field(
+        "",
+        "folder of the files that the data set is made from (waterfashion: Fashion-MNIST's four IDX files); "
+        "empty: none are needed, or tensorflow-datasets downloads them",
+    ),
     "attack.name": Field("dlbd", "attack on the training set", choices=tuple(registry.ATTACKS)),
     "attack.budget": Field(
         0.01, "poisons / clean training samples, rounded down to whole poisons (dlbd, gm)", 0, 1

@@ -70,7 +70,9 @@ class Experiment:
         recipe = Recipe(**self.config.pretrain)
         if not recipe.epochs:
             return None
-        examples = data.load_pretraining(self.config.data.name, smoke=self.config.smoke)
+        examples = data.load_pretraining(
+            self.config.data.name, source=self.config.data.source, smoke=self.config.smoke
+        )
         n_labels = int(examples.label.max()) + 1
         network = programs.network(self.config, self.shape, n_labels)
         shown = examples.take(np.arange(min(PRETRAIN_SHOWN, len(examples))))

@@ -83,7 +83,9 @@ def run_seed(config: Config, shared: Path, seed: int, warn: Callable[[str], None
 def prepare(config: Config) -> tuple[Config, Splits]:
     """The config with `smoke` carried out, and its data. Raises UserError where they do not fit together."""
     small = shrink(config)
-    splits = data.load(small.data.name, auxiliary=small.data.auxiliary, smoke=small.smoke)
+    splits = data.load(
+        small.data.name, source=small.data.source, auxiliary=small.data.auxiliary, smoke=small.smoke
+    )
     registry.resolve(registry.ATTACKS, small.attack.name).check(small, splits)
     if small.train.batch > len(splits.train):
         raise UserError(

@@ -6,7 +6,10 @@ A new data set, attack, method or model is one module and one line here.
 import importlib
 from types import ModuleType
 
-DATASETS = {"waterdigits": "oilwater_jax.data.waterdigits"}
+DATASETS = {
+    "waterdigits": "oilwater_jax.data.waterdigits",
+    "waterfashion": "oilwater_jax.data.waterfashion",
+}
 ATTACKS = {
     "dlbd": "oilwater_jax.attacks.dirty_label_backdoor",
     "sa": "oilwater_jax.attacks.subpopulation",

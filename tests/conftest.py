@@ -2,12 +2,14 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 from jaxtyping import install_import_hook
 
 os.environ["OILWATER_CACHE"] = tempfile.mkdtemp(prefix="oilwater-test-cache-")
 install_import_hook("oilwater_jax", "typecheck.checker")
 
+import garments  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -24,6 +26,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 @pytest.fixture(scope="session")
 def waterdigits() -> Splits:
     return data.load("waterdigits")
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist(tmp_path_factory) -> Path:
+    """The folder of a synthetic Fashion-MNIST."""
+    return garments.write(tmp_path_factory.mktemp("fashion_mnist"))
 
 
 @pytest.fixture

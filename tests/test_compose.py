@@ -11,6 +11,17 @@ def test_enlarge_of_a_constant_is_constant_inside_and_exact():
     np.testing.assert_array_equal(got[0], 256 * np.outer(edge, edge))
 
 
+def test_reduce_takes_means_over_areas():
+    # 3 pixels to 2: the target covers one and a half source pixels, of which the middle one is shared
+    row = np.array([2, 4, 8])
+    got = compose.reduce(np.broadcast_to(row, (1, 3, 3)), 2)
+    np.testing.assert_array_equal(got[0], [[3, 7], [3, 7]])  # 8 / 3 = 2.67, 20 / 3 = 6.67, rounded
+    same = np.arange(9).reshape(1, 3, 3)
+    np.testing.assert_array_equal(compose.reduce(same, 3), same)
+    with pytest.raises(ValueError, match="4 pixels are not 1 to 3"):
+        compose.reduce(same, 4)
+
+
 def test_halve_rounds_the_mean_of_four():
     photo = np.zeros((3, 2, 3), np.uint8)
     photo[:2, :, 0] = [[1, 2], [3, 4]]  # mean 2.5 -> 3
@@ -34,9 +45,10 @@ def test_crops_come_from_their_source():
         compose.crops(sources, 7, 1, np.random.RandomState(0))
 
 
-def paint(**changed):
-    alpha = np.zeros((1, 2, 2), np.int64)
-    alpha[0, 0, 0] = 256
+def paint(alpha=None, **changed):
+    if alpha is None:
+        alpha = np.zeros((1, 2, 2), np.int64)
+        alpha[0, 0, 0] = 256
     settings = {
         "top": np.array([1]),
         "left": np.array([1]),
@@ -57,6 +69,14 @@ def test_compose_golden_values():
     rimmed = paint(rim=128)[0, :, :, 0]
     assert rimmed[1, 1] == 200
     assert (rimmed == 50).sum() == 8
+
+
+def test_compose_with_a_grey_of_each_pixel():
+    shade = np.array([[[10, 20], [30, 40]]])
+    out = paint(alpha=np.full((1, 2, 2), 256), shade=shade)[0, :, :, 1]
+    np.testing.assert_array_equal(out[1:3, 1:3], shade[0])
+    assert (out == 100).sum() == 12
+    np.testing.assert_array_equal(paint(shade=np.full((1, 2, 2), 200)), paint())
 
 
 def test_compose_refuses_a_shape_that_reaches_outside():

@@ -62,7 +62,7 @@ OVERRIDES = {
     "method.lambda_up=0.5": r"method.lambda_up = 0.5 is out of range \(allowed: float, 1 .. 100000\)",
     "train.batch=0": r"train.batch = 0 is out of range",
     "train.batch=2.5": r"train.batch = 2.5 has the wrong type \(allowed: int",
-    "data.name=waterdigit": r"'waterdigit' is not known; did you mean waterdigits\? \(allowed: str, waterdigits\)",
+    "data.name=waterdigit": r"'waterdigit' is not known; did you mean waterdigits\?.*, waterdigits, waterfashion\)",
     "attack.name=blend": r"'blend' is not known \(allowed: str, dlbd, sa, gm, none\)",
     "method.name=ttj": r"'ttj' is not known.*\(allowed: str, jtt, george\)",
     "model.name=resnet": r"'resnet' is not known \(allowed: str, cnn\)",

@@ -157,11 +157,8 @@ def test_settings_that_the_data_cannot_serve(changed, auxiliary, message):
     config = config_with(**changed)
     config.attack.source_group = 1 if changed.get("match") else -1
     small = data.load("waterdigits", auxiliary=auxiliary)
-    small = (
-        small._replace(auxiliary=small.auxiliary.take(small.auxiliary.attribute == 0))
-        if changed.get("match")
-        else small
-    )
+    if "match" in changed:
+        small = small._replace(auxiliary=small.auxiliary.take(small.auxiliary.attribute == 0))
     with pytest.raises(UserError, match=message):
         sa.check(config, small)
 

@@ -33,17 +33,6 @@ def test_no_digit_image_is_in_two_splits():
     assert sum(map(len, rows)) == len(set.union(*rows)) == len(digit)
 
 
-def test_no_photograph_region_is_in_two_splits():
-    """Number every pixel of a photograph; the splits' blocks share no number."""
-    numbered = np.arange(213 * 320).reshape(213, 320, 1)
-    photo = np.concatenate([numbered >> shift & 255 for shift in (0, 8, 16)], axis=2).astype(np.uint8)
-    seen = []
-    for split in wd.COUNTS:
-        blocks = wd.split_blocks(photo, split).astype(np.int64)
-        seen.append(set((blocks @ np.array([1, 256, 65536])).ravel()))
-    assert len(set.union(*seen)) == sum(map(len, seen)) == 40 * 42 * 40
-
-
 def test_label_is_the_class_of_the_digit_and_background_the_attribute(waterdigits):
     """The two photographs tell apart by colour alone: the flower's crops lack blue, or are dark."""
     train = waterdigits.train

@@ -26,6 +26,21 @@ def enlarge(images: Int[np.ndarray, "n a a"], size: int) -> Int[np.ndarray, "n s
     return both // (ALPHA_ONE * ALPHA_ONE)
 
 
+def reduce(images: Int[np.ndarray, "n a a"], size: int) -> Int[np.ndarray, "n size size"]:
+    """Square images made smaller, `size` <= a: means over each target pixel's area, rounded, in integers.
+
+    Raises ValueError if `size` is larger than the images.
+    """
+    a = images.shape[1]
+    if not 0 < size <= a:
+        raise ValueError(f"reduce: {size} pixels are not 1 to {a}")
+    # In 1/size source pixels, target t spans [t a, (t+1) a] and source s spans [s size, (s+1) size].
+    t, s = np.arange(size)[:, None], np.arange(a)
+    overlap = np.minimum((t + 1) * a, (s + 1) * size) - np.maximum(t * a, s * size)
+    weights = np.maximum(overlap, 0)  # each row sums to a
+    return (weights @ images.astype(np.int64) @ weights.T + a * a // 2) // (a * a)
+
+
 def halve(photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
     """The photograph at half its size: rounded means of 2x2 pixels; an odd last row or column is cut off."""
     h, w = photo.shape[0] // 2 * 2, photo.shape[1] // 2 * 2
@@ -67,13 +82,14 @@ def compose(
     *,
     top: Int[np.ndarray, " n"],
     left: Int[np.ndarray, " n"],
-    shade: Int[np.ndarray, " n"],
+    shade: Int[np.ndarray, " n"] | Int[np.ndarray, "n s s"],
     opacity: int,
     rim: int,
 ) -> UInt8[np.ndarray, "n size size 3"]:
     """Paint grey shapes over photographs: out = background (1 - a) + shade a, with a = alpha * opacity.
 
-    `alpha` is the shape's coverage and `opacity` its strength, both in 0..256; `shade` is its grey, 0..255.
+    `alpha` is the shape's coverage and `opacity` its strength, both in 0..256; `shade` is its grey, 0..255,
+    one per shape or one per pixel of it.
     `rim` (0..256) is the strength of a dark outline one pixel wide that sets the shape off from any background.
     Raises ValueError if a shape reaches outside its background.
     """
@@ -82,8 +98,9 @@ def compose(
     if n and (min(top.min(), left.min()) < 0 or max(top.max(), left.max()) + s > size):
         raise ValueError(f"compose: a shape of {s} pixels reaches outside {size} pixels")
     span, which = np.arange(s), np.arange(n)[:, None, None]
+    at = (which, (top[:, None] + span + 1)[:, :, None], (left[:, None] + span + 1)[:, None, :])
     placed = np.zeros((n, size + 2, size + 2), np.int32)
-    placed[which, (top[:, None] + span + 1)[:, :, None], (left[:, None] + span + 1)[:, None, :]] = alpha
+    placed[at] = alpha
     out = background.astype(np.int32)
     if rim:
         grown = np.zeros((n, size, size), np.int32)
@@ -91,7 +108,8 @@ def compose(
             np.maximum(grown, placed[:, dy : dy + size, dx : dx + size], out=grown)
         out = out * (ALPHA_ONE - (grown * rim // ALPHA_ONE))[..., None] // ALPHA_ONE
     cover = (placed[:, 1:-1, 1:-1] * opacity // ALPHA_ONE)[..., None]
-    out = (
-        out * (ALPHA_ONE - cover) + shade.astype(np.int32)[:, None, None, None] * cover + ALPHA_ONE // 2
-    ) // ALPHA_ONE
+    grey = np.zeros_like(placed)
+    grey[at] = shade if shade.ndim == 3 else shade[:, None, None]
+    grey = grey[:, 1:-1, 1:-1, None]
+    out = (out * (ALPHA_ONE - cover) + grey * cover + ALPHA_ONE // 2) // ALPHA_ONE
     return out.astype(np.uint8)
