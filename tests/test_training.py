@@ -28,11 +28,19 @@ RECIPE = Recipe(0.05, 1e-2, 3)
 
 
 @functools.cache
-def program(driver="loop", shift=1, batch=16, update=objectives.erm_update):
+def model_config():
     config = default()
     config.model.widths = (8, 16)
+    return config
+
+
+def program(driver="loop", shift=1, batch=16, update=objectives.erm_update):
+    config = model_config()
     config.train.update({"batch": batch, "shift": shift, "driver": driver})
     return programs.build(config, (8, 8, 3), 2, update)
+
+
+PARAMS = programs.network(model_config(), (8, 8, 3), 2).init_params(0)
 
 
 def copied(tree):
@@ -92,7 +100,7 @@ def step_and_state():
         return network.apply({"params": params}, image)
 
     step = jax.jit(make_step(apply, sgd(0.9)(RECIPE), objectives.erm_update, 0))
-    return step, made.begin(made.init_params(0), RECIPE, ())
+    return step, made.begin(PARAMS, RECIPE, ())
 
 
 def test_masked_step_is_the_step_on_the_subset(examples):
@@ -120,7 +128,7 @@ def test_scan_and_loop_give_the_same_states(examples, n_draws):
     ends = []
     for driver in ("loop", "scan"):
         made = program(driver)
-        state = copied(made.begin(made.init_params(0), Recipe(0.01, 1e-3, 1), ()))
+        state = copied(made.begin(PARAMS, Recipe(0.01, 1e-3, 1), ()))
         ends.append(made.epoch(state, resident(examples), draws, jax.random.key(5)))
     assert len(ends[0][1]) == len(ends[1][1]) == -(-n_draws // 16)
     np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=1e-5, atol=1e-6)
@@ -153,7 +161,7 @@ def run_fit(
         selector=selector,
         objective=objective,
         recipe=recipe,
-        params=made.init_params(0),
+        params=PARAMS,
         validate=validate or (lambda params: {"val_acc": 0.1, "val_wga": next(wga)}),
         rule=rule,
     )
@@ -267,7 +275,7 @@ def test_named_streams_do_not_depend_on_order_or_on_one_another():
 
 def test_begin_leaves_the_parameters_to_their_owner(examples):
     made = program()
-    params = made.init_params(0)
+    params = PARAMS
     state = made.begin(params, RECIPE, ())
     assert isinstance(state, TrainState)
     equal(state.params, params)

@@ -20,24 +20,6 @@ from oilwater_jax.reporting.tables import HEADINGS
 
 IDENTIFIED = "identified"  # the line of a run that holds its IDNF
 DEFAULT = ("acc_adjusted", "wga", "success")
-# 97.5% quantiles of Student's t for 1, 2, ... degrees of freedom; beyond, the normal one is near enough.
-T_975 = (
-    12.706,
-    4.303,
-    3.182,
-    2.776,
-    2.571,
-    2.447,
-    2.365,
-    2.306,
-    2.262,
-    2.228,
-    2.201,
-    2.179,
-    2.160,
-    2.145,
-    2.131,
-)
 
 
 class Estimate(NamedTuple):
@@ -60,7 +42,9 @@ def estimate(values: Sequence[float | None]) -> Estimate | None:
     n = len(known)
     if n == 1:
         return Estimate(known[0], None, 1)
-    quantile = T_975[n - 2] if n - 2 < len(T_975) else 1.96 + 2.5 / (n - 1)
+    from scipy.special import stdtrit  # Student's quantile; slow import
+
+    quantile = float(stdtrit(n - 1, 0.975))
     return Estimate(statistics.fmean(known), quantile * statistics.stdev(known) / math.sqrt(n), n)
 
 

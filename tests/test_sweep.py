@@ -1,0 +1,279 @@
+"""Sweeps: what is shared, what fails alone, what goes on, and the table."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from oilwater_jax import cli, pipeline
+from oilwater_jax import config as cfg
+from oilwater_jax.errors import UserError
+from oilwater_jax.sweep import sweep
+
+ROOT = Path(__file__).parent.parent
+GRID = """
+from oilwater_jax.config import Grid, default
+
+def get_grid():
+    runs = {}
+    for method in ("jtt", "george"):
+        for budget in (0.01, 0.05):
+            config = default()
+            config.smoke = True
+            config.pretrain.epochs = 0
+            config.model.widths = (8, 16)
+            config.method.name = method
+            config.attack.budget = budget
+            config.rows = ("erm_clean", "erm", "standard")
+            runs[f"{method}_{budget:g}"] = config
+    return Grid(runs, 2)
+"""
+
+
+@pytest.fixture(scope="module")
+def grid_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("grid") / "grid.py"
+    path.write_text(GRID)
+    return path
+
+
+def command(grid_file, workdir, *more):
+    return [
+        sys.executable,
+        "-m",
+        "oilwater_jax",
+        "sweep",
+        f"--config={grid_file}",
+        f"--workdir={workdir}",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def swept(grid_file, tmp_path_factory):
+    """A finished sweep of 4 runs of 2 seeds, and what it printed."""
+    folder = tmp_path_factory.mktemp("sweep") / "sweep"
+    done = subprocess.run(command(grid_file, folder), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 runs are finished" in done.stdout
+    return folder
+
+
+def summaries(folder):
+    return {path.parent.name: path.read_bytes() for path in folder.glob("runs/*/summary.json")}
+
+
+def counts(folder, pattern):
+    return len(list(folder.glob(f"stages/seed0/{pattern}")))
+
+
+def test_common_stages_are_computed_once(swept):
+    trained = len(list(swept.glob("metrics/seed0/erm_clean-*.jsonl")))
+    assert trained == 1  # one clean ERM for all runs
+    assert len(list(swept.glob("metrics/seed0/identify-*.jsonl"))) == 2  # one per budget, for both methods
+    assert counts(swept, "attack-*") == 2
+    assert counts(swept, "identify-*") == 4
+    assert len(list(swept.glob("metrics/seed0/erm-*.jsonl"))) == 2
+
+
+def test_a_sweeps_run_has_the_figures_of_the_run_alone(swept, grid_file, tmp_path):
+    config = cfg.load_grid(str(grid_file), {}).runs["george_0.05"]
+    alone = pipeline.run(config, tmp_path / "alone", seeds=2)
+    assert json.loads(summaries(swept)["george_0.05"]) == alone
+
+
+def test_the_same_sweep_again_computes_nothing(swept, grid_file):
+    before = {path: path.stat().st_mtime_ns for path in swept.rglob("*.npz")}
+    began = time.monotonic()
+    assert sweep(cfg.load_grid(str(grid_file), {}), swept) == {}
+    assert time.monotonic() - began < 5
+    assert before == {path: path.stat().st_mtime_ns for path in swept.rglob("*.npz")}
+
+
+def test_kill_9_leaves_no_worker_behind_and_the_same_command_ends_in_the_same_bytes(
+    swept, grid_file, tmp_path
+):
+    folder = tmp_path / "sweep"
+    process = subprocess.Popen(
+        command(grid_file, folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and counts(folder, "identify-*") < 1:
+        time.sleep(0.01)
+    children = [int(pid) for pid in _children(process.pid)]
+    assert children
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "runs/george_0.05/summary.json").exists()
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(_alive(pid) for pid in children)
+    done = subprocess.run(command(grid_file, folder), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert summaries(folder) == summaries(swept)
+
+
+def _children(pid):
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(stat.parent.name)
+    return found
+
+
+def _alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+FAILING = """
+import runpy
+from oilwater_jax.config import Grid, default
+def get_grid():
+    grid = runpy.run_path({grid!r})["get_grid"]()
+    bad = grid.runs["jtt_0.01"].copy_and_resolve_references()
+    with bad.unlocked():
+        bad.robust.learning_rate = 1000.0
+        bad.robust.weight_decay = 1000.0
+    return Grid({{"diverges": bad, "fine": grid.runs["jtt_0.01"]}}, 1)
+"""
+
+
+def test_a_failing_run_does_not_stop_the_rest_and_is_listed(grid_file, tmp_path):
+    file = tmp_path / "failing.py"
+    file.write_text(FAILING.format(grid=str(grid_file)))
+    done = subprocess.run(command(file, tmp_path / "sweep"), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert "oilwater: run diverges failed: seed 0: seed0/jtt_standard, seed 0: the loss is" in done.stderr
+    assert "1 of 2 runs are finished" in done.stdout
+    assert list(summaries(tmp_path / "sweep")) == ["fine"]
+    assert "Traceback" not in done.stderr
+
+
+DYING = """
+import os, sys
+from pathlib import Path
+from oilwater_jax import pipeline, sweep
+from oilwater_jax import config as cfg
+
+def die(grid, workdir, unit):
+    mark = Path(workdir) / "died"
+    if unit == sweep.Unit("jtt_0.01", 1) and (not mark.exists() or sys.argv[3] == "always"):
+        mark.touch()
+        os._exit(1)
+    return work(grid, workdir, unit)
+
+work, sweep.work = sweep.work, die
+if __name__ == "__main__":
+    grid = cfg.load_grid(sys.argv[1], {})
+    print(sweep.sweep(grid._replace(runs={"jtt_0.01": grid.runs["jtt_0.01"]}), Path(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "failed"), [("once", {}), ("always", {"jtt_0.01": "its worker process died (out of memory?)"})]
+)
+def test_a_worker_that_dies_is_replaced_but_not_for_ever(how, failed, grid_file, tmp_path):
+    script = tmp_path / "dying.py"
+    script.write_text(DYING)
+    done = subprocess.run(
+        [sys.executable, script, grid_file, tmp_path / "sweep", how],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(failed)
+    assert (tmp_path / "sweep/runs/jtt_0.01/summary.json").exists() == (how == "once")
+
+
+def test_a_run_of_another_config_under_the_same_name_is_refused(swept, grid_file):
+    grid = cfg.load_grid(str(grid_file), {"attack.trigger.size": "4"})
+    with pytest.raises(UserError, match=r"another config \(attack.trigger.size: 3 -> 4\)"):
+        sweep(grid, swept)
+
+
+def test_a_grid_with_a_run_that_cannot_be_writes_nothing(grid_file, tmp_path):
+    grid = cfg.load_grid(str(grid_file), {"attack.target": "5"})
+    with pytest.raises(UserError, match=r"run jtt_0.01: attack.target = 5, but the classes are 0 to 1"):
+        sweep(grid, tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
+
+
+def table(capsys, folder, *options):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["table", str(folder), *options])
+    assert caught.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_the_table_has_the_summaries_means(swept, capsys):
+    rows = list(csv.DictReader(io.StringIO(table(capsys, swept, "--format=csv", "--columns=wga,success"))))
+    assert len(rows) == 4 * 3
+    for row in rows:
+        summary = json.loads(summaries(swept)[row["run"]])["rows"][row["training"]]
+        assert float(row["wga"]) == pytest.approx(summary["wga"])
+        assert float(row["success"]) == pytest.approx(summary["asr"])
+        assert row["wga_n"] == "2"
+
+
+def test_rows_and_columns_are_chosen(swept, capsys):
+    text = table(capsys, swept, "--rows=*/erm,george_0.05/*", "--columns=acc", "--format=md")
+    lines = text.splitlines()
+    assert lines[0] == "| run | training | ACC |"
+    assert len(lines) == 2 + 4 + 2
+    idnf = table(capsys, swept, "--columns=idnf", "--format=md").splitlines()
+    assert len(idnf) == 2 + 4
+    assert "IDNF poisons" in idnf[0]
+    assert r"george\_0.05 & GEORGE standard" in table(capsys, swept, "--format=latex")
+    assert "95% interval" in table(capsys, swept)
+
+
+def complain(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([str(argument) for argument in arguments])
+    assert caught.value.code == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    return err
+
+
+def test_bad_tables_are_one_line(swept, capsys, tmp_path):
+    assert "--columns: wag is not there; known: idnf.poison" in complain(
+        capsys, "table", swept, "--columns=wag"
+    )
+    assert "--rows: nothing is called x*" in complain(capsys, "table", swept, "--rows=x*")
+    assert "is not a sweep's folder" in complain(capsys, "table", tmp_path)
+    assert "holds a sweep; show one of" in complain(capsys, "show", swept)
+    assert "has a column" in complain(capsys, "table", swept, "--rows=*/identified", "--columns=wga")
+
+
+GRIDS = {
+    "get_grid = 3": "has no function get_grid()",
+    "def get_grid(): return 3": "get_grid() must return an oilwater_jax.config.Grid",
+    "from oilwater_jax.config import *\ndef get_grid(): return Grid({}, 1)": "of at least one run",
+    "from oilwater_jax.config import *\ndef get_grid(): return Grid({'a': default()}, 0)": "at least one seed",
+    "from oilwater_jax.config import *\ndef get_grid(): return Grid({'../a': default()}, 1)": "run name '../a'",
+}
+
+
+@pytest.mark.parametrize("text", GRIDS)
+def test_bad_grids_are_one_line(text, capsys, tmp_path):
+    file = tmp_path / "grid.py"
+    file.write_text(text)
+    assert GRIDS[text] in complain(capsys, "sweep", f"--config={file}", f"--workdir={tmp_path / 'x'}")
+    assert not (tmp_path / "x").exists()
