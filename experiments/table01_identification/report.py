@@ -1,0 +1,74 @@
+"""Table 1 and its figure from a sweep's folder: whom the heuristics identify.
+
+    python experiments/table01_identification/report.py runs/waterdigits waterdigits
+
+Writes NAME.csv, NAME.md and NAME.png beside this file.
+"""
+
+import contextlib
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from oilwater_jax.files import write_text
+from oilwater_jax.reporting import grid, plots
+
+HERE = Path(__file__).parent
+ATTACKS = {"dlbd": "DLBD", "sa": "SA", "gm": "GM"}
+METHODS = {"jtt": "JTT", "george": "GEORGE"}
+EPOCHS = (1, 2, 4, 8)
+SETS = {"poison": "#d62728", "lrg_1": "#1f77b4", "lrg_2": "#17a2b8", "hrg_1": "#555555", "hrg_2": "#a0a0a0"}
+
+
+def main(workdir: Path, name: str) -> None:
+    """Write the table (all T), the figure and the csv."""
+    wanted = {f"{a}_{m}_T{e}": (a, m, e) for a in ATTACKS for m in METHODS for e in EPOCHS}
+    lines = [line for line in grid.read(workdir) if line.run in wanted]
+    columns = [f"idnf.{one}" for one in SETS]
+    with (HERE / f"{name}.csv").open("w") as file, contextlib.redirect_stdout(file):
+        grid.print_table(lines, "csv", columns=columns)
+    body = []
+    for line in lines:
+        attack, method, epochs = wanted[line.run]
+        body.append([ATTACKS[attack], METHODS[method], str(epochs), *(str(line.figures[c]) for c in columns)])
+    head = ["attack", "method", "T", *(grid.heading(column) for column in columns)]
+    n = lines[0].figures["idnf.poison"].n
+    text = f"{name}, {n} seeds, share identified in per cent, mean ± 95% interval.\n\n"
+    write_text(HERE / f"{name}.md", text + grid.markdown(head, body))
+
+    figure, axes = plt.subplots(len(METHODS), len(ATTACKS), figsize=(9, 4.8), sharex=True, sharey=True)
+    for line in lines:
+        attack, method, epochs = wanted[line.run]
+        axis = axes[list(METHODS).index(method)][list(ATTACKS).index(attack)]
+        for one, colour in SETS.items():
+            found = line.figures[f"idnf.{one}"]
+            label = (
+                one.replace("_", "-").upper().replace("POISON", "poisons") if epochs == EPOCHS[0] else None
+            )
+            axis.errorbar(
+                EPOCHS.index(epochs),
+                100 * found.mean,
+                100 * (found.half or 0),
+                fmt="o",
+                color=colour,
+                label=label,
+                capsize=2,
+            )
+        axis.set(title=f"{METHODS[method]}, {ATTACKS[attack]}", xticks=range(len(EPOCHS)), ylim=(-5, 105))
+        axis.set_xticklabels([str(epochs) for epochs in EPOCHS])
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("T, epochs of identification")
+    for row in axes:
+        row[0].set_ylabel("identified, %")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, frameon=False, ncols=len(SETS), loc="lower center", bbox_to_anchor=(0.5, 0.98)
+    )
+    figure.tight_layout()
+    plots.save(figure, HERE / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
