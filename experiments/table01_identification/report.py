@@ -46,15 +46,9 @@ def main(workdir: Path, name: str) -> None:
             label = (
                 one.replace("_", "-").upper().replace("POISON", "poisons") if epochs == EPOCHS[0] else None
             )
-            axis.errorbar(
-                EPOCHS.index(epochs),
-                100 * found.mean,
-                100 * (found.half or 0),
-                fmt="o",
-                color=colour,
-                label=label,
-                capsize=2,
-            )
+            mean, half = 100 * found.mean, 100 * (found.half or 0)
+            at = EPOCHS.index(epochs)
+            axis.errorbar(at, mean, half, fmt="o", color=colour, label=label, capsize=2)
         axis.set(title=f"{METHODS[method]}, {ATTACKS[attack]}", xticks=range(len(EPOCHS)), ylim=(-5, 105))
         axis.set_xticklabels([str(epochs) for epochs in EPOCHS])
         axis.spines[["top", "right"]].set_visible(False)

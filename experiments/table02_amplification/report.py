@@ -46,12 +46,8 @@ def clean_table(found: Found) -> str:
     body = []
     for method in METHODS:
         erm, own = found[f"none_{method}", "erm_clean"], found[f"none_{method}", f"{method}_standard"]
-        body.append(
-            [
-                METHODS[method],
-                *(str(line.figures[name]) for line in (erm, own) for name in ("acc_adjusted", "wga")),
-            ]
-        )
+        cells = [str(line.figures[name]) for line in (erm, own) for name in ("acc_adjusted", "wga")]
+        body.append([METHODS[method], *cells])
     return grid.markdown(["method", "ERM adj. ACC", "ERM WGA", "method's adj. ACC", "method's WGA"], body)
 
 
