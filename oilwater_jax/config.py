@@ -1,4 +1,4 @@
-"""The experiment's settings: one table of fields, from which come the defaults, the checks and the help.
+"""Configs: the settings of `fields` as a locked ConfigDict, with every check, from files and command lines.
 
 A config file is Python with `get_config()`, which returns `default()` plus a few changes. Importing this
 module needs neither JAX nor NumPy, so that help answers at once.
@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from oilwater_jax import registry
 from oilwater_jax.errors import UserError
+from oilwater_jax.fields import FIELDS, Field
 
 Config = Any
-"""A checked, locked ml_collections.ConfigDict with the fields of FIELDS (whose own types say less than Any)."""
+"""A checked, locked ml_collections.ConfigDict of `fields.FIELDS` (whose own types say less than Any)."""
 
 
 class Grid(NamedTuple):
@@ -29,148 +29,6 @@ class Grid(NamedTuple):
 
     runs: Mapping[str, Config]
     seeds: int
-
-
-MODES = ("standard", "ideal", "worst")  # of amplification
-ROWS = ("erm_clean", "erm", *MODES, "oracle", "group_dro")
-SELECTION_RULES = ("val_wga", "val_acc", "last")
-CLUSTER_RULES = ("val_worst_cluster", *SELECTION_RULES)  # where a method estimates clusters
-
-
-class Field(NamedTuple):
-    """One setting: default (its type is the field's type), help, and what values are allowed."""
-
-    default: Any
-    help: str
-    low: float | None = None
-    high: float | None = None
-    above: float | None = None  # an exclusive lower bound
-    choices: tuple[str, ...] | None = None
-    length: int | None = None  # of a tuple, where it is fixed
-
-    @property
-    def range(self) -> str:
-        """The allowed values in words."""
-        if self.choices:
-            return ("each one of " if isinstance(self.default, tuple) else "") + ", ".join(self.choices)
-        if self.above is not None:
-            return f"> {self.above:g}" + ("" if self.high is None else f", <= {self.high:g}")
-        if self.low is None and self.high is None:
-            return "any"
-        each = "each " if isinstance(self.default, tuple) else ""
-        if self.high is None:
-            return f"{each}>= {self.low:g}"
-        return f"{each}{self.low:g} .. {self.high:g}"
-
-    @property
-    def type_name(self) -> str:
-        """The type in words: `int`, `float`, `3 ints`, ..."""
-        if isinstance(self.default, tuple):
-            count = f"{self.length} " if self.length else "one or more "
-            return f"{count}{type(self.default[0]).__name__}s"
-        return type(self.default).__name__
-
-
-def _recipe(rate: float, decay: float, epochs: int, what: str) -> dict[str, Field]:
-    return {
-        "learning_rate": Field(rate, f"SGD learning rate of {what}", 0, 1000),
-        "weight_decay": Field(decay, f"L2 decay added to the gradient, of {what}", 0, 1000),
-        "epochs": Field(epochs, f"epochs of {what}", 1, 100_000),
-    }
-
-
-def _prefixed(prefix: str, fields: dict[str, Field]) -> dict[str, Field]:
-    return {f"{prefix}.{name}": field for name, field in fields.items()}
-
-
-FIELDS: dict[str, Field] = {
-    "seed": Field(0, "first seed; --seeds=K runs seed, seed+1, ..., seed+K-1", 0, 2**31 - 1),
-    "smoke": Field(False, "shrink everything to seconds: few samples, few epochs"),
-    "rows": Field(
-        ("erm_clean", "erm", *MODES),
-        "trainings to compare: ERM on clean and on poisoned data, the method's amplification modes, "
-        "two oracles that know the groups of clean data (group-balanced draws; group DRO); none: only identify",
-        choices=ROWS,
-    ),
-    "evaluate": Field(
-        "test", "split that the table is measured on; make your choices on val", choices=("val", "test")
-    ),
-    "data.name": Field("waterdigits", "data set", choices=tuple(registry.DATASETS)),
-    "data.auxiliary": Field(
-        0.0,
-        "share of the training samples set aside, never trained on, for an attacker who needs data (sa)",
-        0,
-        0.9,
-    ),
-    "data.source": Field(
-        "",
-        "folder of the files that the data set is made from (waterfashion: Fashion-MNIST's four IDX files); "
-        "empty: none are needed, or tensorflow-datasets downloads them",
-    ),
-    "attack.name": Field("dlbd", "attack on the training set", choices=tuple(registry.ATTACKS)),
-    "attack.budget": Field(
-        0.01, "poisons / clean training samples, rounded down to whole poisons (dlbd, gm)", 0, 1
-    ),
-    "attack.target": Field(1, "label that the poisons carry and the attack wants predicted", 0, 10_000),
-    "attack.source_group": Field(
-        -1,
-        "group under attack: poisons are copied from it (dlbd), it is the subpopulation (sa by feature), the "
-        "targets are of it (gm); -1: the largest group whose class is not the target",
-        -1,
-        10_000,
-    ),
-    "attack.trigger.size": Field(3, "side of the square trigger, pixels", 1, 1024),
-    "attack.trigger.margin": Field(0, "pixels between trigger and bottom-right corner", 0, 1024),
-    "attack.trigger.colour": Field((255, 255, 255), "RGB of the trigger", 0, 255, length=3),
-    "attack.trigger.opacity": Field(1.0, "1: solid, 0: invisible", 0, 1),
-    "attack.sa.match": Field(
-        "cluster",
-        "the subpopulation: a cluster of a surrogate's features, or one group exactly",
-        choices=("cluster", "feature"),
-    ),
-    "attack.sa.alpha": Field(1.0, "poisons / members of the subpopulation in train", above=0, high=1000),
-    "attack.sa.clusters": Field(100, "clusters that the auxiliary part is cut into", 2, 10_000),
-    "attack.sa.components": Field(10, "principal components that are clustered", 1, 10_000),
-    "attack.gm.targets": Field(5, "test images that one set of poisons is for", 1, 10_000),
-    "attack.gm.eps": Field(16.0, "largest change of a pixel, in steps of 0..255", above=0, high=255),
-    "attack.gm.steps": Field(250, "steps of signed Adam", 1, 100_000),
-    "attack.gm.restarts": Field(8, "random starts, of which the best is kept", 1, 1000),
-    "attack.gm.step_size": Field(0.1, "first step of signed Adam, as a share of eps", above=0, high=10),
-    "attack.gm.flip": Field(False, "craft under random horizontal flips too (training has none)"),
-    "method.name": Field("jtt", "group-robustness method", choices=tuple(registry.METHODS)),
-    "method.lambda_up": Field(50.0, "times that a flagged sample is drawn per epoch", 1, 100_000),
-    "george.reducer": Field(
-        "hardness", "what is clustered of the features", choices=("hardness", "pca", "umap")
-    ),
-    "george.components": Field(2, "principal components of the reducer pca", 1, 10_000),
-    "george.clusterer": Field("gmm", "how it is clustered", choices=("gmm", "kmeans")),
-    "george.k_min": Field(2, "least clusters of a class that are tried", 2, 1000),
-    "george.k_max": Field(10, "most clusters of a class that are tried", 2, 1000),
-    "george.overcluster": Field(False, "also look for small clusters within the clusters"),
-    "george.adjustment": Field(2.0, "size adjustment C of group DRO over the clusters", 0, 1000),
-    "george.select": Field("val_worst_cluster", "which epoch's model GEORGE reports", choices=CLUSTER_RULES),
-    "group_dro.eta": Field(0.01, "step of group DRO's group weights (over groups or clusters)", 0, 1000),
-    "group_dro.adjustment": Field(
-        0.0, "size adjustment C over true groups: C / sqrt(n_g) is added to L_g", 0, 1000
-    ),
-    "model.name": Field("cnn", "network", choices=tuple(registry.MODELS)),
-    "model.widths": Field((16, 32, 64), "channels of each block (multiples of 8)", 8, 4096),
-    **_prefixed("pretrain", _recipe(0.1, 1e-4, 30, "pretraining on the task without the shortcut")),
-    "pretrain.epochs": Field(30, "epochs of pretraining; 0: start from random weights", 0, 100_000),
-    **_prefixed("erm", _recipe(0.005, 1e-3, 10, "the ERM and oracle rows")),
-    **_prefixed("identify", _recipe(0.005, 1e-3, 4, "the identification model (epochs: JTT's T)")),
-    **_prefixed("robust", _recipe(0.005, 1e-3, 10, "the method's final model")),
-    "train.batch": Field(64, "samples per step", 1, 1_000_000),
-    "train.momentum": Field(0.9, "SGD momentum", 0, 1),
-    "train.shift": Field(2, "augmentation: random shift by up to this many pixels; 0: none", 0, 256),
-    "train.select": Field("val_wga", "which epoch's model is reported", choices=SELECTION_RULES),
-    "train.driver": Field(
-        "auto", "how an epoch is driven; auto: what suits the backend", choices=("auto", "loop", "scan")
-    ),
-    "checkpoint.seconds": Field(
-        2.0, "least time between checkpoints, which are made at epoch ends; 0: every epoch", 0, 1e9
-    ),
-}
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from oilwater_jax import data, registry
-from oilwater_jax.config import ROWS, Config, shrink, to_json
+from oilwater_jax.config import Config, shrink, to_json
 from oilwater_jax.environment import describe, use_compilation_cache
 from oilwater_jax.errors import UserError
 from oilwater_jax.experiment import Experiment
+from oilwater_jax.fields import ROWS
 from oilwater_jax.files import read_json, write_json
 from oilwater_jax.reporting import plots, summary
 from oilwater_jax.reporting.page import write_page

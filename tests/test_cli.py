@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oilwater_jax import __version__, cli
-from oilwater_jax.config import FIELDS
+from oilwater_jax.fields import FIELDS
 
 ROOT = Path(__file__).parent.parent
 MAIN_JOB = str(ROOT / "configs/waterdigits/jtt_dlbd.py")

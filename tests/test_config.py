@@ -1,7 +1,7 @@
 import pytest
 
 from oilwater_jax import config as cfg
-from oilwater_jax import registry
+from oilwater_jax import fields, registry
 from oilwater_jax.errors import UserError
 
 GOOD = "from oilwater_jax.config import default\ndef get_config():\n    config = default()\n    {}\n    return config\n"
@@ -19,13 +19,13 @@ def write(tmp_path):
 
 def test_default_is_locked_and_has_every_field():
     config = cfg.default()
-    assert cfg.flatten(config.to_dict()) == {key: field.default for key, field in cfg.FIELDS.items()}
+    assert cfg.flatten(config.to_dict()) == {key: field.default for key, field in fields.FIELDS.items()}
     with pytest.raises(AttributeError):
         config.attack.budgt = 0.1
 
 
 def test_every_default_passes_its_own_check_and_every_field_has_help():
-    for key, field in cfg.FIELDS.items():
+    for key, field in fields.FIELDS.items():
         assert cfg.check_value(key, field.default, field, "here") == field.default
         assert field.help
         assert "\n" not in field.help

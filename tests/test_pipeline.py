@@ -14,7 +14,7 @@ import pytest
 from counting import compilations
 
 from oilwater_jax import config as cfg
-from oilwater_jax import pipeline, selectors
+from oilwater_jax import data, pipeline, selectors
 from oilwater_jax.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -77,7 +77,7 @@ def test_a_summary_of_other_seeds_does_not_pass_for_this_run(undisturbed, tmp_pa
     def die(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline.Experiment, "identify", die)
+    monkeypatch.setattr(pipeline.Rooms, "walk", die)
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(smoke(), folder, seeds=2)
     assert not (folder / "summary.json").exists()
@@ -140,6 +140,45 @@ def test_the_bar_of_epochs_counts_each_stages_own(tmp_path, monkeypatch):
         "seed0/erm": 2,
         "report": 0,
     }
+
+
+@pytest.mark.parametrize(("attack", "method"), [("sa", "george"), ("gm", "george"), ("gm", "jtt")])
+def test_every_attack_and_method_end_to_end(attack, method, tmp_path):
+    """Two seeds, of which the second compiles nothing; the same bytes from a run cut after the first."""
+    changed = {"attack.name": attack, "method.name": method, "data.auxiliary": "0.3", "pretrain.epochs": "0"}
+    changed |= {"attack.sa.components": "5", "model.widths": "8,16", "rows": "erm,standard,ideal,worst"}
+    pipeline.run(smoke(**changed), tmp_path / "cut")
+    with compilations() as compiled:
+        result = pipeline.run(smoke(**changed), tmp_path / "cut", seeds=2)
+    assert compiled == []
+    assert list(result["rows"]) == ["erm", *(f"{method}_{mode}" for mode in ("standard", "ideal", "worst"))]
+    success = result["measures"][0]
+    assert success == {"sa": "target_damage", "gm": "asr"}[attack]
+    for row in result["rows"].values():
+        assert -1 <= row[success] <= 1
+        assert len(row[f"{success}_seeds"]) == 2
+    assert (tmp_path / "cut/figures/poisons.png").exists()
+    pipeline.run(smoke(**changed), tmp_path / "whole", seeds=2)
+    assert (tmp_path / "whole/summary.json").read_bytes() == (tmp_path / "cut/summary.json").read_bytes()
+
+
+def test_gm_targets_are_out_of_the_accuracies(tmp_path):
+    config = smoke(**{"attack.name": "gm", "pretrain.epochs": "0", "rows": "erm", "model.widths": "8,16"})
+    result = pipeline.run(config, tmp_path / "run")
+    stage = tmp_path / "run/stages/seed0"
+    targets = np.load(stage / "attack/arrays.npz")["evidence.targets"]
+    logits = np.load(stage / "erm/arrays.npz")["logits"]
+    test = data.load("waterdigits", smoke=True).test
+    right = np.delete(logits.argmax(-1) == test.true_label, targets)
+    assert len(targets) == 2
+    assert result["rows"]["erm"]["acc"] == pytest.approx(right.mean(), abs=1e-12)
+
+
+def test_no_rows_is_identification_only(tmp_path):
+    result = pipeline.run(smoke(rows=""), tmp_path / "run")
+    assert result["rows"] == {}
+    assert 0 <= result["idnf"]["poison"] <= 1
+    assert (tmp_path / "run/report.html").exists()
 
 
 def test_table_on_the_validation_split(tmp_path):

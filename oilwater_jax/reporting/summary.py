@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from oilwater_jax.config import MODES
+from oilwater_jax.fields import MODES
 
 RATES = ("acc", "acc_adjusted", "wga")  # measured whatever the attack is
 LABELS = {

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool
 
-from oilwater_jax.config import MODES
+from oilwater_jax.fields import MODES
 
 
 def amplified(
