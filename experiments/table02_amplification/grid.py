@@ -11,7 +11,7 @@ from oilwater_jax.config import Config, Grid, default
 
 ATTACKS = ("dlbd", "sa", "gm")
 METHODS = ("jtt", "george")
-SEEDS = 10
+SEEDS = 8
 
 
 def run(attack: str, method: str) -> Config:

@@ -1,0 +1,16 @@
+"""JTT under gradient matching: clean-label poisons for one test image, crafted by 250 steps from 8 starts.
+
+oilwater run --config=configs/waterdigits/jtt_gm.py --workdir=runs/gm
+
+About 2 minutes on 2 CPU cores. What to expect: experiments/table02_amplification, line GM, JTT.
+"""
+
+from oilwater_jax.config import Config, default
+
+
+def get_config() -> Config:
+    """Default + delta."""
+    config = default()
+    config.attack.name = "gm"
+    config.attack.gm.targets = 1
+    return config
