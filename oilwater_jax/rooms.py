@@ -123,8 +123,11 @@ class Rooms:
             evidence = Evidence(train.label, scores, val.label, val_scores, kernel)
             found = e.method.find(self.config, self.seed, evidence)
             sets = report_sets(train, e.n_classes, e.n_attributes)
-            idnf = {name: metrics.share_within(found["flagged"], members) for name, members in sets.items()}
-            return Stage(found, {"idnf": no_nan(idnf), "n_flagged": int(found["flagged"].sum())})
+            idnf = {
+                name: metrics.share_within(found.arrays["flagged"], members) for name, members in sets.items()
+            }
+            figures = {"idnf": no_nan(idnf), "n_flagged": int(found.arrays["flagged"].sum())}
+            return Stage(found.arrays, figures | found.figures)
 
         return self._stage("identify", self.found_key, compute).arrays
 

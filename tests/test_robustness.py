@@ -13,7 +13,11 @@ def evidence(correct):
 
 
 def test_jtt_flags_what_is_misclassified():
-    assert jtt.find(default(), 0, evidence([True, False, True]))["flagged"].tolist() == [False, True, False]
+    assert jtt.find(default(), 0, evidence([True, False, True])).arrays["flagged"].tolist() == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_jtt_draws_the_amplified_lambda_up_times(examples):
@@ -92,7 +96,8 @@ def test_george_trains_group_dro_on_clusters_and_selects_by_the_worst_of_validat
     scores = {"features": features, "loss": np.ones(40, np.float32), "correct": np.ones(40, bool)}
     kernel = np.array([[-1.0, 1.0], [0, 0], [0, 0]], np.float32)
     label = examples.label.astype(np.int64)
-    found = george.find(default(), 0, Evidence(label, scores, label, scores, kernel))
+    found, figures = george.find(default(), 0, Evidence(label, scores, label, scores, kernel))
+    assert sum(sum(one["sizes"]) for one in figures["clusters"]) == 40
     n_clusters = len(np.unique(found["cluster"]))
     treatment = george.treatment(default(), "standard", found, examples)
     assert treatment.rule == "val_worst_cluster"

@@ -1,6 +1,6 @@
 """What a method may look at: the identification model's scores and last layer; true groups and poisons it may not."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,3 +16,10 @@ class Evidence(NamedTuple):
     val_label: Int[np.ndarray, " m"]
     val_scores: Scores
     kernel: Float[np.ndarray, "d k"]
+
+
+class Found(NamedTuple):
+    """What a method found: named arrays, `flagged` [n] among them, and figures (JSON)."""
+
+    arrays: dict[str, np.ndarray]
+    figures: dict[str, Any]

@@ -10,13 +10,13 @@ from jaxtyping import Bool, Float, Int, Int32
 from oilwater_jax import objectives, selectors
 from oilwater_jax.config import Config
 from oilwater_jax.robustness.clustering import Settings, capacity, cluster
-from oilwater_jax.robustness.evidence import Evidence
+from oilwater_jax.robustness.evidence import Evidence, Found
 from oilwater_jax.types import Examples, Treatment
 
 SCORES = ("loss", "correct", "features")
 
 
-def find(config: Config, seed: int, evidence: Evidence) -> dict[str, np.ndarray]:
+def find(config: Config, seed: int, evidence: Evidence) -> Found:
     """Clusters of both splits. Flagged are the clusters that uniform cluster sampling draws above once per epoch."""
     g = config.george
     clusters = cluster(
@@ -30,13 +30,14 @@ def find(config: Config, seed: int, evidence: Evidence) -> dict[str, np.ndarray]
         settings=Settings(g.reducer, g.components, g.clusterer, g.k_min, g.k_max, g.overcluster),
         seed=seed,
     )
-    return {
+    arrays = {
         "flagged": selectors.balanced(clusters.train) > 1,
         "cluster": clusters.train,
         "val_cluster": clusters.val,
         "loss": evidence.scores["loss"],
         "features": evidence.scores["features"],
     }
+    return Found(arrays, {"clusters": clusters.record})
 
 
 def moved(

@@ -8,18 +8,18 @@ import numpy as np
 from oilwater_jax import objectives, selectors
 from oilwater_jax.config import Config
 from oilwater_jax.robustness.amplify import amplified
-from oilwater_jax.robustness.evidence import Evidence
+from oilwater_jax.robustness.evidence import Evidence, Found
 from oilwater_jax.types import Examples, Treatment
 
 SCORES = ("correct", "loss", "margin")  # what `find` needs, and what a reader of the run folder wants to see
 
 
-def find(config: Config, seed: int, evidence: Evidence) -> dict[str, np.ndarray]:
+def find(config: Config, seed: int, evidence: Evidence) -> Found:
     """The error set: training samples that the identification model misclassifies under their given label.
 
     From a clean evaluation pass after T epochs (the reference collects it online during epoch T).
     """
-    return {"flagged": ~evidence.scores["correct"], **evidence.scores}
+    return Found({"flagged": ~evidence.scores["correct"], **evidence.scores}, {})
 
 
 def treatment(config: Config, mode: str, found: dict[str, np.ndarray], train: Examples) -> Treatment:
