@@ -44,10 +44,10 @@ class Rooms:
 
     @functools.cached_property
     def attack_key(self) -> str:
-        """What the poisons depend on; those of an attacker who trains models, on these too."""
+        """What the poisons depend on; those of an attacker who trains models, on these and on the split he aims at."""
         e = self.experiment
-        models = (e.base_key, self.settings["erm"]) if e.attack.MODELS else ()
-        return key_of(e.data_key, self.settings["attack"], self.config.evaluate, self.seed, models)
+        models = (e.base_key, self.settings["erm"], self.config.evaluate) if e.attack.MODELS else ()
+        return key_of(e.data_key, self.settings["attack"], self.seed, models)
 
     @functools.cached_property
     def attacked(self) -> Attacked:

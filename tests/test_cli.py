@@ -34,6 +34,8 @@ def oilwater(*arguments):
         (["--help"], "examples:"),
         (["run", "--help"], "--overwrite"),
         (["show", "--help"], "unfinished run"),
+        (["sweep", "--help"], "--workers"),
+        (["table", "--help"], "idnf.poison"),
         (["--version"], __version__),
         (["run", "--help-config"], "attack.budget"),
         ([], "COMMAND"),
@@ -83,6 +85,12 @@ def fail(capsys, *arguments):
         (["run", "--config", MAIN_JOB, "--workdir", "x", "--seeds", "0"], "--seeds=0 is out of range"),
         (["run", "--config", MAIN_JOB, "--workdir", "x", "--seeds", "two"], "invalid int value: 'two'"),
         (["show", "no/such/folder"], "is not a run folder"),
+        (["sweep"], "sweep needs --config="),
+        (["sweep", "--config=x.py", "--workdir=x", "--seeds=0"], "--seeds=0 is out of range"),
+        (["sweep", "--config=x.py", "--workdir=x", "--workers=-1"], "--workers=-1 is out of range"),
+        (["sweep", "--config", MAIN_JOB, "--workdir", "x"], "has no function get_grid()"),
+        (["table", "no/such/folder"], "is not a sweep's folder"),
+        (["table", "x", "--format=pdf"], "invalid choice: 'pdf'"),
     ],
 )
 def test_bad_arguments(arguments, message, capsys, tmp_path, monkeypatch):
@@ -99,6 +107,7 @@ def test_bad_arguments(arguments, message, capsys, tmp_path, monkeypatch):
         ("attack.budget=0.9", "has 3498 samples"),
         ("train.batch=5000", "train.batch = 5000 is more than the 4795 training samples"),
         ("attack.target=5", "the classes are 0 to 1"),
+        ("attack.source_group=2", "is of the target class 1"),
         ("attack.trigger.size=40", "reach outside images of 32 pixels"),
     ],
 )

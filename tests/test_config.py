@@ -75,6 +75,18 @@ OVERRIDES = {
     "model.widths=12": r"model.widths = \(12,\): each must be a multiple of 8",
     "attack.name=none": r"rows: ideal, worst need poisons, but attack.name = 'none'",
     "seed=-1": r"seed = -1 is out of range",
+    "attack.name=sa": r"attack.name = 'sa' needs samples that nothing trains on, but data.auxiliary = 0; set it",
+    "data.auxiliary=1": r"data.auxiliary = 1.0 is out of range \(allowed: float, 0 .. 0.9\)",
+    "attack.sa.alpha=0": r"attack.sa.alpha = 0.0 is out of range \(allowed: float, > 0, <= 1000\)",
+    "attack.sa.alpha=-1": r"attack.sa.alpha = -1.0 is out of range",
+    "attack.sa.match=group": r"'group' is not known \(allowed: str, cluster, feature\)",
+    "attack.gm.eps=0": r"attack.gm.eps = 0.0 is out of range \(allowed: float, > 0, <= 255\)",
+    "attack.gm.eps=256": r"attack.gm.eps = 256.0 is out of range",
+    "attack.gm.targets=0": r"attack.gm.targets = 0 is out of range",
+    "george.k_min=1": r"george.k_min = 1 is out of range",
+    "george.k_min=11": r"george.k_min = 11 is more than george.k_max = 10; give the smaller first",
+    "george.reducer=tsne": r"'tsne' is not known \(allowed: str, hardness, pca, umap\)",
+    "george.select=val_best": r"'val_best' is not known",
 }
 
 
