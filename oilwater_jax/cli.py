@@ -56,55 +56,34 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"oilwater_jax {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    run = commands.add_parser(
-        "run",
-        help="run an experiment from a config file",
-        description=RUN_HELP,
-        formatter_class=raw,
-        allow_abbrev=False,
-    )
-    run.add_argument("--config", metavar="FILE.py", help="config file with get_config()")
-    run.add_argument(
-        "--config.KEY", metavar="VALUE", dest="_", help="change one field, e.g. --config.attack.budget=0.002"
-    )
-    run.add_argument("--workdir", metavar="DIR", type=Path, help="run folder, made if needed")
+
+    def command(name: str, summary: str, description: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=summary, description=description, formatter_class=raw, allow_abbrev=False
+        )
+
+    run = command("run", "run an experiment from a config file", RUN_HELP)
+    sweep = command("sweep", "run a grid of experiments that share their common stages", SWEEP_HELP)
+    for one, function, change in (
+        (run, "get_config()", "change one field, e.g. --config.attack.budget=0.002"),
+        (sweep, "get_grid()", "change one field of every run of the grid"),
+    ):
+        one.add_argument("--config", metavar="FILE.py", help=f"Python file with {function}")
+        one.add_argument("--config.KEY", metavar="VALUE", dest="_", help=change)
+        one.add_argument("--workdir", metavar="DIR", type=Path, help="folder of results, made if needed")
+        one.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
     run.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
-    run.add_argument("--overwrite", action="store_true", help="throw away what the run folder holds")
     run.add_argument("--help-config", action="store_true", help="list every config field and exit")
-    sweep = commands.add_parser(
-        "sweep",
-        help="run a grid of experiments that share their common stages",
-        description=SWEEP_HELP,
-        formatter_class=raw,
-        allow_abbrev=False,
-    )
-    sweep.add_argument("--config", metavar="FILE.py", help="config file with get_grid()")
-    sweep.add_argument(
-        "--config.KEY", metavar="VALUE", dest="_", help="change one field of every run of the grid"
-    )
-    sweep.add_argument("--workdir", metavar="DIR", type=Path, help="folder of the sweep, made if needed")
     sweep.add_argument("--seeds", metavar="K", type=int, help="number of seeds (default: the grid's)")
     sweep.add_argument(
         "--workers", metavar="N", type=int, default=0, help="processes (default: one per core)"
     )
-    sweep.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
-    table = commands.add_parser(
-        "table",
-        help="print the figures of a sweep as one table",
-        description=TABLE_HELP,
-        formatter_class=raw,
-        allow_abbrev=False,
-    )
+    table = command("table", "print the figures of a sweep as one table", TABLE_HELP)
     table.add_argument("workdir", metavar="DIR", type=Path)
     table.add_argument("--format", choices=("text", "md", "csv", "latex"), default="text")
     table.add_argument("--rows", metavar="PATTERN,...", help="rows to show, as RUN/TRAINING with * and ?")
     table.add_argument("--columns", metavar="NAME,...", help="figures to show, in this order")
-    show = commands.add_parser(
-        "show",
-        help="print a finished or unfinished run",
-        description="Print a finished or unfinished run.",
-        allow_abbrev=False,
-    )
+    show = command("show", "print a finished or unfinished run", "Print a finished or unfinished run.")
     show.add_argument("workdir", metavar="DIR", type=Path)
     return top
 
