@@ -22,8 +22,8 @@ examples:
   oilwater run --config=configs/waterdigits/jtt_dlbd.py --workdir=runs/first
   oilwater run --config=configs/waterdigits/jtt_dlbd.py --config.attack.budget=0.005 --workdir=runs/half --seeds=5
   oilwater show runs/first
-  oilwater sweep --config=experiments/table02_amplification/waterdigits.py --workdir=runs/table02
-  oilwater table runs/table02 --columns=wga,success --format=md"""
+  oilwater sweep --config=experiments/table02_amplification/grid.py --workdir=runs/waterdigits
+  oilwater table runs/waterdigits --columns=wga,success --format=md"""
 
 RUN_HELP = """\
 Train, attack, identify, amplify, evaluate and print, as a config file says. The same command again goes on
