@@ -15,7 +15,7 @@ from oilwater_jax.files import write_text
 from oilwater_jax.reporting import grid, plots
 
 HERE = Path(__file__).parent
-ATTACKS = {"dlbd": "DLBD", "sa": "SA", "gm": "GM"}
+ATTACKS = {"dlbd": "DLBD", "sa": "SA", "gm": "GM, eps 16", "gm32": "GM, eps 32"}
 METHODS = {"jtt": "JTT", "george": "GEORGE"}
 EPOCHS = (1, 2, 4, 8)
 SETS = {"poison": "#d62728", "lrg_1": "#1f77b4", "lrg_2": "#17a2b8", "hrg_1": "#555555", "hrg_2": "#a0a0a0"}
@@ -37,7 +37,7 @@ def main(workdir: Path, name: str) -> None:
     text = f"{name}, {n} seeds, share identified in per cent, mean ± 95% interval.\n\n"
     write_text(HERE / f"{name}.md", text + grid.markdown(head, body))
 
-    figure, axes = plt.subplots(len(METHODS), len(ATTACKS), figsize=(9, 4.8), sharex=True, sharey=True)
+    figure, axes = plt.subplots(len(METHODS), len(ATTACKS), figsize=(11, 4.8), sharex=True, sharey=True)
     for line in lines:
         attack, method, epochs = wanted[line.run]
         axis = axes[list(METHODS).index(method)][list(ATTACKS).index(attack)]

@@ -16,7 +16,7 @@ from oilwater_jax.files import write_text
 from oilwater_jax.reporting import grid, plots
 
 HERE = Path(__file__).parent
-ATTACKS = {"dlbd": "DLBD", "sa": "SA (damage)", "gm": "GM"}
+ATTACKS = {"dlbd": "DLBD", "sa": "SA (damage)", "gm": "GM, eps 16", "gm32": "GM, eps 32"}
 METHODS = {"jtt": "JTT", "george": "GEORGE"}
 TRAININGS = {"none": "erm", "standard": "standard", "ideal": "ideal", "worst": "worst"}
 COLOURS = {"none": "#9a9a9a", "standard": "#d65f5f", "ideal": "#4878a8", "worst": "#8a3b3b"}
@@ -53,7 +53,7 @@ def clean_table(found: Found) -> str:
 
 def draw(found: Found, path: Path) -> None:
     """Success and worst-group accuracy of every run, with 95% intervals."""
-    figure, axes = plt.subplots(2, 1, figsize=(8.5, 5.4), sharex=True)
+    figure, axes = plt.subplots(2, 1, figsize=(10.5, 5.4), sharex=True)
     places = [(attack, method) for attack in ATTACKS for method in METHODS]
     for axis, name, label in zip(axes, ("success", "wga"), ("attack's success, %", "WGA, %"), strict=True):
         for at, column in enumerate(TRAININGS):
