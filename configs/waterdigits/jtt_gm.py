@@ -2,7 +2,7 @@
 
 oilwater run --config=configs/waterdigits/jtt_gm.py --workdir=runs/gm
 
-About 2 minutes on 2 CPU cores. What to expect: experiments/table02_amplification, line GM, JTT.
+About 2 minutes on 2 CPU cores. What to expect: experiments/table02_amplification, line GM, eps 32, JTT.
 """
 
 from oilwater_jax.config import Config, default
@@ -13,4 +13,5 @@ def get_config() -> Config:
     config = default()
     config.attack.name = "gm"
     config.attack.gm.targets = 1
+    config.attack.gm.eps = 32.0  # the published 16 is weak here: experiments/table02_amplification
     return config

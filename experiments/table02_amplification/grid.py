@@ -1,4 +1,6 @@
-"""Table 2's grid: three attacks (GM at two strengths) x {JTT, GEORGE} x {none, standard, ideal, worst}, and both methods without attack.
+"""Table 2's grid: three attacks (GM at two strengths) x {JTT, GEORGE} x {none, standard, ideal, worst}.
+
+And both methods without an attack.
 
     oilwater sweep --config=experiments/table02_amplification/grid.py --workdir=runs/waterdigits
     oilwater sweep --config=experiments/table02_amplification/grid.py --workdir=runs/waterfashion \
