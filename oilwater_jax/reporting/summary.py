@@ -84,7 +84,8 @@ def summarise(
         "seeds": seeds,
         "split": config["evaluate"],
         "n_train": attacks[0]["n_train"] if attacks else None,
-        "n_poison": attacks[0]["n_poison"] if attacks else None,
+        "n_poison": attacks[0]["n_poison"] if attacks else None,  # the first seed's; they may differ
+        "n_poison_seeds": [attack["n_poison"] for attack in attacks],
         "groups": attacks[0]["groups"] if attacks else [],
         "measures": measures,
     }

@@ -61,8 +61,14 @@ def headline(summary: dict[str, Any]) -> str:
     """One line on what the figures are of."""
     seeds = summary["seeds"]
     count = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds, mean ± standard deviation"
-    n, poisons = summary["n_train"], summary["n_poison"]
-    share = f"{poisons} poisons ({100 * poisons / n:.2f}%)" if poisons else "no poisons"
+    n, poisons = summary["n_train"], sorted(summary["n_poison_seeds"])
+    if not poisons or not poisons[-1]:
+        share = "no poisons"
+    elif poisons[0] == poisons[-1]:
+        share = f"{poisons[0]} poisons ({100 * poisons[0] / n:.2f}%)"
+    else:
+        low, high = (100 * count / n for count in (poisons[0], poisons[-1]))
+        share = f"{poisons[0]} to {poisons[-1]} poisons ({low:.2f} to {high:.2f}%)"
     size = f"{n:,} training samples, {share}; " if n else ""
     return f"{size}{summary['split']} split, per cent; {count}"
 
