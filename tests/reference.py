@@ -83,3 +83,36 @@ def group_dro_step(
     ]
     q = np.array([weight / sum(raised) for weight in raised])
     return q, sum(weight * mean for weight, mean in zip(q, means, strict=True))
+
+
+def facility_location(
+    points: np.ndarray, k: int, scale: float, tie: float
+) -> tuple[list[int], list[int], list[float]]:
+    """Greedy, every gain anew for every pick: medoids, each point's position among them, gains."""
+    n = len(points)
+    loss = [
+        [
+            -math.expm1(-math.sqrt(sum((p - q) ** 2 for p, q in zip(a, b, strict=True))) / scale)
+            for b in points
+        ]
+        for a in points.tolist()
+    ]
+    current = [1.0] * n
+    nearest = [0] * n
+    medoids: list[int] = []
+    gains = []
+    while len(medoids) < k:
+        gain = {
+            j: math.fsum(max(0.0, current[i] - loss[i][j]) for i in range(n))
+            for j in range(n)
+            if j not in medoids
+        }
+        best = max(gain.values())
+        medoid = min(j for j in gain if gain[j] >= best * (1 - tie))
+        for i in range(n):
+            if loss[i][medoid] < current[i] * (1 - tie):
+                nearest[i] = len(medoids)
+            current[i] = min(current[i], loss[i][medoid])
+        medoids.append(medoid)
+        gains.append(gain[medoid])
+    return medoids, nearest, gains

@@ -1,0 +1,1 @@
+"""Defences that eliminate training samples, as selectors."""

@@ -1,0 +1,175 @@
+"""EPIc: eliminate, during training, the samples whose gradients stand alone.
+
+Stage: a selector between epochs; `keep` is one round, `epic` the rounds of a training.
+
+References: Yang et al. 2022, "Not All Poisons are Created Equal: Robust Training against Data Poisoning".
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Int32
+
+from oilwater_jax.defenses.facility_location import select
+from oilwater_jax.errors import UserError
+from oilwater_jax.types import Examples, Scores, Selector
+
+SCORE = "last_layer_gradient"
+# Similarities above 1 - 2^-24 are 1 in float32, which gradients come in: below that distance there is no telling.
+SAME = 2.0**-24
+ZERO_SUM = 1e-4  # rows of softmax - onehot sum to 0 up to the rounding of float32
+
+
+class EpicState(NamedTuple):
+    """Who is still in the training set, and the labels that the rounds go by class of."""
+
+    kept: Bool[np.ndarray, " n"]
+    label: Int32[np.ndarray, " n"]
+
+
+def keep(
+    gradients: Float[np.ndarray, "n c"],
+    labels: Int[np.ndarray, " n"],
+    *,
+    ratio: float,
+    cluster_thresh: int = 1,
+) -> Bool[np.ndarray, " n"]:
+    """Which samples one round of EPIc keeps: those in clusters of more than `cluster_thresh` samples.
+
+    Class by class, facility location under exp(-||g_i - g_j|| / c) picks `budgets` medoids and every sample joins
+    its most similar one. Gradients are meant to be softmax - onehot, but may be any c numbers per sample; ties are
+    broken as in `facility_location.select`.
+
+    Edge case                              Result
+    class of one sample                    kept
+    a class's budget is 0 (small ratio)    the class is kept whole
+    budget would be all n_c of a class     n_c - 1
+    all gradients of a class equal         the class is kept whole (one cluster)
+    class fully learned (all within c/2^24 of one another, what float32 similarities can tell)
+                                           the class is kept whole
+    cluster_thresh = 0                     everything kept
+    cluster_thresh huge                    UserError naming the class that would be emptied
+    a gradient that is not finite          UserError naming the first such sample's row
+    ratio not in [0, 1], cluster_thresh < 0, no samples   ValueError naming the value
+    """
+    _check(ratio, cluster_thresh)
+    n, c = gradients.shape
+    finite = np.isfinite(gradients).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise UserError(f"EPIc: the gradient of sample {row} is not finite; lower the learning rate")
+    if cluster_thresh == 0:
+        return np.ones(n, bool)
+    exact = zero_sum(gradients, labels)
+    kept = np.ones(n, bool)
+    for label, k in budgets(labels, ratio).items():
+        rows = np.flatnonzero(labels == label)
+        own = exact[rows]
+        # The diagonal of the box around them is no less than any distance.
+        if k == 0 or np.linalg.norm(np.ptp(own, axis=0)) <= SAME * c:
+            continue
+        assignment = select(own, k, scale=float(c)).assignment
+        sizes = np.bincount(assignment, minlength=k)
+        kept[rows] = sizes[assignment] > cluster_thresh
+        if not kept[rows].any():
+            raise UserError(
+                f"EPIc: class {label} would lose all its {len(rows)} samples: cluster_thresh is {cluster_thresh} "
+                f"and its largest cluster has {sizes.max()}; lower cluster_thresh or ratio"
+            )
+    return kept
+
+
+def budgets(labels: Int[np.ndarray, " n"], ratio: float) -> dict[int, int]:
+    """How many medoids each class gets: its share of int(ratio n), rounded up, at most its size less 1.
+
+    Rounding up hands out too many; the excess is taken off one class each, first where rounding up added most,
+    of equals from the lowest label. Raises ValueError for no samples or a ratio outside [0, 1].
+    """
+    _check(ratio, 0)
+    n = len(labels)
+    if n == 0:
+        raise ValueError("EPIc: no samples")
+    total = int(ratio * n)
+    classes, counts = np.unique(labels, return_counts=True)
+    shares = [-(-int(count) * total // n) for count in counts]
+    # In whole numbers, n times what rounding added: floats would make equals unequal.
+    added = [share * n - int(count) * total for share, count in zip(shares, counts, strict=True)]
+    for at in sorted(range(len(classes)), key=lambda at: -added[at])[: sum(shares) - total]:
+        shares[at] -= 1
+    return {
+        int(label): min(share, int(count) - 1)
+        for label, share, count in zip(classes, shares, counts, strict=True)
+    }
+
+
+def zero_sum(gradients: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n c"]:
+    """Gradients of the form softmax - onehot with the label's entry recovered from the others, in float64.
+
+    softmax - 1 in float32 has lost all below 6e-8, which is most of what tells well-learned samples apart; the
+    other entries have kept it, and rows sum to 0. For two classes this puts the points on a line exactly.
+    Gradients of another form (by their signs and sums) are returned as they are.
+    """
+    exact = gradients.astype(np.float64)
+    n, c = exact.shape
+    if c < 2 or labels.min() < 0 or labels.max() >= c:
+        return exact
+    row = np.arange(n)
+    label_entry = exact[row, labels]
+    others = exact.copy()
+    others[row, labels] = 0.0
+    total = others.sum(axis=1)
+    if others.min() < 0 or label_entry.max() > 0 or np.abs(total + label_entry).max() > ZERO_SUM:
+        return exact
+    others[row, labels] = -total
+    return others
+
+
+def epic(
+    *, ratio: float, subset_freq: int, drop_after: int, stop_after: int, cluster_thresh: int = 1
+) -> Selector:
+    """EPIc as a selector: weight 0 for what a round has dropped, for good; 1 for the rest.
+
+    A round takes place at the start of epoch e (1 is the first) iff e % subset_freq == 0 and
+    drop_after <= e < stop_after. It looks at all samples, also those dropped before, and kept sets intersect:
+    the kept set only shrinks. `stop_after` is the paper's dial: the later, the more is eliminated.
+
+    Edge case                             Result
+    no epoch has a round                  weights all 1 (plain training)
+    a round would empty a class           UserError naming the epoch and the class
+    a round without its score             ValueError naming the score
+    subset_freq < 1, a bad ratio or cluster_thresh   ValueError naming the value
+    """
+    _check(ratio, cluster_thresh)
+    if subset_freq < 1:
+        raise ValueError(f"epic: subset_freq must be at least 1, not {subset_freq}")
+
+    def init(examples: Examples) -> EpicState:
+        return EpicState(np.ones(len(examples), bool), np.array(examples.label))
+
+    def due(epoch: int) -> tuple[str, ...]:
+        return (SCORE,) if epoch % subset_freq == 0 and drop_after <= epoch < stop_after else ()
+
+    def update(
+        state: EpicState, epoch: int, scores: Scores | None
+    ) -> tuple[EpicState, Float[np.ndarray, " n"]]:
+        kept = state.kept
+        if due(epoch):
+            if scores is None or SCORE not in scores:
+                raise ValueError(f"epic: epoch {epoch} needs the score {SCORE}")
+            kept = kept & keep(scores[SCORE], state.label, ratio=ratio, cluster_thresh=cluster_thresh)
+            emptied = np.setdiff1d(state.label, state.label[kept])
+            if len(emptied):
+                raise UserError(
+                    f"EPIc: nothing of class {emptied[0]} is left after the round of epoch {epoch}; "
+                    "lower ratio or stop_after"
+                )
+        return EpicState(kept, state.label), kept.astype(np.float64)
+
+    return Selector(init, due, update)
+
+
+def _check(ratio: float, cluster_thresh: int) -> None:
+    if not 0 <= ratio <= 1:
+        raise ValueError(f"EPIc: ratio must be between 0 and 1, not {ratio}")
+    if cluster_thresh < 0:
+        raise ValueError(f"EPIc: cluster_thresh must be at least 0, not {cluster_thresh}")
