@@ -9,7 +9,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -128,7 +128,7 @@ class Pool:
         return self.failed
 
     def work(self, units: list[Unit]) -> None:
-        """Hand out units until all are done or the pool breaks; what a broken pool leaves waits again."""
+        """Make a pool and hand out units until all are done or the pool breaks."""
         context = multiprocessing.get_context("spawn")  # JAX's threads do not survive a fork
         slots = context.Queue()
         for slot in range(self.workers):
@@ -136,27 +136,36 @@ class Pool:
         with ProcessPoolExecutor(
             self.workers, mp_context=context, initializer=start, initargs=(os.getpid(), slots, self.workers)
         ) as pool:
-            running: dict[Future[Done], Unit] = {}
-            while units or running:
-                while units and len(running) < self.workers:
-                    unit = units.pop(0)
-                    if unit.run not in self.failed:
-                        running[pool.submit(work, self.grid, self.workdir, unit)] = unit
-                    else:
-                        self.bar.advance(self.task)
-                if not running:
-                    continue
-                self.show(running.values())
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    unit = running.pop(future)
-                    try:
-                        units = self.finish(unit, future.result()) + units
-                    except BrokenProcessPool:
-                        self.died([unit, *running.values()])
-                        self.waiting += units
-                        return
+            try:
+                self.hand_out(pool, units)
+            except KeyboardInterrupt:
+                for child in multiprocessing.active_children():
+                    child.terminate()  # what it was at goes on from its last checkpoint
+                raise
 
-    def show(self, units: Iterator[Unit] | Any) -> None:
+    def hand_out(self, pool: ProcessPoolExecutor, units: list[Unit]) -> None:
+        """Keep every worker at a unit; what a broken pool leaves waits for the next pool."""
+        running: dict[Future[Done], Unit] = {}
+        while units or running:
+            while units and len(running) < self.workers:
+                unit = units.pop(0)
+                if unit.run in self.failed:
+                    self.bar.advance(self.task)
+                else:
+                    running[pool.submit(work, self.grid, self.workdir, unit)] = unit
+            if not running:
+                continue
+            self.show(running.values())
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                unit = running.pop(future)
+                try:
+                    units = self.finish(unit, future.result()) + units
+                except BrokenProcessPool:
+                    self.died([unit, *running.values()])
+                    self.waiting += units
+                    return
+
+    def show(self, units: Iterable[Unit]) -> None:
         """Name the units at work on the bar."""
         names = [unit.run if unit.seed is None else f"{unit.run} seed {unit.seed}" for unit in units]
         self.bar.update(self.task, description=", ".join(names))

@@ -120,6 +120,22 @@ def test_kill_9_leaves_no_worker_behind_and_the_same_command_ends_in_the_same_by
     assert summaries(folder) == summaries(swept)
 
 
+def test_ctrl_c_stops_at_once_in_one_line(grid_file, tmp_path):
+    folder = tmp_path / "sweep"
+    process = subprocess.Popen(
+        command(grid_file, folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not list(folder.glob("metrics/seed0/*")):
+        time.sleep(0.01)
+    children = _children(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "oilwater: interrupted; the same command goes on" in err
+    assert "Traceback" not in err
+    assert not any(_alive(int(pid)) for pid in children)
+
+
 def _children(pid):
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
