@@ -58,11 +58,15 @@ def draw(found: Found, path: Path) -> None:
     for axis, name, label in zip(axes, ("success", "wga"), ("attack's success, %", "WGA, %"), strict=True):
         for at, column in enumerate(TRAININGS):
             ones = [line_of(found, attack, method, column).figures[name] for attack, method in places]
+            # Intervals are drawn no further than the figure can go; a damage may be as low as -1.
+            least = [-1.0 if name == "success" and attack == "sa" else 0.0 for attack, _ in places]
+            below = [100 * min(one.half or 0, one.mean - low) for one, low in zip(ones, least, strict=True)]
+            above = [100 * min(one.half or 0, 1 - one.mean) for one in ones]
             axis.bar(
                 np.arange(len(places)) + 0.2 * (at - 1.5),
                 [100 * one.mean for one in ones],
                 0.2,
-                yerr=[100 * (one.half or 0) for one in ones],
+                yerr=[below, above],
                 color=COLOURS[column],
                 label=column,
                 capsize=2,
