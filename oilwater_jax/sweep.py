@@ -1,7 +1,8 @@
 """A grid of runs that share every stage they have in common, on a pool of worker processes.
 
 DIR/runs/<name> is a run folder for each run; their stages are in DIR/stages, named by what they depend on.
-A unit of work is one seed of one run; once a run's seeds are done, its tables and figures are made.
+A unit of work is one seed of one run; once a run's seeds are done, its tables and figures are made. Every unit
+runs on one core: its figures are those of `oilwater run` on one core, whatever else the sweep does.
 """
 
 import multiprocessing
@@ -134,7 +135,7 @@ class Pool:
         for slot in range(self.workers):
             slots.put(slot)
         with ProcessPoolExecutor(
-            self.workers, mp_context=context, initializer=start, initargs=(os.getpid(), slots, self.workers)
+            self.workers, mp_context=context, initializer=start, initargs=(os.getpid(), slots)
         ) as pool:
             try:
                 self.hand_out(pool, units)
@@ -207,14 +208,16 @@ class Pool:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def start(parent: int, slots: Any, workers: int) -> None:
-    """Begin a worker process: on a core of its own, and gone when the sweep is gone."""
+def start(parent: int, slots: Any) -> None:
+    """Begin a worker process: on one core, and gone when the sweep is gone.
+
+    One core, however many there are for each: XLA's sums depend, in their last digits, on the number of threads,
+    and a sweep's figures must not depend on the number of workers.
+    """
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     if hasattr(os, "sched_setaffinity"):
         own = sorted(os.sched_getaffinity(0))
-        share = max(1, len(own) // workers)
-        first = slots.get() * share % len(own)
-        os.sched_setaffinity(0, own[first : first + share])
+        os.sched_setaffinity(0, {own[slots.get() % len(own)]})
 
 
 def _follow(parent: int) -> None:
