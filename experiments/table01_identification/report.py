@@ -41,14 +41,14 @@ def main(workdir: Path, name: str) -> None:
     for line in lines:
         attack, method, epochs = wanted[line.run]
         axis = axes[list(METHODS).index(method)][list(ATTACKS).index(attack)]
-        for one, colour in SETS.items():
+        for place, (one, colour) in enumerate(SETS.items()):
             found = line.figures[f"idnf.{one}"]
             label = (
                 one.replace("_", "-").upper().replace("POISON", "poisons") if epochs == EPOCHS[0] else None
             )
             mean, half = 100 * found.mean, 100 * (found.half or 0)
-            at = EPOCHS.index(epochs)
-            axis.errorbar(at, mean, half, fmt="o", color=colour, label=label, capsize=2)
+            at = EPOCHS.index(epochs) + 0.14 * (place - 2)  # beside one another, never under
+            axis.errorbar(at, mean, half, fmt="o", color=colour, label=label, capsize=2, markersize=4)
         axis.set(title=f"{METHODS[method]}, {ATTACKS[attack]}", xticks=range(len(EPOCHS)), ylim=(-5, 105))
         axis.set_xticklabels([str(epochs) for epochs in EPOCHS])
         axis.spines[["top", "right"]].set_visible(False)
