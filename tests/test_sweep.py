@@ -133,13 +133,19 @@ def test_kill_9_leaves_no_worker_behind_and_the_same_command_ends_in_the_same_by
 def test_ctrl_c_stops_at_once_in_one_line(grid_file, tmp_path):
     folder = tmp_path / "sweep"
     process = subprocess.Popen(
-        command(grid_file, folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(grid_file, folder),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests themselves run in the background, the shell has made them deaf to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not list(folder.glob("metrics/seed0/*")):
         time.sleep(0.01)
     children = _children(process.pid)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "oilwater: interrupted; the same command goes on" in err
     assert "Traceback" not in err
