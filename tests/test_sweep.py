@@ -116,30 +116,35 @@ def test_kill_9_leaves_no_worker_behind_and_the_same_command_ends_in_the_same_by
     )
     while process.poll() is None and counts(folder, "identify-*") < 1:
         time.sleep(0.01)
-    children = [int(pid) for pid in _children(process.pid)]
+    children = _children(process.pid)
     assert children
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (folder / "runs/george_0.05/summary.json").exists()
-    deadline = time.monotonic() + 10
-    while any(_alive(pid) for pid in children) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(_alive(pid) for pid in children)
+    assert _all_gone(children)
     done = subprocess.run(command(grid_file, folder), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert summaries(folder) == summaries(swept)
 
 
+# Where the tests themselves run in the background, the shell has made them deaf to Ctrl-C.
+HEARING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from oilwater_jax.cli import main
+main(sys.argv[1:])
+"""
+
+
 def test_ctrl_c_stops_at_once_in_one_line(grid_file, tmp_path):
     folder = tmp_path / "sweep"
+    python, _, _, *arguments = command(grid_file, folder)
     process = subprocess.Popen(
-        command(grid_file, folder),
+        [python, "-c", HEARING, *arguments],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # Where the tests themselves run in the background, the shell has made them deaf to it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not list(folder.glob("metrics/seed0/*")):
         time.sleep(0.01)
@@ -149,7 +154,7 @@ def test_ctrl_c_stops_at_once_in_one_line(grid_file, tmp_path):
     assert process.returncode == 130
     assert "oilwater: interrupted; the same command goes on" in err
     assert "Traceback" not in err
-    assert not any(_alive(int(pid)) for pid in children)
+    assert _all_gone(children)
 
 
 def _children(pid):
@@ -160,8 +165,16 @@ def _children(pid):
         except OSError:
             continue
         if int(fields[1]) == pid:
-            found.append(stat.parent.name)
+            found.append(int(stat.parent.name))
     return found
+
+
+def _all_gone(pids):
+    """Whether all of them end within 10 seconds."""
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(_alive(pid) for pid in pids)
 
 
 def _alive(pid):
