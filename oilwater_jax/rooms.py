@@ -102,8 +102,7 @@ class Rooms:
     @functools.cached_property
     def found_key(self) -> str:
         """What identification depends on."""
-        names = ("method", "george", "identify")
-        own = [self.settings[name] for name in names if name in self.settings]
+        own = [self.settings[name] for name in ("method", "george", "identify")]
         return key_of(self.experiment.base_key, self.attack_key, own)
 
     @functools.cached_property

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 
 from oilwater_jax.files import write_text
 from oilwater_jax.reporting import grid, plots
+from oilwater_jax.reporting.tables import set_label
 
 HERE = Path(__file__).parent
 ATTACKS = {"dlbd": "DLBD", "sa": "SA", "gm": "GM, eps 16", "gm32": "GM, eps 32"}
@@ -43,9 +44,7 @@ def main(workdir: Path, name: str) -> None:
         axis = axes[list(METHODS).index(method)][list(ATTACKS).index(attack)]
         for place, (one, colour) in enumerate(SETS.items()):
             found = line.figures[f"idnf.{one}"]
-            label = (
-                one.replace("_", "-").upper().replace("POISON", "poisons") if epochs == EPOCHS[0] else None
-            )
+            label = set_label(one) if epochs == EPOCHS[0] else None
             mean, half = 100 * found.mean, 100 * (found.half or 0)
             at = EPOCHS.index(epochs) + 0.14 * (place - 2)  # beside one another, never under
             axis.errorbar(at, mean, half, fmt="o", color=colour, label=label, capsize=2, markersize=4)

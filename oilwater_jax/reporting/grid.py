@@ -16,7 +16,7 @@ from rich.table import Table
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json
 from oilwater_jax.reporting.summary import row_label
-from oilwater_jax.reporting.tables import HEADINGS
+from oilwater_jax.reporting.tables import HEADINGS, set_label
 
 IDENTIFIED = "identified"  # the line of a run that holds its IDNF
 DEFAULT = ("acc_adjusted", "wga", "success")
@@ -100,7 +100,7 @@ def select(
     if unknown := [name for name in wanted if name not in known]:
         raise UserError(f"--columns: {unknown[0]} is not there; known: {', '.join(known)}")
     for pattern in rows or []:
-        if not any(fnmatch.fnmatch(f"{line.run}/{line.training}", pattern) for line in lines):
+        if not any(fnmatch.fnmatch(name_of(line), pattern) for line in lines):
             raise UserError(
                 f"--rows: nothing is called {pattern}; a row is RUN/TRAINING, say {name_of(lines[0])}"
             )
@@ -123,8 +123,8 @@ def name_of(line: Line) -> str:
 def heading(column: str) -> str:
     """A column's heading."""
     if column.startswith("idnf."):
-        return f"IDNF {column.removeprefix('idnf.').replace('_', '-').upper().replace('POISON', 'poisons')}"
-    return {"success": "success"}.get(column) or HEADINGS.get(column, column)
+        return f"IDNF {set_label(column.removeprefix('idnf.'))}"
+    return HEADINGS.get(column, column)
 
 
 def cells(lines: list[Line], columns: list[str]) -> list[list[str]]:

@@ -52,9 +52,12 @@ def idnf_cells(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """(set, IDNF) pairs: poisons, minorities, majorities."""
     idnf = summary["idnf"]
     names = [name for name in idnf if not name.endswith(("_std", "_seeds"))]
-    return [
-        (name.replace("_", "-").upper().replace("POISON", "poisons"), per_cent(idnf, name)) for name in names
-    ]
+    return [(set_label(name), per_cent(idnf, name)) for name in names]
+
+
+def set_label(name: str) -> str:
+    """A reported set's name in tables: `LRG-1`, `poisons`."""
+    return "poisons" if name == "poison" else name.replace("_", "-").upper()
 
 
 def headline(summary: dict[str, Any]) -> str:

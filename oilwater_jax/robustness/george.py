@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, Int32
 
 from oilwater_jax import objectives, selectors
 from oilwater_jax.config import Config
+from oilwater_jax.fields import MODES
 from oilwater_jax.robustness.clustering import Settings, capacity, cluster
 from oilwater_jax.robustness.evidence import Evidence, Found
 from oilwater_jax.types import Examples, Treatment
@@ -57,7 +58,7 @@ def moved(
     Clusters that come out empty are gone, and the draws are made uniform anew. A class is the label given.
     Raises ValueError for another mode.
     """
-    if mode not in ("standard", "ideal", "worst"):
+    if mode not in MODES:
         raise ValueError(f"amplification mode {mode!r}")
     weights = selectors.balanced(cluster)
     cluster = cluster.copy()
