@@ -1,7 +1,7 @@
 """How much EPIc eliminates at the least and at the largest published ratio, on validation, with a round every epoch.
 
-    oilwater sweep --config=experiments/table03_epic_tradeoff/choose.py --workdir=runs/epic_ratio
-    oilwater table runs/epic_ratio --rows='*/epic' --columns=elmf,success,wga --format=md
+oilwater sweep --config=experiments/table03_epic_tradeoff/choose.py --workdir=runs/epic_ratio
+oilwater table runs/epic_ratio --rows='*/epic' --columns=elmf,success,wga --format=md
 """
 
 import runpy
