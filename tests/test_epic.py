@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -172,7 +173,7 @@ def rounds(selector, examples, epochs):
     return state, np.array(history)
 
 
-SETTINGS = {"ratio": 0.5, "subset_freq": 2, "drop_after": 3, "stop_after": 8}
+SETTINGS: dict[str, Any] = {"ratio": 0.5, "subset_freq": 2, "drop_after": 3, "stop_after": 8}
 
 
 def test_rounds_take_place_when_the_spec_says():

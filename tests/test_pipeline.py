@@ -176,6 +176,17 @@ def test_epic_alone_and_combined(method, when, tmp_path):
     assert names.count("seed0/identify_after_epic") == (when == "before")
 
 
+def test_epic_by_all_parameters_gradients(tmp_path):
+    rows = {
+        kind: pipeline.run(smoke(**DEFENDED | {"rows": "epic", "epic.gradients": kind}), tmp_path / kind)[
+            "rows"
+        ]["epic"]
+        for kind in ("all", "last_layer")
+    }
+    assert 0 < rows["all"]["elmf"]["hrg_1"] < 1
+    assert rows["all"]["elmf"] != rows["last_layer"]["elmf"]
+
+
 @pytest.mark.parametrize(("method", "when"), [("jtt", "during"), ("jtt", "before"), ("george", "during")])
 def test_epic_without_a_round_is_no_defence(method, when, tmp_path):
     config = smoke(**DEFENDED | {"method.name": method, "epic.when": when, "epic.stop_after": "0"})
