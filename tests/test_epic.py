@@ -193,7 +193,7 @@ def test_the_kept_set_only_shrinks_and_stays_after_the_last_round(examples):
 
 
 def test_no_round_is_plain_training(examples):
-    _, history = rounds(epic(**SETTINGS | {"stop_after": 3}), examples, 10)
+    _, history = rounds(epic(**dict(SETTINGS, stop_after=3)), examples, 10)
     assert (history == 1).all()
 
 
