@@ -123,3 +123,4 @@ def draw(folder: Path, rooms: Rooms, result: dict[str, Any]) -> None:
     plots.write_poisons(folder, rooms.attacked.poisons, rooms.splits)
     if result["rows"]:
         plots.write_rates(folder, result)
+        plots.write_elimination(folder, result)

@@ -8,7 +8,7 @@ over-pruning, combined stagnation. "Attack amplified" (ours) is the paper's main
 
 from typing import Any, NamedTuple
 
-from oilwater_jax.reporting.summary import row_label
+from oilwater_jax.reporting.summary import row_label, set_label
 
 
 class Thresholds(NamedTuple):
@@ -75,7 +75,7 @@ def diagnose(summary: dict[str, Any], thresholds: Thresholds = THRESHOLDS) -> li
             said.append(
                 f"defence over-pruning: EPIc keeps adj. ACC ({_cent(epic['acc_adjusted'])}, ERM "
                 f"{_cent(erm['acc_adjusted'])}) but lowers WGA from {_cent(erm['wga'])} to {_cent(epic['wga'])}; it "
-                f"eliminates {_cent(lost[worst])} of {worst.replace('_', '-').upper()}."
+                f"eliminates {_cent(lost[worst])} of {set_label(worst)}."
             )
     if known("wga", erm, combined) and known(success, standard, combined):
         no_fairer = combined["wga"] - erm["wga"] < thresholds.change

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json
-from oilwater_jax.reporting.summary import row_label
-from oilwater_jax.reporting.tables import HEADINGS, set_label
+from oilwater_jax.reporting.summary import row_label, set_label
+from oilwater_jax.reporting.tables import HEADINGS
 
 IDENTIFIED = "identified"  # the line of a run that holds its IDNF
 DEFAULT = ("acc_adjusted", "wga", "success")

@@ -37,6 +37,11 @@ def row_label(key: str) -> str:
     return f"{method.upper()} {mode}" if mode in MODES else key.replace("_", " ")
 
 
+def set_label(name: str) -> str:
+    """A reported set's name in tables: `LRG-1`, `poisons`."""
+    return "poisons" if name == "poison" else name.replace("_", "-").upper()
+
+
 def no_nan(figures: Mapping[str, Any]) -> dict[str, Any]:
     """The figures with NaN (undefined) made None, which JSON can say."""
 

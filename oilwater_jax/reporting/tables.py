@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from oilwater_jax.reporting.diagnosis import diagnose
-from oilwater_jax.reporting.summary import RATES, row_label
+from oilwater_jax.reporting.summary import RATES, row_label, set_label
 
 HEADINGS = {
     "acc": "ACC",
@@ -72,11 +72,6 @@ def share_tables(summary: dict[str, Any]) -> list[tuple[str, list[tuple[str, str
         (f"ELMF (share eliminated, per cent), {row_label(key)}", share_cells(row["elmf"]))
         for key, row in eliminating(summary).items()
     ]
-
-
-def set_label(name: str) -> str:
-    """A reported set's name in tables: `LRG-1`, `poisons`."""
-    return "poisons" if name == "poison" else name.replace("_", "-").upper()
 
 
 def headline(summary: dict[str, Any]) -> str:
