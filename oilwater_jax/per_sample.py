@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
+from oilwater_jax.models.variables import Params
 from oilwater_jax.types import Examples, Scores
 
-Params = Any
 Apply = Callable[[Params, Float[Array, "b h w c"]], tuple[Float[Array, "b k"], Float[Array, "b d"]]]
 
 
