@@ -27,6 +27,7 @@ MODELS = {
     "resnet50": "oilwater_jax.models.resnet",
     "vit_s16": "oilwater_jax.models.vit",
 }
+IMPORTABLE = ("resnet18", "resnet34", "resnet50", "vit_s16")  # models whose weights others publish
 
 
 def resolve(table: dict[str, str], name: str) -> ModuleType:

@@ -25,6 +25,7 @@ SHAPES = {  # blocks of each stage, and whether they are bottlenecks
 }
 WIDTH = 64  # channels of the first stage; each further one has twice as many
 EXPANSION = 4  # a bottleneck's output channels / its width
+POOLING_PAD: Any = ((1, 1), (1, 1))  # flax takes this, though its annotation knows names only
 INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # He et al., as torchvision
 
 
@@ -91,7 +92,7 @@ class ResNet(nn.Module):
         """Logits [b, k] and the features [b, d] that the last layer sees."""
         x = _conv(WIDTH, 7, 2, self.dtype, "conv1")(image)
         x = nn.relu(_norm(mask, self.dtype, "bn1")(x))
-        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=POOLING_PAD)
         for stage, n in enumerate(self.blocks):
             for i in range(n):
                 stride = 2 if stage and i == 0 else 1

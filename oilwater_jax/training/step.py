@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from oilwater_jax.models.variables import Params, split
+from oilwater_jax.models.variables import Params, join, split
 from oilwater_jax.per_sample import loss as sample_loss
 from oilwater_jax.types import State, Update
 
@@ -145,7 +145,7 @@ def make_step(
 
         (value, (objective_state, moved)), grads = jax.value_and_grad(scalar, has_aux=True)(weights)
         updates, opt_state = optimiser.update(grads, state.opt_state, weights)
-        params = {**optax.apply_updates(weights, updates), **moved}
+        params = join({"params": optax.apply_updates(weights, updates), **moved})
         return TrainState(params, opt_state, objective_state), value
 
     return step
