@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from oilwater_jax import __version__
+from oilwater_jax import __version__, registry
 from oilwater_jax.errors import UserError
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -23,12 +23,18 @@ examples:
   oilwater run --config=configs/waterdigits/jtt_dlbd.py --config.attack.budget=0.005 --workdir=runs/half --seeds=5
   oilwater show runs/first
   oilwater sweep --config=experiments/table02_amplification/grid.py --workdir=runs/waterdigits
-  oilwater table runs/waterdigits --columns=wga,success --format=md"""
+  oilwater table runs/waterdigits --columns=wga,success --format=md
+  oilwater weights import resnet50.safetensors --model=resnet50 --out=weights/resnet50"""
 
 RUN_HELP = """\
 Train, attack, identify, amplify, evaluate and print, as a config file says. The same command again goes on
 where a run was cut off, or prints a finished one."""
 
+
+WEIGHTS_HELP = """\
+Read a network's weights from a file (.safetensors or .npz; .pth where PyTorch is installed; nothing is unpickled) in
+torchvision's layout (ResNets) or timm's (vit_s16), check every tensor's name and shape, and keep them in a folder.
+--config.model.init_from=DIR --config.pretrain.epochs=0 then starts every training from them."""
 
 SWEEP_HELP = """\
 Run every experiment of a grid file on a pool of processes. A stage that several runs need is computed once. The
@@ -83,6 +89,12 @@ def parser() -> Parser:
     table.add_argument("--format", choices=("text", "md", "csv", "latex"), default="text")
     table.add_argument("--rows", metavar="PATTERN,...", help="rows to show, as RUN/TRAINING with * and ?")
     table.add_argument("--columns", metavar="NAME,...", help="figures to show, in this order")
+    weights = command("weights", "import a network's weights from a file", WEIGHTS_HELP)
+    verbs = weights.add_subparsers(dest="verb", metavar="import", required=True, parser_class=Parser)
+    importing = verbs.add_parser("import", description=WEIGHTS_HELP, formatter_class=raw, allow_abbrev=False)
+    importing.add_argument("file", metavar="FILE", type=Path)
+    importing.add_argument("--model", choices=registry.IMPORTABLE, required=True)
+    importing.add_argument("--out", metavar="DIR", type=Path, required=True, help="new folder")
     show = command("show", "print a finished or unfinished run", "Print a finished or unfinished run.")
     show.add_argument("workdir", metavar="DIR", type=Path)
     return top
@@ -148,6 +160,8 @@ def dispatch(arguments: list[str]) -> None:
         sweep(options, overrides)
     elif options.command == "table":
         table(options)
+    elif options.command == "weights":
+        import_weights(options)
     elif options.command == "show":
         show(options.workdir)
     else:
@@ -205,6 +219,17 @@ def table(options: argparse.Namespace) -> None:
         for text in (options.rows, options.columns)
     )
     grid.print_table(grid.read(options.workdir), options.format, rows=rows, columns=columns)
+
+
+def import_weights(options: argparse.Namespace) -> None:
+    """`oilwater weights import`."""
+    from oilwater_jax.models import weights
+
+    record = weights.import_file(options.file, options.model, options.out)
+    print(
+        f"{options.out}: {record.model} of {record.n_classes} classes; use it with --config.model.name={record.model} "
+        f"--config.model.init_from={options.out} --config.pretrain.epochs=0"
+    )
 
 
 def show(workdir: Path) -> None:

@@ -13,6 +13,7 @@ import re
 import runpy
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -209,6 +210,8 @@ def check_together(config: Config) -> None:
             f"identify.epochs = {config.identify.epochs} (T) is more than robust.epochs = "
             f"{config.robust.epochs}; identification comes early: lower T or train longer"
         )
+    if config.model.init_from:
+        check_start(config)
     if any(width % 8 for width in config.model.widths):
         raise UserError(f"model.widths = {tuple(config.model.widths)}: each must be a multiple of 8")
     if config.george.k_min > config.george.k_max:
@@ -224,6 +227,23 @@ def check_together(config: Config) -> None:
         raise UserError(
             f"rows: {', '.join(sorted(extra))} need poisons, but attack.name = 'none'; "
             "leave them out or choose an attack"
+        )
+
+
+def check_start(config: Config) -> None:
+    """Checks of `model.init_from` against its folder. Raises UserError."""
+    from oilwater_jax.models.record import read  # imports NumPy: only now is it sure to be needed
+
+    if config.pretrain.epochs:
+        raise UserError(
+            f"model.init_from = {config.model.init_from!r} and pretrain.epochs = {config.pretrain.epochs} both say "
+            "where training starts; set pretrain.epochs=0 or leave model.init_from empty"
+        )
+    found = read(Path(config.model.init_from)).model
+    if found != config.model.name:
+        raise UserError(
+            f"model.init_from = {config.model.init_from!r} holds weights of {found}, but model.name = "
+            f"{config.model.name!r}; set model.name={found}"
         )
 
 

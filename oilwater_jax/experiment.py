@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from oilwater_jax import __version__, data, metrics, objectives, registry, selectors
 from oilwater_jax.config import Config, to_json
 from oilwater_jax.groups import group_ids, report_sets
+from oilwater_jax.models import record, weights
 from oilwater_jax.per_sample import Params
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.stages import Stage, Store, key_of
@@ -47,10 +49,13 @@ class Experiment:
         version = registry.resolve(registry.DATASETS, config.data.name).VERSION
         self.data_key = key_of(__version__, self.settings["data"], version, config.smoke)
         train = {name: value for name, value in self.settings["train"].items() if name != "select"}
+        model = dict(self.settings["model"])
+        if config.model.init_from:
+            imported = record.read(Path(config.model.init_from))
+            record.check_images(imported, self.shape)
+            model["init_from"] = imported.sha256  # the weights, wherever they lie
         # What every training depends on.
-        self.base_key = key_of(
-            self.data_key, self.settings["model"], train, self.settings["pretrain"], PRETRAIN_SEED
-        )
+        self.base_key = key_of(self.data_key, model, train, self.settings["pretrain"], PRETRAIN_SEED)
 
     def stage(self, name: str, key: str, compute: Callable[[], Stage]) -> Stage:
         """The product of a stage: read if it is finished, else computed and saved."""
@@ -65,8 +70,11 @@ class Experiment:
     def pretrained(self) -> Params | None:
         """Stage `pretrain`: parameters below the last layer, from a task without the shortcut; None without.
 
-        A finished stage's parameters come from its last checkpoint.
+        A finished stage's parameters come from its last checkpoint. With `model.init_from` there is no such stage,
+        and they are the imported ones, the last layer among them where it has the data's number of classes.
         """
+        if self.config.model.init_from:
+            return self._imported()
         recipe = Recipe(**self.config.pretrain)
         if not recipe.epochs:
             return None
@@ -97,8 +105,21 @@ class Experiment:
         self.progress.done("pretrain", fitted.history[-1])
         return {name: value for name, value in fitted.params.items() if name != "head"}
 
+    def _imported(self) -> Params:
+        """The weights of `model.init_from`. Raises UserError where they are damaged."""
+        folder = Path(self.config.model.init_from)
+        imported = record.read(folder)
+        params = weights.load(folder, imported)
+        if imported.n_classes == self.n_classes:
+            return params
+        self.store.warn(
+            f"the last layer in {folder} is of {imported.n_classes} classes and the data has {self.n_classes}: "
+            "every training begins with a last layer of its own seed"
+        )
+        return {name: value for name, value in params.items() if name != "head"}
+
     def start(self, seed: int) -> Params:
-        """Where every training of a seed starts: the seed's own weights, pretrained below the last layer."""
+        """Where every training of a seed starts: its own weights, pretrained or imported below the last layer."""
         params = self.network.init_params(seed)
         return params if self.pretrained is None else {**params, **self.pretrained}
 

@@ -155,7 +155,23 @@ FIELDS: dict[str, Field] = {
         0.0, "size adjustment C over true groups: C / sqrt(n_g) is added to L_g", 0, 1000
     ),
     "model.name": Field("cnn", "network", choices=tuple(registry.MODELS)),
-    "model.widths": Field((16, 32, 64), "channels of each block (multiples of 8)", 8, 4096),
+    "model.widths": Field((16, 32, 64), "channels of each block of the cnn (multiples of 8)", 8, 4096),
+    "model.precision": Field(
+        "float32",
+        "what the network computes in; its parameters, norm statistics, last layer and losses are float32 always",
+        choices=("float32", "bfloat16"),
+    ),
+    "model.normalise": Field(
+        "half",
+        "pixels x in 0..1 to the network's input: (x - 0.5) / 0.25; imagenet: by ImageNet's mean and deviation "
+        "(torchvision's and DeiT's weights); inception: (x - 0.5) / 0.5 (timm's ViT weights)",
+        choices=("half", "imagenet", "inception"),
+    ),
+    "model.init_from": Field(
+        "",
+        "folder that `oilwater weights import` made: every training starts from its weights; empty: from pretraining "
+        "or random ones",
+    ),
     **_prefixed("pretrain", _recipe(0.1, 1e-4, 30, "pretraining on the task without the shortcut")),
     "pretrain.epochs": Field(30, "epochs of pretraining; 0: start from random weights", 0, 100_000),
     **_prefixed("erm", _recipe(0.005, 1e-3, 10, "the ERM and oracle rows")),

@@ -16,9 +16,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from oilwater_jax import rng
+from oilwater_jax.models.variables import Params
 from oilwater_jax.types import Examples, Scores
 
-Params = Any
 Figure = Callable[[Params], Any]  # of one sample's gradient
 Prepare = Callable[[UInt8[Array, "b h w c"]], Float[Array, "b h w c"]]
 Apply = Callable[[Params, Float[Array, "b h w c"]], tuple[Float[Array, "b k"], Float[Array, "b d"]]]

@@ -20,7 +20,14 @@ METHODS = {
     "jtt": "oilwater_jax.robustness.jtt",
     "george": "oilwater_jax.robustness.george",
 }
-MODELS = {"cnn": "oilwater_jax.models.cnn"}
+MODELS = {
+    "cnn": "oilwater_jax.models.cnn",
+    "resnet18": "oilwater_jax.models.resnet",
+    "resnet34": "oilwater_jax.models.resnet",
+    "resnet50": "oilwater_jax.models.resnet",
+    "vit_s16": "oilwater_jax.models.vit",
+}
+IMPORTABLE = ("resnet18", "resnet34", "resnet50", "vit_s16")  # models whose weights others publish
 
 
 def resolve(table: dict[str, str], name: str) -> ModuleType:

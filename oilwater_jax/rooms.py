@@ -18,7 +18,7 @@ from oilwater_jax.reporting.summary import no_nan, row_key
 from oilwater_jax.robustness.evidence import Evidence
 from oilwater_jax.stages import Stage, key_of
 from oilwater_jax.training.fit import Fitted
-from oilwater_jax.training.step import Recipe, normalise
+from oilwater_jax.training.step import Recipe
 from oilwater_jax.types import Attacked, Examples, Goal, Treatment
 
 
@@ -87,7 +87,7 @@ class Rooms:
         def tick(done: int, total: int, note: str) -> None:
             e.progress.count(f"seed{self.seed}/attack", done, total, note)
 
-        return Lab(train, e.network.apply, e.network.score, normalise, tick)
+        return Lab(train, e.network.apply, e.network.score, e.network.prepare, tick)
 
     @functools.cached_property
     def poisoned(self) -> Examples:

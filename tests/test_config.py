@@ -65,7 +65,7 @@ OVERRIDES = {
     "data.name=waterdigit": r"'waterdigit' is not known; did you mean waterdigits\?.*, waterdigits, waterfashion\)",
     "attack.name=blend": r"'blend' is not known \(allowed: str, dlbd, sa, gm, none\)",
     "method.name=ttj": r"'ttj' is not known.*\(allowed: str, jtt, george\)",
-    "model.name=resnet": r"'resnet' is not known \(allowed: str, cnn\)",
+    "model.name=resnet": r"'resnet' is not known; did you mean resnet\d+\?.*, cnn, resnet18, resnet34,",
     "train.select=best": r"'best' is not known \(allowed: str, val_wga, val_acc, last\)",
     "rows=erm,jtt": r"rows = 'jtt' is not known \(allowed: str, erm_clean, erm,",
     "rows=erm,erm": r"names one twice",

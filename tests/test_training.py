@@ -1,7 +1,6 @@
 """Step, epoch, selection and fit: the anchors that always hold."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,6 @@ from oilwater_jax import objectives, rng, selectors
 from oilwater_jax.config import default
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
-from oilwater_jax.models import cnn
 from oilwater_jax.robustness.amplify import amplified
 from oilwater_jax.training import program as programs
 from oilwater_jax.training import selection
@@ -95,12 +93,9 @@ def resident(examples):
 
 def step_and_state():
     made = program()
-    network = cnn.build(n_classes=2, widths=(8, 16))
-
-    def apply(params: Any, image: Any) -> Any:
-        return network.apply({"params": params}, image)
-
-    step = jax.jit(make_step(apply, sgd(0.9)(RECIPE), objectives.erm_update, 0))
+    network = programs.network(model_config(), (8, 8, 3), 2)
+    rule = sgd(0.9)(RECIPE)
+    step = jax.jit(make_step(network.train_apply, network.prepare, rule, objectives.erm_update, 0))
     return step, made.begin(PARAMS, RECIPE, ())
 
 

@@ -1,10 +1,11 @@
 """A small convolutional network for 32x32 images: strided convolutions, global pooling, one linear layer."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 class CNN(nn.Module):
@@ -17,18 +18,21 @@ class CNN(nn.Module):
 
     n_classes: int
     widths: Sequence[int] = (16, 32, 64)
+    dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, image: Float[Array, "b h w c"]) -> tuple[Float[Array, "b k"], Float[Array, "b d"]]:
-        """Logits [b, k] and the features [b, d] that the last layer sees."""
+    def __call__(
+        self, image: Float[Array, "b h w c"], mask: Bool[Array, " b"] | None = None
+    ) -> tuple[Float[Array, "b k"], Float[Array, "b d"]]:
+        """Logits [b, k] and the features [b, d] that the last layer sees, the same in training."""
         x = image
         for width in self.widths:
-            x = nn.Conv(width, (3, 3), strides=(2, 2))(x)
-            x = nn.relu(nn.GroupNorm(num_groups=None, group_size=8)(x))
-        features = jnp.mean(x, axis=(1, 2))
+            x = nn.Conv(width, (3, 3), strides=(2, 2), dtype=self.dtype)(x)
+            x = nn.relu(nn.GroupNorm(num_groups=None, group_size=8, dtype=self.dtype)(x))
+        features = jnp.mean(x.astype(jnp.float32), axis=(1, 2))
         return nn.Dense(self.n_classes, name="head")(features), features
 
 
-def build(*, n_classes: int, widths: Sequence[int]) -> CNN:
-    """The network of a config's `model` settings."""
-    return CNN(n_classes, tuple(widths))
+def build(*, n_classes: int, widths: Sequence[int], name: str = "cnn", dtype: Any = jnp.float32) -> CNN:
+    """The network of a config's `model` settings; `name` is the only one that this module knows."""
+    return CNN(n_classes, tuple(widths), dtype)

@@ -4,13 +4,15 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from oilwater_jax import objectives, registry, rng
 from oilwater_jax.config import Config
-from oilwater_jax.per_sample import Apply, Params, Scorer, make_scorer
+from oilwater_jax.models.variables import STATISTICS, Params, join, split
+from oilwater_jax.per_sample import Apply, Scorer, make_scorer
 from oilwater_jax.training.epoch import EpochFn, make_epoch
-from oilwater_jax.training.step import Recipe, TrainState, make_step, normalise, sgd
+from oilwater_jax.training.step import NORMALISE, Prepare, Recipe, TrainApply, TrainState, make_step, sgd
 from oilwater_jax.types import State, Update
 
 SCORE_CHUNK = 256  # rows per forward pass; larger ones fall out of a core's cache
@@ -20,7 +22,9 @@ class Network(NamedTuple):
     """Pure functions around one network."""
 
     init_params: Callable[[int], Params]  # seed -> parameters
-    apply: Apply
+    apply: Apply  # frozen: a sample's logits depend on it alone
+    train_apply: TrainApply
+    prepare: Prepare  # pixels to what the two take
     score: Scorer
 
 
@@ -34,8 +38,8 @@ class Program(NamedTuple):
 
 def network(config: Config, image_shape: tuple[int, ...], n_classes: int) -> Network:
     """The network of a config's `model`, for images [h, w, c]. Equal settings share their compilations."""
-    model = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in config.model.items())
-    return _network(model, image_shape, n_classes)
+    m = config.model
+    return _network(m.name, tuple(m.widths), m.precision, m.normalise, image_shape, n_classes)
 
 
 def build(
@@ -57,18 +61,34 @@ def build(
 
 
 @functools.lru_cache(maxsize=32)
-def _network(model: tuple[tuple[str, Any], ...], image_shape: tuple[int, ...], n_classes: int) -> Network:
-    settings = dict(model)
-    module = registry.resolve(registry.MODELS, settings.pop("name"))
-    layers = module.build(n_classes=n_classes, **settings)
+def _network(
+    name: str,
+    widths: tuple[int, ...],
+    precision: str,
+    normalise: str,
+    image_shape: tuple[int, ...],
+    n_classes: int,
+) -> Network:
+    module = registry.resolve(registry.MODELS, name)
+    layers = module.build(name=name, n_classes=n_classes, widths=widths, dtype=jnp.dtype(precision))
+    prepare = NORMALISE[normalise]
 
     def apply(params: Params, image: Any) -> Any:
-        return layers.apply({"params": params}, image)
+        weights, statistics = split(params)
+        # Whoever differentiates in `params` finds zeros for the statistics: a gradient is the weights' alone.
+        return layers.apply({"params": weights, **jax.lax.stop_gradient(statistics)}, image)
+
+    def train_apply(params: Params, image: Any, mask: Any) -> Any:
+        weights, statistics = split(params)
+        (logits, _), moved = layers.apply(
+            {"params": weights, **statistics}, image, mask, mutable=[STATISTICS]
+        )
+        return logits, moved
 
     def init_params(seed: int) -> Params:
-        return layers.init(rng.key(seed, "parameters"), jnp.zeros((1, *image_shape)))["params"]
+        return join(layers.init(rng.key(seed, "parameters"), jnp.zeros((1, *image_shape))))
 
-    return Network(init_params, apply, make_scorer(apply, normalise, SCORE_CHUNK))
+    return Network(init_params, apply, train_apply, prepare, make_scorer(apply, prepare, SCORE_CHUNK))
 
 
 @functools.lru_cache(maxsize=32)
@@ -79,7 +99,7 @@ def _program(
 
     def begin(params: Params, recipe: Recipe, objective_state: State) -> TrainState:
         # The hyperparameters in the state rule, so the transformation built below serves every recipe.
-        return TrainState(params, optimiser(recipe).init(params), objective_state)
+        return TrainState(params, optimiser(recipe).init(split(params)[0]), objective_state)
 
-    step = make_step(network.apply, optimiser(Recipe(0.0, 0.0, 1)), update, shift)
+    step = make_step(network.train_apply, network.prepare, optimiser(Recipe(0.0, 0.0, 1)), update, shift)
     return Program(network.score, begin, make_epoch(step, batch, driver))

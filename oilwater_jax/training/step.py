@@ -9,11 +9,19 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from oilwater_jax.per_sample import Apply, Params
+from oilwater_jax.models.variables import Params, join, split
 from oilwater_jax.per_sample import loss as sample_loss
 from oilwater_jax.types import State, Update
 
 CAPACITY_STEP = 512  # rows; data sets of nearly the same size share their compiled programs
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1
+
+Pixels = UInt8[Array, "b h w c"] | Float[Array, "b h w c"]
+Prepare = Callable[[Pixels], Float[Array, "b h w c"]]
+# (params, image, mask of samples) -> logits and, of a network that has them, the statistics after this batch.
+TrainApply = Callable[
+    [Params, Float[Array, "b h w c"], Bool[Array, " b"]], tuple[Float[Array, "b k"], Params]
+]
 
 
 class TrainState(NamedTuple):
@@ -71,9 +79,23 @@ def sgd(momentum: float) -> Callable[[Recipe], optax.GradientTransformation]:
     )
 
 
-def normalise(image: UInt8[Array, "b h w c"] | Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+def normalise(image: Pixels) -> Float[Array, "b h w c"]:
     """Pixels 0..255 to float32 in -2..2: (x / 255 - 0.5) / 0.25."""
     return image.astype(jnp.float32) * (4.0 / 255.0) - 2.0
+
+
+def normalise_inception(image: Pixels) -> Float[Array, "b h w c"]:
+    """Pixels 0..255 to float32 in -1..1: (x / 255 - 0.5) / 0.5, as timm's own ViT weights expect."""
+    return image.astype(jnp.float32) * (2.0 / 255.0) - 1.0
+
+
+def normalise_imagenet(image: Pixels) -> Float[Array, "b h w c"]:
+    """RGB pixels 0..255 to float32, (x / 255 - mean) / std of ImageNet's channels: torchvision's and DeiT's weights."""
+    mean, std = (jnp.array(numbers).reshape(1, 1, 1, 3) for numbers in (IMAGENET_MEAN, IMAGENET_STD))
+    return (image.astype(jnp.float32) / 255.0 - mean) / std
+
+
+NORMALISE = {"half": normalise, "imagenet": normalise_imagenet, "inception": normalise_inception}
 
 
 def random_shift(image: UInt8[Array, "b h w c"], key: Key[Array, ""], pixels: int) -> UInt8[Array, "b h w c"]:
@@ -91,12 +113,17 @@ StepFn = Callable[[TrainState, Resident, Array, Array, Key[Array, ""]], tuple[Tr
 
 
 def make_step(
-    apply: Apply, optimiser: optax.GradientTransformation, update_objective: Update, shift: int
+    apply: TrainApply,
+    prepare: Prepare,
+    optimiser: optax.GradientTransformation,
+    update_objective: Update,
+    shift: int,
 ) -> StepFn:
     """The pure step function, not yet jitted.
 
     `step(state, data, rows [b], mask [b], key)` trains on data[rows] where mask is True and returns the
-    new state and the loss of the batch.
+    new state and the loss of the batch. The optimiser sees the weights alone; running statistics are those that
+    `apply` returns.
     """
 
     def step(
@@ -106,17 +133,19 @@ def make_step(
         mask: Bool[Array, " b"],
         key: Key[Array, ""],
     ) -> tuple[TrainState, Float[Array, ""]]:
-        image = normalise(random_shift(data.image[rows], key, shift))
+        image = prepare(random_shift(data.image[rows], key, shift))
         label, group = data.label[rows], data.group[rows]
+        weights, statistics = split(state.params)
 
-        def scalar(params: Params) -> tuple[Float[Array, ""], State]:
-            logits, _ = apply(params, image)
+        def scalar(weights: Params) -> tuple[Float[Array, ""], tuple[State, Params]]:
+            logits, moved = apply({**weights, **statistics}, image, mask)
             losses = jax.vmap(sample_loss)(logits, label)
-            return update_objective(state.objective_state, losses, group, mask)
+            value, objective_state = update_objective(state.objective_state, losses, group, mask)
+            return value, (objective_state, moved)
 
-        (value, objective_state), grads = jax.value_and_grad(scalar, has_aux=True)(state.params)
-        updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        (value, (objective_state, moved)), grads = jax.value_and_grad(scalar, has_aux=True)(weights)
+        updates, opt_state = optimiser.update(grads, state.opt_state, weights)
+        params = join({"params": optax.apply_updates(weights, updates), **moved})
         return TrainState(params, opt_state, objective_state), value
 
     return step

@@ -1,0 +1,54 @@
+"""What is known of imported weights: the small JSON beside them. Reading it needs no JAX."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oilwater_jax import registry
+from oilwater_jax.errors import UserError
+from oilwater_jax.files import read_json, write_json
+
+FILE = "weights.json"
+
+
+class Record(NamedTuple):
+    """Which network the weights in a folder are of, and where they came from."""
+
+    model: str  # a name in registry.MODELS
+    n_classes: int  # of its head
+    image_side: int | None  # pixels of the square images that it takes; None: any
+    source: str  # name of the file that they were imported from
+    source_sha256: str
+    sha256: str  # of names, shapes and numbers: the identity of the weights, wherever they lie
+
+
+def write(folder: Path, record: Record) -> None:
+    """Save the record of the weights in a folder."""
+    write_json(folder / FILE, record._asdict())
+
+
+def read(folder: Path) -> Record:
+    """The record of the weights in a folder. Raises UserError where there is no sound one."""
+    saved = read_json(folder / FILE)
+    if not isinstance(saved, dict) or not _sound(saved):
+        raise UserError(
+            f"model.init_from = {str(folder)!r} holds no imported weights (no sound {FILE}); give a folder that "
+            "`oilwater weights import` made"
+        )
+    return Record(**saved)
+
+
+def _sound(saved: dict[str, Any]) -> bool:
+    kinds: dict[str, Any] = dict.fromkeys(Record._fields, str) | {"n_classes": int, "image_side": int | None}
+    typed = saved.keys() == kinds.keys() and all(isinstance(saved[k], kind) for k, kind in kinds.items())
+    return typed and saved["model"] in registry.MODELS
+
+
+def check_images(record: Record, image_shape: tuple[int, ...]) -> None:
+    """Refuse weights for images of another size. Raises UserError."""
+    side = record.image_side
+    if side is not None and image_shape[:2] != (side, side):
+        height, width = image_shape[:2]
+        raise UserError(
+            f"model.init_from: the weights of {record.source} have positions for images of {side}x{side} pixels, and "
+            f"the data's have {height}x{width}; use weights or data of the same size, or a ResNet"
+        )
