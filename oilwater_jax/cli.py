@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from oilwater_jax import __version__
 from oilwater_jax.errors import UserError
+from oilwater_jax.registry import DATASETS
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -23,7 +24,9 @@ examples:
   oilwater run --config=configs/waterdigits/jtt_dlbd.py --config.attack.budget=0.005 --workdir=runs/half --seeds=5
   oilwater show runs/first
   oilwater sweep --config=experiments/table02_amplification/grid.py --workdir=runs/waterdigits
-  oilwater table runs/waterdigits --columns=wga,success --format=md"""
+  oilwater table runs/waterdigits --columns=wga,success --format=md
+  oilwater data prepare waterbirds --source=waterbird_complete95_forest2water2.tar.gz
+  oilwater data info waterbirds"""
 
 RUN_HELP = """\
 Train, attack, identify, amplify, evaluate and print, as a config file says. The same command again goes on
@@ -38,6 +41,14 @@ TABLE_HELP = """\
 Print mean and 95% interval over the seeds of every finished run of a sweep. Columns: acc, acc_adjusted, wga,
 success (the attack's own measure: ASR or target damage), any other figure of summary.json's rows, and
 idnf.poison, idnf.lrg_1, ... (rows RUN/identified). `idnf` stands for all of the latter."""
+
+PREPARE_HELP = """\
+Download or read a data set, check it, and decode its images once into the cache. The same command again goes on
+where it was cut off. Then `--config.data.name=NAME` needs no --config.data.source."""
+
+INFO_HELP = (
+    "Print splits, groups, minorities (LRG), majorities (HRG) and sizes of a data set that is prepared."
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,6 +94,27 @@ def parser() -> Parser:
     table.add_argument("--format", choices=("text", "md", "csv", "latex"), default="text")
     table.add_argument("--rows", metavar="PATTERN,...", help="rows to show, as RUN/TRAINING with * and ?")
     table.add_argument("--columns", metavar="NAME,...", help="figures to show, in this order")
+    actions = command("data", "prepare a data set, or say what is in one", "Data sets.").add_subparsers(
+        dest="action", metavar="ACTION", required=True, parser_class=Parser
+    )
+    for action, summary, description in (
+        ("prepare", "make a data set ready for use", PREPARE_HELP),
+        ("info", "say what is in a data set", INFO_HELP),
+    ):
+        one = actions.add_parser(
+            action, help=summary, description=description, formatter_class=raw, allow_abbrev=False
+        )
+        one.add_argument("name", metavar="NAME", choices=tuple(DATASETS), help=", ".join(DATASETS))
+        one.add_argument(
+            "--source", metavar="PATH", default="", help="folder or archive of the data set's files"
+        )
+        one.add_argument(
+            "--data_dir", metavar="DIR", type=Path, help="where it is kept (default: the cache folder)"
+        )
+        if action == "prepare":
+            one.add_argument(
+                "--strict", action="store_true", help="refuse group sizes that were not published"
+            )
     show = command("show", "print a finished or unfinished run", "Print a finished or unfinished run.")
     show.add_argument("workdir", metavar="DIR", type=Path)
     return top
@@ -150,6 +182,8 @@ def dispatch(arguments: list[str]) -> None:
         table(options)
     elif options.command == "show":
         show(options.workdir)
+    elif options.command == "data":
+        data(options)
     else:
         top.print_help()
 
@@ -205,6 +239,19 @@ def table(options: argparse.Namespace) -> None:
         for text in (options.rows, options.columns)
     )
     grid.print_table(grid.read(options.workdir), options.format, rows=rows, columns=columns)
+
+
+def data(options: argparse.Namespace) -> None:
+    """`oilwater data prepare` and `oilwater data info`."""
+    from rich.console import Console
+
+    from oilwater_jax.data import find, prepare
+    from oilwater_jax.data.info import print_info
+
+    if options.action == "prepare":
+        prepare(options.name, source=options.source, data_dir=options.data_dir, strict=options.strict)
+    found = find(options.name, source=options.source, data_dir=options.data_dir)
+    print_info(options.name, found, Console())
 
 
 def show(workdir: Path) -> None:

@@ -60,6 +60,8 @@ class _Member(NamedTuple):
 def unpack(archive: Path, into: Path, tick: Tick | None = None, *, most_bytes: int = MOST_BYTES) -> None:
     """Unpack an archive as the new folder `into`, which must not exist. Raises UserError, and leaves nothing behind.
 
+    One process at a time may unpack into one place; what a killed one left there is thrown away.
+
     Fault of the archive                              UserError says
     missing, a folder, not readable                   the system's reason
     neither zip nor tar                               is not a zip or tar archive
@@ -71,7 +73,8 @@ def unpack(archive: Path, into: Path, tick: Tick | None = None, *, most_bytes: i
     a member shorter than declared, a wrong CRC       is damaged
     """
     into.parent.mkdir(parents=True, exist_ok=True)
-    beside = into.with_name(f".{into.name}.{os.getpid()}.tmp")
+    beside = into.with_name(f".{into.name}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
     try:
         with _opened(archive) as members:
             sound = _judged(archive, members, most_bytes, shutil.disk_usage(into.parent).free - SPARE)
