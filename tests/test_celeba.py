@@ -230,7 +230,9 @@ def test_a_login_page_instead_of_the_files_says_what_to_do(cache, monkeypatch):
 
     monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: io.BytesIO())
     monkeypatch.setattr(download.DownloadManager, "download", login_page)
-    with pytest.raises(UserError, match=r"NonMatchingChecksumError.*give --source, a folder with") as caught:
+    with pytest.raises(
+        UserError, match=r"NonMatchingChecksumError.*give --source .*, a folder with"
+    ) as caught:
         data.prepare("celeba")
     assert "\n" not in str(caught.value)
 

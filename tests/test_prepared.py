@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import layouts
 import numpy as np
@@ -180,6 +181,34 @@ def test_loading_does_not_read_the_images(folder, root):
         assert not examples.image.flags.owndata
         with pytest.raises(ValueError, match="read-only"):
             examples.image[0] = 0
+
+
+def test_rows_are_read_as_numpy_reads_them(folder, root):
+    image = prepared.make(root, waterbirds.catalogue(str(folder), root), "train", quiet).examples.image
+    assert isinstance(image, np.memmap)
+    rows = np.array([20, 3, 3, 0])
+    np.testing.assert_array_equal(prepared.read_rows(image, rows), image[rows])
+    assert prepared.read_rows(image, rows[:0]).shape == (0, 224, 224, 3)
+    with pytest.raises(OSError, match="file is cut off"):
+        prepared.read_rows(image, np.array([21]))
+
+
+def test_two_at_once_decode_once(folder, root):
+    asked = []
+    catalogue = waterbirds.catalogue(str(folder), root)
+
+    def read(name):
+        time.sleep(0.01)
+        asked.append(name)
+        return catalogue.read(name)
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [
+            pool.submit(prepared.make, root, catalogue._replace(read=read), "train", quiet) for _ in range(2)
+        ]
+        one, other = (future.result() for future in both)
+    assert one.folder == other.folder
+    assert len(asked) == sum(layouts.BIRDS["train"])
 
 
 def test_the_digest_is_of_content_label_attribute_and_row(folder, root, tmp_path):

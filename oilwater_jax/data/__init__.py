@@ -121,7 +121,8 @@ def _unprepared(name: str, root: Path, source: str) -> str:
 
 def _smoke(splits: Splits) -> Splits:
     def small(split: str, examples: Examples) -> Examples:
-        return examples.take(smoke_rows(split, examples.label, examples.attribute, SMOKE_PER_GROUP))
+        rows = smoke_rows(split, examples.label, examples.attribute, SMOKE_PER_GROUP)
+        return prepared.take_in_memory(examples, rows)
 
     return splits._replace(**{split: small(split, getattr(splits, split)) for split in SPLITS})
 

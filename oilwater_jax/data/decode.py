@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 SIDE = 224
 FORMATS = ("JPEG", "PNG")  # all that is ever opened: some of Pillow's other readers start programs
@@ -56,5 +56,7 @@ def decode(data: bytes, preprocessing: Preprocessing) -> UInt8[np.ndarray, "224 
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are too many")
             return np.asarray(preprocessing.apply(image.convert("RGB")))
+    except UnidentifiedImageError as error:  # whose own message is an address in memory
+        raise ValueError(f"not a {' or '.join(FORMATS)} image") from error
     except (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise ValueError(" ".join(str(error).replace(repr(error), "").split())) from error
+        raise ValueError(" ".join(str(error).split())) from error

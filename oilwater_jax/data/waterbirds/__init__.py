@@ -33,7 +33,8 @@ COUNTS = {
 }
 PREPROCESSING = RESIZE_256_CROP_224
 WAYS = (
-    "give --source, the archive waterbird_complete95_forest2water2.tar.gz of the group DRO release or its unpacked "
+    "give --source (in a config: data.source), the "
+    "archive waterbird_complete95_forest2water2.tar.gz of the group DRO release or its unpacked "
     f"folder ({URL})"
 )
 
