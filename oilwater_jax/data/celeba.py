@@ -34,8 +34,8 @@ PREPROCESSING = CROP_178_RESIZE_224
 TABLES = ("list_attr_celeba", "list_eval_partition")
 IMAGES = "img_align_celeba"
 WAYS = (
-    f"give --source (in a config: data.source), a folder with "
-    f" {TABLES[0]}.txt, {TABLES[1]}.txt (or both as .csv) and {IMAGES}/ or {IMAGES}.zip: "
+    "give --source (in a config: data.source), a folder with "
+    f"{TABLES[0]}.txt, {TABLES[1]}.txt (or both as .csv) and {IMAGES}/ or {IMAGES}.zip: "
     "the authors' files by browser from mmlab.ie.cuhk.edu.hk/projects/CelebA.html, or Kaggle's celeba-dataset"
 )
 
