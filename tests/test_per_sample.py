@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oilwater_jax import per_sample
+from oilwater_jax.per_sample import chunks, projection
 
 LOGITS = st.lists(st.floats(-30, 30, width=32), min_size=2, max_size=6)
 
@@ -117,15 +118,15 @@ def looped_gradients(params, examples):
     return [jax.grad(sample_loss)(params, i) for i in range(len(examples))]
 
 
-def projection_matrix(projection, like):
-    """The matrix [dim, p] of a projection, column by column, and how to flatten a gradient for it."""
+def projection_matrix(project, like):
+    """The matrix [dim, p] of `project`, column by column, and how to flatten a gradient for it."""
     flat, unravel = jax.flatten_util.ravel_pytree(like)
-    return np.asarray(jax.vmap(lambda e: projection(unravel(e)))(jnp.eye(len(flat)))).T
+    return np.asarray(jax.vmap(lambda e: project(unravel(e)))(jnp.eye(len(flat)))).T
 
 
 def test_gradient_scores_equal_a_loop_of_grad(examples, small_params, monkeypatch):
-    monkeypatch.setitem(per_sample.GRADIENT_CHUNK, "cpu", 16)  # 40 samples: two chunks and a part
-    monkeypatch.setattr(per_sample, "BLOCK", 100)  # 975 parameters: nine blocks and a part
+    monkeypatch.setitem(chunks.GRADIENT_CHUNK, "cpu", 16)  # 40 samples: two chunks and a part
+    monkeypatch.setattr(projection, "BLOCK", 100)  # 975 parameters: nine blocks and a part
     scorer = per_sample.make_scorer(small_network, prepare, chunk=16)
     got = scorer(small_params, examples, ("gradient_norm", "loss", "projected_gradient"))
     assert list(got) == ["gradient_norm", "loss", "projected_gradient"]
