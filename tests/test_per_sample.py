@@ -283,17 +283,17 @@ def test_memory_mapped_images_and_bad_data(examples, small_params, tmp_path, mon
 def test_a_convolution_as_matmul_is_the_convolution(settings):
     layer = nn.Conv(6, **settings)
     image = jax.random.normal(jax.random.key(0), (2, 9, 10, 3))
-    params = layer.init(jax.random.key(1), image)
+    params = jax.jit(layer.init)(jax.random.key(1), image)
     apply = convolution.with_matmuls(layer.apply)
-    exact = np.asarray(layer.apply(params, image))
-    np.testing.assert_allclose(apply(params, image), exact, atol=1e-5)
+    exact = np.asarray(jax.jit(layer.apply)(params, image))
+    np.testing.assert_allclose(jax.jit(apply)(params, image), exact, atol=1e-5)
     convolves = "conv_general_dilated" in str(jax.make_jaxpr(apply)(params, image))
     assert convolves == ("kernel_dilation" in settings)  # dilated and grouped ones are left alone
 
 
 def test_both_forms_of_convolution_give_the_gradients_of_the_cnn(examples, monkeypatch):
     network = CNN(2, (8, 16))
-    params = network.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
+    params = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
     found = []
     for backends in (("cpu",), ()):
         monkeypatch.setattr(chunks, "MATMUL_BACKENDS", backends)
@@ -310,7 +310,7 @@ def test_both_forms_of_convolution_give_the_gradients_of_the_cnn(examples, monke
         logits, _ = apply(params, prepare(jnp.asarray(examples.image)))
         return jnp.mean(jax.vmap(per_sample.loss)(logits, jnp.asarray(examples.label)))
 
-    mean, _ = jax.flatten_util.ravel_pytree(jax.grad(mean_loss)(params))
+    mean, _ = jax.flatten_util.ravel_pytree(jax.jit(jax.grad(mean_loss))(params))
     np.testing.assert_allclose(found[0].mean(axis=0), mean, atol=1e-5)
 
 
@@ -346,7 +346,7 @@ def test_eight_devices_give_what_one_gives():
 
 def test_the_example_of_the_docstring_runs(examples):
     code = textwrap.dedent((per_sample.__doc__ or "").split("parameters:\n\n")[1].split("\nMake `apply`")[0])
-    names = {"jax": jax, "images": examples.image, "labels": examples.label}
+    names = {"jax": jax, "jnp": jnp, "images": examples.image, "labels": examples.label}
     exec(compile(code, "per_sample", "exec"), names)
     assert names["norms"].shape == (40,)
     assert (names["norms"] > 0).all()

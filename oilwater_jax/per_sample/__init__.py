@@ -10,7 +10,7 @@ images to the norm of every sample's gradient over all parameters:
 
     network = CNN(n_classes=2)
     apply = lambda params, images: network.apply({"params": params}, images)  # -> (logits, features)
-    params = network.init(jax.random.key(0), images[:1] / 255)["params"]
+    params = network.init(jax.random.key(0), jnp.zeros((1, *images.shape[1:])))["params"]
     norms = per_sample.gradient_norms(apply, params, images, labels, prepare=lambda x: x / 255)
 
 Make `apply` and `prepare` once: what is compiled is kept by them. Inputs stay on the host (a np.memmap will do) and
