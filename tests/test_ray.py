@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_sweep import HEARING, ROOT, _all_gone, _children, command, counts, summaries
+from test_sweep import HEARING, ROOT, _all_gone, _children, command, summaries
 
 from oilwater_jax.stages import read_metrics
 
@@ -88,12 +88,12 @@ def test_a_killed_workers_unit_is_done_again_and_ends_in_the_pools_bytes(cluster
         stderr=subprocess.PIPE,
         text=True,
     )
-    while process.poll() is None and not (counts(folder, "attack-*") and len(busy(cluster)) == 2):
-        time.sleep(0.01)
-    killed = busy(cluster)[0]
-    os.kill(killed, signal.SIGKILL)
+    while process.poll() is None and not (
+        stages(folder) and list(folder.glob("metrics/seed0/*")) and len(busy(cluster)) == 2
+    ):
+        time.sleep(0.05)
+    os.kill(busy(cluster)[0], signal.SIGKILL)
     before = stages(folder)
-    assert before
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert "2 of 2 runs are finished" in out
