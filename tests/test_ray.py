@@ -44,11 +44,9 @@ def grid_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two nodes of one CPU each."""
-    node = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
+    """One node of two CPUs."""
+    node = {"num_cpus": 2, "object_store_memory": 100_000_000, "include_dashboard": False}
     made = importlib.import_module("ray.cluster_utils").Cluster(initialize_head=True, head_node_args=node)
-    made.add_node(**node)
-    made.wait_for_nodes()
     yield made
     made.shutdown()
 
