@@ -1,10 +1,12 @@
 """Sweeps on a Ray cluster of this machine: the pool's figures, also when a worker is killed."""
 
 import collections
+import contextlib
 import importlib
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -42,10 +44,20 @@ def grid_file(tmp_path_factory):
     return path
 
 
+def free_ports(n):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(n)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
 @pytest.fixture(scope="module")
 def cluster():
-    """One node of two CPUs."""
+    """One node of two CPUs, with ports given: else it waits for all of its agents, and on a busy machine gives up."""
+    agents = ("dashboard_agent_listen", "metrics_agent", "metrics_export", "runtime_env_agent")
     node = {"num_cpus": 2, "object_store_memory": 100_000_000, "include_dashboard": False}
+    node |= {f"{agent}_port": port for agent, port in zip(agents, free_ports(len(agents)), strict=True)}
     made = importlib.import_module("ray.cluster_utils").Cluster(initialize_head=True, head_node_args=node)
     yield made
     made.shutdown()
