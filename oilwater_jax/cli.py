@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from oilwater_jax import __version__, registry
+from oilwater_jax import __version__, executors, registry
 from oilwater_jax.errors import UserError
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -40,7 +40,12 @@ torchvision's layout (ResNets) or timm's (vit_s16), check every tensor's name an
 
 SWEEP_HELP = """\
 Run every experiment of a grid file on a pool of processes. A stage that several runs need is computed once. The
-same command again goes on where a sweep was cut off; a run that fails does not stop the others."""
+same command again goes on where a sweep was cut off; a run that fails does not stop the others.
+
+With --executor=ray (extra `ray`) the work goes to a Ray cluster that is running, one seed of one run at a time to
+each of its CPUs; GPUs are not asked for. This machine must belong to the cluster. All machines must be of one kind,
+with the same packages, and see DIR at the same path with each other's locks (flock): NFS 4 in its default mount
+shows them, `nolock` and `local_lock` do not. A machine that does not see them refuses, and its runs count as failed."""
 
 TABLE_HELP = """\
 Print mean and 95% interval over the seeds of every finished run of a sweep. Columns: acc, acc_adjusted, wga,
@@ -92,7 +97,23 @@ def parser() -> Parser:
     run.add_argument("--help-config", action="store_true", help="list every config field and exit")
     sweep.add_argument("--seeds", metavar="K", type=int, help="number of seeds (default: the grid's)")
     sweep.add_argument(
-        "--workers", metavar="N", type=int, default=0, help="processes (default: one per core)"
+        "--workers",
+        metavar="N",
+        type=int,
+        default=0,
+        help="processes (default: one per core, or cluster's CPU)",
+    )
+    sweep.add_argument(
+        "--executor",
+        choices=executors.EXECUTORS,
+        default="processes",
+        help="where they run (default: processes)",
+    )
+    sweep.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        default="",
+        help="the Ray cluster (default: $RAY_ADDRESS, or the one started on this machine)",
     )
     table = command("table", "print the figures of a sweep as one table", TABLE_HELP)
     table.add_argument("workdir", metavar="DIR", type=Path)
@@ -233,9 +254,10 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
         raise UserError(f"--workers={options.workers} is out of range (0 .. 1000; 0: one per core)")
     grid = load_grid(options.config, overrides)
     grid = grid._replace(seeds=options.seeds or grid.seeds)
+    executor = executors.make(options.executor, workers=options.workers, address=options.address)
     from oilwater_jax.sweep import sweep as run_sweep
 
-    failed = run_sweep(grid, options.workdir, workers=options.workers, overwrite=options.overwrite)
+    failed = run_sweep(grid, options.workdir, executor=executor, overwrite=options.overwrite)
     for run, reason in failed.items():
         print(f"oilwater: run {run} failed: {' '.join(reason.split())}", file=sys.stderr)
     print(

@@ -1,20 +1,18 @@
-"""A grid of runs that share every stage they have in common, on a pool of worker processes.
+"""A grid of runs that share every stage they have in common, on many worker processes.
 
 DIR/runs/<name> is a run folder for each run; their stages are in DIR/stages, named by what they depend on.
 A unit of work is one seed of one run; once a run's seeds are done, its tables and figures are made. Every unit
 runs on one core: its figures are those of `oilwater run` on one core, whatever else the sweep does.
 """
 
-import multiprocessing
-import os
-import threading
+import fcntl
+import platform
 import time
 import traceback
 from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import (
@@ -28,6 +26,7 @@ from rich.progress import (
 
 from oilwater_jax.config import Config, Grid, to_json
 from oilwater_jax.errors import UserError
+from oilwater_jax.executors import Executor, Processes, WorkerDied
 from oilwater_jax.files import read_json, write_json
 from oilwater_jax.run_folder import RunFolder
 
@@ -49,11 +48,14 @@ class Done(NamedTuple):
     warnings: list[str]
 
 
-def sweep(grid: Grid, workdir: Path, *, workers: int = 0, overwrite: bool = False) -> dict[str, str]:
+def sweep(
+    grid: Grid, workdir: Path, *, executor: Executor | None = None, overwrite: bool = False
+) -> dict[str, str]:
     """Run, or go on with, every run of a grid; returns the failed ones with the reason of each.
 
-    `workers` processes, 0: one per core. A run that fails does not stop the others. Raises UserError before
-    anything is written where a run's config, its data or the folder do not fit together.
+    On `executor`, which is ended with the sweep; None: one process per core. A run that fails does not stop the
+    others. Raises UserError before anything is written where a run's config, its data or the folder do not fit
+    together.
     """
     from oilwater_jax import pipeline  # imports JAX
 
@@ -68,7 +70,7 @@ def sweep(grid: Grid, workdir: Path, *, workers: int = 0, overwrite: bool = Fals
         for name, config in grid.runs.items():
             claim(workdir / "runs" / name, config)
         write_json(workdir / GRID, {"runs": [*known, *(name for name in grid.runs if name not in known)]})
-        return Pool(grid, workdir, workers or cores()).run()
+        return Units(grid, workdir, executor or Processes()).run()
     finally:
         folder.close()
 
@@ -78,16 +80,11 @@ def claim(path: Path, config: Config) -> None:
     RunFolder.open(path, to_json(config), overwrite=False).close()
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+class Units:
+    """The units of a sweep: which wait, which are at work, what came of each."""
 
-
-class Pool:
-    """The units of a sweep and the processes that work on them."""
-
-    def __init__(self, grid: Grid, workdir: Path, workers: int) -> None:
-        self.grid, self.workdir, self.workers = grid, workdir, workers
+    def __init__(self, grid: Grid, workdir: Path, executor: Executor) -> None:
+        self.grid, self.workdir, self.executor = grid, workdir, executor
         self.failed: dict[str, str] = {}
         self.attempts: dict[Unit, int] = {}
         finished = [name for name in grid.runs if self.is_finished(name)]
@@ -121,58 +118,33 @@ class Pool:
         return summary.get("seeds") == list(self.seeds(name))
 
     def run(self) -> dict[str, str]:
-        """Work until nothing is left; a pool whose worker died is made anew."""
-        with self.bar:
-            while self.waiting:
-                units, self.waiting = self.waiting, []
-                self.work(units)
-        return self.failed
-
-    def work(self, units: list[Unit]) -> None:
-        """Make a pool and hand out units until all are done or the pool breaks."""
-        context = multiprocessing.get_context("spawn")  # JAX's threads do not survive a fork
-        slots = context.Queue()
-        for slot in range(self.workers):
-            slots.put(slot)
-        with ProcessPoolExecutor(
-            self.workers, mp_context=context, initializer=start, initargs=(os.getpid(), slots)
-        ) as pool:
-            try:
-                self.hand_out(pool, units)
-            except KeyboardInterrupt:
-                for child in multiprocessing.active_children():
-                    child.terminate()  # what it was at goes on from its last checkpoint
-                raise
-
-    def hand_out(self, pool: ProcessPoolExecutor, units: list[Unit]) -> None:
-        """Keep every worker at a unit; what a broken pool leaves waits for the next pool."""
+        """Keep every worker at a unit until all are done."""
         running: dict[Future[Done], Unit] = {}
-        while units or running:
-            while units and len(running) < self.workers:
-                unit = units.pop(0)
-                if unit.run in self.failed:
-                    self.bar.advance(self.task)
-                else:
-                    running[pool.submit(work, self.grid, self.workdir, unit)] = unit
-            if not running:
-                continue
-            self.show(running.values())
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                unit = running.pop(future)
-                try:
-                    units = self.finish(unit, future.result()) + units
-                except BrokenProcessPool:
-                    self.died([unit, *running.values()])
-                    self.waiting += units
-                    return
+        with self.bar, self.executor:
+            while self.waiting or running:
+                while self.waiting and len(running) < self.executor.workers():
+                    unit = self.waiting.pop(0)
+                    if unit.run in self.failed:
+                        self.bar.advance(self.task)
+                    else:
+                        running[self.executor.submit(work, self.grid, self.workdir.absolute(), unit)] = unit
+                self.show(running.values())
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    self.end(running.pop(future), future)
+        return self.failed
 
     def show(self, units: Iterable[Unit]) -> None:
         """Name the units at work on the bar."""
         names = [unit.run if unit.seed is None else f"{unit.run} seed {unit.seed}" for unit in units]
         self.bar.update(self.task, description=", ".join(names))
 
-    def finish(self, unit: Unit, done: Done) -> list[Unit]:
-        """Note what came of a unit; the unit that it makes possible, if any."""
+    def end(self, unit: Unit, future: Future[Done]) -> None:
+        """Note what came of a unit; a run whose seeds are done is next reported."""
+        try:
+            done = self.executor.result(future)
+        except WorkerDied:
+            self.died(unit)
+            return
         self.bar.advance(self.task)
         for message in done.warnings:
             self.say(f"warning: {message}")
@@ -180,20 +152,19 @@ class Pool:
         self.say(f"{unit.run}, {what}{': ' + done.error if done.error else ''}", bar=bool(done.error))
         if done.error:
             self.fail(unit.run, f"{what}: {done.error}")
-            return []
-        if unit.seed is None:
-            return []
-        self.left[unit.run].discard(unit.seed)
-        return [] if self.left[unit.run] else [Unit(unit.run, None)]
+        elif unit.seed is not None:
+            self.left[unit.run].discard(unit.seed)
+            if not self.left[unit.run]:
+                self.waiting.insert(0, Unit(unit.run, None))
 
-    def died(self, units: list[Unit]) -> None:
-        """A worker died (out of memory, say) and took the pool along: try again what it was at, but not forever."""
-        for unit in units:
-            self.attempts[unit] = self.attempts.get(unit, 0) + 1
-            if self.attempts[unit] < ATTEMPTS:
-                self.waiting.append(unit)
-            else:
-                self.fail(unit.run, "its worker process died (out of memory?)")
+    def died(self, unit: Unit) -> None:
+        """A worker died (out of memory, say): try again what it was at, but not forever."""
+        self.attempts[unit] = self.attempts.get(unit, 0) + 1
+        if self.attempts[unit] < ATTEMPTS:
+            self.waiting.insert(0, unit)
+        else:
+            self.bar.advance(self.task)
+            self.fail(unit.run, "its worker process died (out of memory?)")
 
     def fail(self, run: str, reason: str) -> None:
         """Give a run up."""
@@ -208,22 +179,25 @@ class Pool:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def start(parent: int, slots: Any) -> None:
-    """Begin a worker process: on one core, and gone when the sweep is gone.
+def check_held(workdir: Path) -> None:
+    """Refuse to work where the sweep is not seen to hold its folder: then the locks of stages are not seen either.
 
-    One core, however many there are for each: XLA's sums depend, in their last digits, on the number of threads,
-    and a sweep's figures must not depend on the number of workers.
+    Raises UserError; on the sweep's own machine there is no reason to.
     """
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-    if hasattr(os, "sched_setaffinity"):
-        own = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {own[slots.get() % len(own)]})
-
-
-def _follow(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os._exit(1)  # without this, a killed sweep would leave its workers behind, holding stages
+    machine = platform.node()
+    try:
+        with (workdir / ".lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    except OSError as error:
+        raise UserError(
+            f"{workdir} cannot be used on {machine} ({error.strerror}); give a folder that all machines share"
+        ) from error
+    raise UserError(
+        f"{workdir} on {machine} does not show that the sweep holds it; give a folder that all machines share, "
+        "on a file system whose locks they share too"
+    )
 
 
 def work(grid: Grid, workdir: Path, unit: Unit) -> Done:
@@ -233,6 +207,7 @@ def work(grid: Grid, workdir: Path, unit: Unit) -> Done:
     warnings: list[str] = []
     config = grid.runs[unit.run]
     try:
+        check_held(workdir)
         if unit.seed is None:
             pipeline.run(
                 config, workdir / "runs" / unit.run, seeds=grid.seeds, shared=workdir, warn=warnings.append

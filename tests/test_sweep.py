@@ -15,7 +15,8 @@ import pytest
 from oilwater_jax import cli
 from oilwater_jax import config as cfg
 from oilwater_jax.errors import UserError
-from oilwater_jax.sweep import sweep
+from oilwater_jax.run_folder import RunFolder
+from oilwater_jax.sweep import Unit, check_held, sweep, work
 
 ROOT = Path(__file__).parent.parent
 GRID = """
@@ -244,6 +245,16 @@ def test_a_worker_that_dies_is_replaced_but_not_for_ever(how, failed, grid_file,
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(failed)
     assert (tmp_path / "sweep/runs/jtt_0.01/summary.json").exists() == (how == "once")
+
+
+def test_a_machine_that_does_not_see_the_sweeps_lock_refuses_its_units(tmp_path):
+    grid, unit = cfg.Grid({"a": cfg.default()}, 1), Unit("a", 0)
+    assert "cannot be used on" in (work(grid, tmp_path / "absent", unit).error or "")
+    held = RunFolder.open(tmp_path / "sweep", {"sweep": True}, overwrite=False)
+    check_held(tmp_path / "sweep")
+    held.close()
+    assert "does not show that the sweep holds it" in (work(grid, tmp_path / "sweep", unit).error or "")
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [".lock", "config.json"]
 
 
 def test_a_run_of_another_config_under_the_same_name_is_refused(swept, grid_file):
