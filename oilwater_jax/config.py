@@ -256,6 +256,8 @@ def shrink(config: Config) -> Config:
         flat[f"{recipe}.epochs"] = min(flat[f"{recipe}.epochs"], most)
     for key, most in {"gm.steps": 8, "gm.restarts": 2, "gm.targets": 2, "sa.clusters": 4}.items():
         flat[f"attack.{key}"] = min(flat[f"attack.{key}"], most)
+    # A round at the second of the two epochs that are left, unless the dial allows none.
+    flat["epic.drop_after"], flat["epic.subset_freq"] = min(flat["epic.drop_after"], 2), 1
     return ConfigDict(nest(flat)).lock()
 
 

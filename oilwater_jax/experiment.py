@@ -9,7 +9,7 @@ import numpy as np
 
 from oilwater_jax import __version__, data, metrics, objectives, registry, selectors
 from oilwater_jax.config import Config, to_json
-from oilwater_jax.groups import group_ids
+from oilwater_jax.groups import group_ids, report_sets
 from oilwater_jax.models import record, weights
 from oilwater_jax.per_sample import Params
 from oilwater_jax.reporting.progress import Progress
@@ -138,6 +138,8 @@ class Experiment:
             params=self.start(seed),
             validate=functools.partial(self.validate, treatment.val_group),
             rule=treatment.rule,
+            first=treatment.first,
+            sets=report_sets(train, self.n_classes, self.n_attributes),
         )
         return self._fit(task, key, self.n_classes)
 

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 from oilwater_jax import registry
 
 MODES = ("standard", "ideal", "worst")  # of amplification
-ROWS = ("erm_clean", "erm", *MODES, "oracle", "group_dro")
+ROWS = ("erm_clean", "erm", "epic", *MODES, "combined", "oracle", "group_dro")
 SELECTION_RULES = ("val_wga", "val_acc", "last")
+# What EPIc compares: the score that holds it, by the name that a config has for it.
+GRADIENTS = {"last_layer": "last_layer_gradient", "all": "projected_gradient"}
 CLUSTER_RULES = ("val_worst_cluster", *SELECTION_RULES)  # where a method estimates clusters
 
 
@@ -64,8 +66,9 @@ FIELDS: dict[str, Field] = {
     "smoke": Field(False, "shrink everything to seconds: few samples, few epochs"),
     "rows": Field(
         ("erm_clean", "erm", *MODES),
-        "trainings to compare: ERM on clean and on poisoned data, the method's amplification modes, "
-        "two oracles that know the groups of clean data (group-balanced draws; group DRO); none: only identify",
+        "trainings to compare: ERM on clean and on poisoned data, ERM defended by EPIc (epic), the method's "
+        "amplification modes, EPIc and the method combined (combined), two oracles that know the groups of clean "
+        "data (group-balanced draws; group DRO); none: only identify",
         choices=ROWS,
     ),
     "evaluate": Field(
@@ -125,6 +128,28 @@ FIELDS: dict[str, Field] = {
     "george.overcluster": Field(False, "also look for small clusters within the clusters"),
     "george.adjustment": Field(2.0, "size adjustment C of group DRO over the clusters", 0, 1000),
     "george.select": Field("val_worst_cluster", "which epoch's model GEORGE reports", choices=CLUSTER_RULES),
+    "epic.ratio": Field(0.1, "medoids of one of EPIc's rounds / training samples", 0, 1),
+    "epic.subset_freq": Field(
+        1, "epochs from one round to the next: rounds are at its multiples", 1, 100_000
+    ),
+    "epic.drop_after": Field(
+        2, "first epoch that may begin with a round (1: before any training)", 1, 100_000
+    ),
+    "epic.stop_after": Field(
+        6, "no round from this epoch on: the paper's dial; the later, the more is eliminated", 0, 100_000
+    ),
+    "epic.cluster_thresh": Field(1, "samples in clusters of no more than this are eliminated", 0, 100_000),
+    "epic.gradients": Field(
+        "last_layer",
+        "what stands alone: gradients with respect to the logits, or to all parameters (projected)",
+        choices=tuple(GRADIENTS),
+    ),
+    "epic.when": Field(
+        "during",
+        "how EPIc and the method combine: EPIc's rounds take place during the method's final training, or "
+        "before: the method identifies and trains among what EPIc left of an ERM training",
+        choices=("during", "before"),
+    ),
     "group_dro.eta": Field(0.01, "step of group DRO's group weights (over groups or clusters)", 0, 1000),
     "group_dro.adjustment": Field(
         0.0, "size adjustment C over true groups: C / sqrt(n_g) is added to L_g", 0, 1000

@@ -1,5 +1,8 @@
 """The paper's figures as pure functions of host arrays. Every one is a fraction in 0..1, NaN if undefined."""
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -48,3 +51,11 @@ def attack_success_rate(
 def share_within(flags: Bool[np.ndarray, " n"], members: Bool[np.ndarray, " n"]) -> float:
     """|flags & members| / |members|: IDNF where flags are *identified*, ELMF where they are *eliminated*."""
     return accuracy(flags[members])
+
+
+def shares_within(
+    flags: Bool[np.ndarray, " n"], sets: Mapping[str, Bool[np.ndarray, " n"]]
+) -> dict[str, float | None]:
+    """`share_within` of every set by name; None for a set without members."""
+    shares = {name: share_within(flags, members) for name, members in sets.items()}
+    return {name: None if math.isnan(share) else share for name, share in shares.items()}

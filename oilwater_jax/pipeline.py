@@ -97,7 +97,13 @@ def prepare(config: Config) -> tuple[Config, Splits]:
 
 def check_names(config: Config, own: Mapping[str, Selector]) -> None:
     """Refuse an own row with a name that a stage has. Raises UserError."""
-    taken = {"attack", "identify", *ROWS, *(summary.row_key(config.method.name, row) for row in ROWS)}
+    taken = {
+        "attack",
+        "identify",
+        "identify_after_epic",
+        *ROWS,
+        *(summary.row_key(config.method.name, row) for row in ROWS),
+    }
     taken |= set(registry.resolve(registry.ATTACKS, config.attack.name).MODELS)
     for name in own:
         if not name.isidentifier() or name in taken:
@@ -107,7 +113,8 @@ def check_names(config: Config, own: Mapping[str, Selector]) -> None:
 
 def stage_count(experiment: Experiment) -> int:
     """Stages of one seed: attack and the attacker's models, identify, rows."""
-    return 2 + len(experiment.attack.MODELS) + len(experiment.config.rows) + len(experiment.own)
+    again = "combined" in experiment.config.rows and experiment.config.epic.when == "before"
+    return 2 + again + len(experiment.attack.MODELS) + len(experiment.config.rows) + len(experiment.own)
 
 
 def draw(folder: Path, rooms: Rooms, result: dict[str, Any]) -> None:
@@ -116,3 +123,4 @@ def draw(folder: Path, rooms: Rooms, result: dict[str, Any]) -> None:
     plots.write_poisons(folder, rooms.attacked.poisons, rooms.splits)
     if result["rows"]:
         plots.write_rates(folder, result)
+        plots.write_elimination(folder, result)

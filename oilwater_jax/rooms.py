@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Bool
 
 from oilwater_jax import metrics, rng, treatments
 from oilwater_jax.attacks.lab import Lab
@@ -100,67 +101,105 @@ class Rooms:
         return e.attack.make_goal(self.config, e.judged, self.attacked.evidence)
 
     @functools.cached_property
-    def found_key(self) -> str:
-        """What identification depends on."""
-        own = [self.settings[name] for name in ("method", "george", "identify")]
-        return key_of(self.experiment.base_key, self.attack_key, own)
-
-    @functools.cached_property
     def found(self) -> dict[str, np.ndarray]:
         """Stage `identify`: an ERM model after T epochs, and whom the method finds by looking at it."""
-        e, train, val = self.experiment, self.poisoned, self.splits.val
+        return self._identified("identify", self.poisoned, self.attack_key)
+
+    @functools.cached_property
+    def eliminated(self) -> Bool[np.ndarray, " n"]:
+        """Whom of the poisoned training set EPIc has eliminated at the end of the row `epic`."""
+        return self.trained("epic").weights == 0
+
+    @functools.cached_property
+    def survivors(self) -> Examples:
+        """What EPIc leaves of the poisoned training set."""
+        return self.poisoned.take(~self.eliminated)
+
+    @functools.cached_property
+    def found_after_epic(self) -> dict[str, np.ndarray]:
+        """Stage `identify_after_epic`: identification among the survivors."""
+        return self._identified("identify_after_epic", self.survivors, self.trained_key("epic"))
+
+    def _found_key(self, on: str) -> str:
+        own = [self.settings[name] for name in ("method", "george", "identify")]
+        return key_of(self.experiment.base_key, on, own)
+
+    def _identified(self, name: str, train: Examples, on: str) -> dict[str, np.ndarray]:
+        """The stage `name`: identification on a training set, which `on` is the key of."""
+        e, val = self.experiment, self.splits.val
         recipe = Recipe(**self.config.identify)
 
         def compute() -> Stage:
             treatment = treatments.erm(self.config, train)._replace(rule="last")
             # The model is the same for every method.
-            key = key_of(e.base_key, self.attack_key, self.settings["identify"])
-            fitted = e.train(self.seed, f"seed{self.seed}/identify", key, train, recipe, treatment)
+            key = key_of(e.base_key, on, self.settings["identify"])
+            fitted = e.train(self.seed, f"seed{self.seed}/{name}", key, train, recipe, treatment)
             scores = e.network.score(fitted.params, train, e.method.SCORES)
             val_scores = e.network.score(fitted.params, val, e.method.SCORES)
             kernel = np.asarray(fitted.params["head"]["kernel"])
             evidence = Evidence(train.label, scores, val.label, val_scores, kernel)
             found = e.method.find(self.config, self.seed, evidence)
             sets = report_sets(train, e.n_classes, e.n_attributes)
-            idnf = {
-                name: metrics.share_within(found.arrays["flagged"], members) for name, members in sets.items()
+            figures = {
+                "idnf": metrics.shares_within(found.arrays["flagged"], sets),
+                "n_flagged": int(found.arrays["flagged"].sum()),
             }
-            figures = {"idnf": no_nan(idnf), "n_flagged": int(found.arrays["flagged"].sum())}
             return Stage(found.arrays, figures | found.figures)
 
-        return self._stage("identify", self.found_key, compute).arrays
+        return self._stage(name, self._found_key(on), compute).arrays
 
     def row(self, row: str) -> Stage:
         """One row of the table: train, select by validation, and only then look at the split `evaluate`."""
         key = key_of(self.trained_key(row), self.config.evaluate, self.attack_key)
         return self._stage(row_key(self.config.method.name, row), key, lambda: self.evaluate(row))
 
+    def _kind(self, row: str) -> treatments.Row:
+        """What the row is; one that EPIc comes before needs no defence of its own any more."""
+        kind = treatments.ROWS.get(row, treatments.OWN)
+        before = kind.mode is not None and kind.defended and self.config.epic.when == "before"
+        return kind._replace(data="survivors", defended=False) if before else kind
+
+    def _data_key(self, kind: treatments.Row) -> str:
+        if kind.data == "survivors":
+            return self.trained_key("epic")
+        return "clean" if kind.data == "clean" else self.attack_key
+
+    def _train_set(self, kind: treatments.Row) -> Examples:
+        if kind.data == "survivors":
+            return self.survivors
+        return self.splits.train if kind.data == "clean" else self.poisoned
+
     def trained_key(self, row: str) -> str:
         """What a row's training depends on."""
-        e, kind = self.experiment, treatments.ROWS.get(row, treatments.OWN)
-        on = "clean" if kind.clean else self.attack_key
-        extra = [self.settings["group_dro"]] if row == "group_dro" or kind.amplified else []
-        if kind.amplified:
-            extra += [row, self.found_key]
-        elif row not in ("erm", "erm_clean"):
+        e, kind = self.experiment, self._kind(row)
+        on = self._data_key(kind)
+        extra = [self.settings["group_dro"]] if row == "group_dro" or kind.mode else []
+        if kind.mode:
+            extra += [kind.mode, self._found_key(on)]
+        elif row not in ("erm", "erm_clean", "epic"):
             extra += [row]
+        if kind.defended:
+            extra += [{name: value for name, value in self.settings["epic"].items() if name != "when"}]
         select = self.settings["train"]["select"]
         return key_of(e.base_key, self.seed, on, self.settings[kind.recipe], select, extra)
 
     def trained(self, row: str) -> Fitted:
         """The training of a row."""
-        e, kind = self.experiment, treatments.ROWS.get(row, treatments.OWN)
-        train = self.splits.train if kind.clean else self.poisoned
+        e, kind = self.experiment, self._kind(row)
+        train = self._train_set(kind)
         recipe = Recipe(**self.config[kind.recipe])
         name = f"seed{self.seed}/{row_key(self.config.method.name, row)}"
 
         treatment: Treatment
         if row in e.own:
             treatment = treatments.erm(self.config, train)._replace(selector=e.own[row])
-        elif kind.amplified:
-            treatment = e.method.treatment(self.config, row, self.found, train)
+        elif kind.mode:
+            found = self.found_after_epic if kind.data == "survivors" else self.found
+            treatment = e.method.treatment(self.config, kind.mode, found, train)
         else:
             treatment = treatments.reference(row, self.config, train, self.splits)
+        if kind.defended:
+            treatment = treatments.defended(treatment, self.config, recipe.epochs)
         return e.train(self.seed, name, self.trained_key(row), train, recipe, treatment)
 
     @functools.cached_property
@@ -176,7 +215,10 @@ class Rooms:
     def evaluate(self, row: str) -> Stage:
         """Figures of the selected model on the split `evaluate` and on the attack's goal."""
         e = self.experiment
-        fitted = self.trained(row)
+        fitted, kind = self.trained(row), self._kind(row)
+        defence = self.trained("epic") if kind.data == "survivors" else fitted  # the training that eliminated
+        watched = self.splits.train if kind.data == "clean" else self.poisoned
+        sets = report_sets(watched, e.n_classes, e.n_attributes)
         scores = e.network.score(fitted.params, e.judged, ("logits", "correct"))
         counted = self.goal.counted
         by_group = e.group_accuracy(scores["correct"][counted], e.judged.take(counted))
@@ -192,6 +234,10 @@ class Rooms:
             "group_acc": by_group.tolist(),
             **self.goal.measure(goal_logits, clean),
             "selected_epoch": fitted.epoch,
+            "elmf": metrics.shares_within(defence.weights == 0, sets),
+            "rounds": [
+                {"epoch": one["epoch"], "elmf": one["elmf"]} for one in defence.history if "elmf" in one
+            ],
         }
         return Stage({"logits": scores["logits"], "goal_logits": goal_logits}, no_nan(figures))
 

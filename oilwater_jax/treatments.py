@@ -6,34 +6,54 @@ import numpy as np
 
 from oilwater_jax import objectives, selectors
 from oilwater_jax.config import Config
+from oilwater_jax.defenses.epic import epic
+from oilwater_jax.fields import GRADIENTS, MODES
 from oilwater_jax.groups import group_counts, group_ids
 from oilwater_jax.types import Examples, Splits, Treatment
 
 
 class Row(NamedTuple):
-    """Which data a row trains on, by which recipe, and whether it stands on what the method found."""
+    """Which data a row trains on, by which recipe, in which of the method's modes, and whether EPIc defends it.
 
-    clean: bool
+    Data are clean, poisoned, or survivors: what EPIc left of the poisoned.
+    """
+
+    data: str
     recipe: str
-    amplified: bool = False
+    mode: str | None = None
+    defended: bool = False
 
 
 ROWS = {
-    "erm_clean": Row(clean=True, recipe="erm"),
-    "erm": Row(clean=False, recipe="erm"),
-    "standard": Row(clean=False, recipe="robust", amplified=True),
-    "ideal": Row(clean=False, recipe="robust", amplified=True),
-    "worst": Row(clean=False, recipe="robust", amplified=True),
-    "oracle": Row(clean=True, recipe="erm"),
-    "group_dro": Row(clean=True, recipe="robust"),
+    "erm_clean": Row("clean", "erm"),
+    "erm": Row("poisoned", "erm"),
+    "epic": Row("poisoned", "erm", defended=True),
+    **{mode: Row("poisoned", "robust", mode=mode) for mode in MODES},
+    "combined": Row("poisoned", "robust", mode="standard", defended=True),
+    "oracle": Row("clean", "erm"),
+    "group_dro": Row("clean", "robust"),
 }
-OWN = Row(clean=False, recipe="robust")  # a row of the user's
+OWN = Row("poisoned", "robust")  # a row of the user's
 
 
 def erm(config: Config, train: Examples) -> Treatment:
     """Every sample once per epoch, the mean loss."""
     everyone = selectors.everyone(len(train))
     return Treatment(everyone, objectives.erm(), np.zeros(len(train), np.int32), None, config.train.select)
+
+
+def defended(treatment: Treatment, config: Config, epochs: int) -> Treatment:
+    """The treatment with EPIc's rounds within its `epochs`; it reports an epoch after the last of them.
+
+    An earlier epoch would be a model that the defence has not finished with: the better it was, the less the
+    figures would say of the defence.
+    """
+    settings = {name: value for name, value in config.epic.items() if name not in ("gradients", "when")}
+    selector = epic(**settings, score=GRADIENTS[config.epic.gradients])
+    rounds = [epoch for epoch in range(1, epochs + 1) if selector.due(epoch)]
+    return treatment._replace(
+        selector=selectors.chain(selector, treatment.selector), first=max(rounds, default=1)
+    )
 
 
 def oracle(config: Config, train: Examples, n_attributes: int) -> Treatment:
@@ -57,6 +77,7 @@ def reference(row: str, config: Config, train: Examples, splits: Splits) -> Trea
     return {
         "erm_clean": lambda: erm(config, train),
         "erm": lambda: erm(config, train),
+        "epic": lambda: erm(config, train),
         "oracle": lambda: oracle(config, train, len(splits.attribute_names)),
         "group_dro": lambda: group_dro(config, train, splits),
     }[row]()

@@ -142,7 +142,7 @@ class Treatment(NamedTuple):
     """One training of the result table: who is drawn, what is minimised, over which groups.
 
     `group` is each training sample's group, `val_group` each validation sample's where the method has groups
-    of its own (else None), `rule` how the epoch is selected.
+    of its own (else None), `rule` how the epoch is selected, `first` the earliest that may be.
     """
 
     selector: Selector
@@ -150,3 +150,4 @@ class Treatment(NamedTuple):
     group: Int32[np.ndarray, " n"]
     val_group: Int32[np.ndarray, " m"] | None
     rule: str
+    first: int = 1

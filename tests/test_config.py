@@ -1,7 +1,7 @@
 import pytest
 
 from oilwater_jax import config as cfg
-from oilwater_jax import fields, registry
+from oilwater_jax import fields, per_sample, registry
 from oilwater_jax.errors import UserError
 
 GOOD = "from oilwater_jax.config import default\ndef get_config():\n    config = default()\n    {}\n    return config\n"
@@ -161,3 +161,7 @@ def test_every_registered_name_resolves_and_keeps_its_contract(table):
     for name in table:
         module = registry.resolve(table, name)
         assert all(hasattr(module, attribute) for attribute in wanted)
+
+
+def test_epics_gradients_are_scores():
+    assert set(fields.GRADIENTS.values()) <= set(per_sample.NAMES)

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -172,7 +173,7 @@ def rounds(selector, examples, epochs):
     return state, np.array(history)
 
 
-SETTINGS = {"ratio": 0.5, "subset_freq": 2, "drop_after": 3, "stop_after": 8}
+SETTINGS: dict[str, Any] = {"ratio": 0.5, "subset_freq": 2, "drop_after": 3, "stop_after": 8}
 
 
 def test_rounds_take_place_when_the_spec_says():
@@ -192,7 +193,7 @@ def test_the_kept_set_only_shrinks_and_stays_after_the_last_round(examples):
 
 
 def test_no_round_is_plain_training(examples):
-    _, history = rounds(epic(**SETTINGS | {"stop_after": 3}), examples, 10)
+    _, history = rounds(epic(**dict(SETTINGS, stop_after=3)), examples, 10)
     assert (history == 1).all()
 
 

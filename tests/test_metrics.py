@@ -57,3 +57,9 @@ def test_equal_to_the_slow_loops(seed, n):
         assert metrics.attack_success_rate(predicted, truth, 2) == pytest.approx(
             reference.attack_success(predicted, truth, 2)
         )
+
+
+def test_shares_within_sets():
+    flags = np.array([1, 0, 1, 0], bool)
+    sets = {"a": np.array([1, 1, 0, 0], bool), "all": np.ones(4, bool), "none": np.zeros(4, bool)}
+    assert metrics.shares_within(flags, sets) == {"a": 0.5, "all": 0.5, "none": None}

@@ -1,4 +1,6 @@
+import counting
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -80,5 +82,97 @@ def test_images_alone_have_logits_and_bad_requests_are_refused(scorer, examples)
     assert scorer(PARAMS, examples.image[:5], ("logits",))["logits"].shape == (5, 2)
     with pytest.raises(ValueError, match="unknown score 'los'; known: loss"):
         scorer(PARAMS, examples, ("los",))
+    with pytest.raises(ValueError, match="the score 'loss' needs labels"):
+        scorer(PARAMS, examples.image[:5], ("logits", "loss"))
     with pytest.raises(ValueError, match="no samples"):
         scorer(PARAMS, examples.image[:0], ("logits",))
+
+
+def small_network(params, image):
+    """Two layers, so that the gradient has leaves of several shapes."""
+    features = jnp.tanh(image.reshape(len(image), -1) @ params["w"] + params["b"][None])
+    return features @ params["head"], features
+
+
+@pytest.fixture
+def small_params():
+    key = jax.random.split(jax.random.key(0), 3)
+    shapes = {"w": (192, 5), "b": (5,), "head": (5, 2)}
+    return {
+        name: 0.3 * jax.random.normal(k, shape) for k, (name, shape) in zip(key, shapes.items(), strict=True)
+    }
+
+
+def prepare(image):
+    return image / 255.0
+
+
+def looped_gradients(params, examples):
+    """Every sample's gradient, one jax.grad after the other."""
+
+    def sample_loss(params, i):
+        logits, _ = small_network(params, prepare(jnp.asarray(examples.image[i : i + 1])))
+        return per_sample.loss(logits[0], jnp.int32(examples.label[i]))
+
+    return [jax.grad(sample_loss)(params, i) for i in range(len(examples))]
+
+
+def projection_matrix(projection, like):
+    """The matrix [dim, p] of a projection, column by column, and how to flatten a gradient for it."""
+    flat, unravel = jax.flatten_util.ravel_pytree(like)
+    return np.asarray(jax.vmap(lambda e: projection(unravel(e)))(jnp.eye(len(flat)))).T
+
+
+def test_gradient_scores_equal_a_loop_of_grad(examples, small_params, monkeypatch):
+    monkeypatch.setitem(per_sample.GRADIENT_CHUNK, "cpu", 16)  # 40 samples: two chunks and a part
+    monkeypatch.setattr(per_sample, "BLOCK", 100)  # 975 parameters: nine blocks and a part
+    scorer = per_sample.make_scorer(small_network, prepare, chunk=16)
+    got = scorer(small_params, examples, ("gradient_norm", "loss", "projected_gradient"))
+    assert list(got) == ["gradient_norm", "loss", "projected_gradient"]
+    flat = np.stack(
+        [jax.flatten_util.ravel_pytree(g)[0] for g in looped_gradients(small_params, examples)]
+    ).astype(float)
+    np.testing.assert_allclose(got["gradient_norm"], np.linalg.norm(flat, axis=1), rtol=1e-5)
+    matrix = projection_matrix(per_sample.Projection(), small_params).astype(float)
+    np.testing.assert_allclose(np.abs(matrix), 1 / 8, rtol=1e-6)  # +-1/sqrt(64)
+    np.testing.assert_allclose(got["projected_gradient"], flat @ matrix.T, atol=1e-5)
+
+
+def test_projection_keeps_distances_as_its_bound_says():
+    v = jax.random.normal(jax.random.key(5), (3000,)).at[0].set(40.0)  # one large entry among small ones
+    exact = float(v @ v)
+    bound = 2 / 64 * (exact**2 - float(jnp.sum(v**4)))
+    # One projection to 64 x 100 dimensions is 100 projections to 64, but for the scale.
+    entries = 10 * np.asarray(per_sample.Projection(6400)({"w": v}), float).reshape(100, 64)
+    squared = (entries**2).sum(axis=1)
+    assert abs(squared.mean() - exact) < 4 * np.sqrt(bound / 100)
+    assert 0.5 * bound < squared.var() < 1.6 * bound
+
+
+def test_projections_differ_by_seed_and_by_parameter():
+    a, b = ({"a": jnp.ones(9) * at, "b": jnp.ones(9) * (1 - at)} for at in (0.0, 1.0))
+    project = per_sample.Projection(40)  # more than one word of random bits
+    assert project(a).shape == (40,)
+    assert np.array_equal(project(a), per_sample.Projection(40, 0)(a))
+    assert not np.array_equal(project(a), project(b))
+    assert not np.array_equal(project(a), per_sample.Projection(40, 1)(a))
+
+
+def test_scores_compile_once_and_pass_nan_through(examples, small_params):
+    scorer = per_sample.make_scorer(small_network, prepare, chunk=16)
+    names = ("loss", "gradient_norm", "projected_gradient")
+    scorer(small_params, examples, names)
+    broken = {**small_params, "b": small_params["b"] * jnp.nan}
+    with counting.compilations() as compiled:
+        one = scorer(small_params, examples.take(np.array([3])), names)
+        ill = scorer(broken, examples, names)
+    assert compiled == []
+    assert one["projected_gradient"].shape == (1, 64)
+    assert all(np.isnan(ill[name]).all() for name in names)
+
+
+def test_gradient_chunk_fits_the_budget(small_params):
+    size = 2 * 4 * (192 * 5 + 5 + 5 * 2)
+    assert per_sample.gradient_chunk(small_params, budget=10 * size) == 10
+    assert per_sample.gradient_chunk(small_params, budget=1) == 1
+    assert per_sample.gradient_chunk(small_params) == 64

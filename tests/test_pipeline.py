@@ -142,6 +142,60 @@ def test_the_bar_of_epochs_counts_each_stages_own(tmp_path, monkeypatch):
     }
 
 
+DEFENDED = {
+    "rows": "erm,epic,standard,combined",
+    "epic.ratio": "0.3",
+    "pretrain.epochs": "0",
+    "model.widths": "8,16",
+}
+
+
+@pytest.mark.parametrize(("method", "when"), [("jtt", "during"), ("george", "before")])
+def test_epic_alone_and_combined(method, when, tmp_path):
+    """What is eliminated is told of at the round and in the summary; a second seed compiles nothing."""
+    config = smoke(**DEFENDED | {"method.name": method, "epic.when": when})
+    pipeline.run(config, tmp_path / "run")
+    with compilations() as compiled:
+        result = pipeline.run(config, tmp_path / "run", seeds=2)
+    assert compiled == []
+    assert list(result["rows"]) == ["erm", "epic", f"{method}_standard", f"epic_{method}"]
+    metrics = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    for name, row in result["rows"].items():
+        told = [one["elmf"] for one in metrics if one["stage"] == f"seed1/{name}" and "elmf" in one]
+        rounds = [one["elmf"] for one in row["rounds_seeds"][1]]
+        defended = "epic" in name
+        if defended and (when == "during" or name == "epic"):
+            assert rounds == told
+        assert len(rounds) == defended  # smoke's second epoch
+        assert (row["elmf"]["hrg_1"] > 0) == defended
+        if defended:
+            assert row["elmf"]["hrg_1_seeds"][1] == rounds[-1]["hrg_1"]
+            assert row["selected_epoch_seeds"] == [2, 2] or when == "before"
+    names = stages_of(tmp_path / "run")
+    assert names.count("seed0/identify") == 1
+    assert names.count("seed0/identify_after_epic") == (when == "before")
+
+
+def test_epic_by_all_parameters_gradients(tmp_path):
+    rows = {
+        kind: pipeline.run(smoke(**DEFENDED | {"rows": "epic", "epic.gradients": kind}), tmp_path / kind)[
+            "rows"
+        ]["epic"]
+        for kind in ("all", "last_layer")
+    }
+    assert 0 < rows["all"]["elmf"]["hrg_1"] < 1
+    assert rows["all"]["elmf"] != rows["last_layer"]["elmf"]
+
+
+@pytest.mark.parametrize(("method", "when"), [("jtt", "during"), ("jtt", "before"), ("george", "during")])
+def test_epic_without_a_round_is_no_defence(method, when, tmp_path):
+    config = smoke(**DEFENDED | {"method.name": method, "epic.when": when, "epic.stop_after": "0"})
+    rows = pipeline.run(config, tmp_path / "run")["rows"]
+    assert rows["epic"] == rows["erm"]
+    assert rows[f"epic_{method}"] == rows[f"{method}_standard"]
+    assert rows["epic"]["elmf"]["hrg_1"] == 0
+
+
 @pytest.mark.parametrize(("attack", "method"), [("sa", "george"), ("gm", "george"), ("gm", "jtt")])
 def test_every_attack_and_method_end_to_end(attack, method, tmp_path):
     """Two seeds, of which the second compiles nothing; the same bytes from a run cut after the first."""

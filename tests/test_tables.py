@@ -1,6 +1,6 @@
 import pytest
 
-from oilwater_jax.reporting.tables import columns, headline
+from oilwater_jax.reporting.tables import columns, headline, share_tables
 
 
 def summary(counts, measures=("asr", "asr_untriggered")):
@@ -33,4 +33,18 @@ def test_columns_are_those_of_the_attack():
         "damage",
         "collateral",
         "ACC on F",
+    ]
+
+
+def test_elmf_is_shown_of_the_rows_that_could_eliminate():
+    shares = {"poison": None, "lrg_1": 0.5, "lrg_1_std": 0.1, "lrg_1_seeds": [0.4, 0.6]}
+    nothing = {"poison": 0.0, "lrg_1": 0.0, "lrg_1_std": 0.0, "lrg_1_seeds": [0.0, 0.0]}
+    rows = {
+        "erm": {"elmf": nothing, "rounds_seeds": [[], []]},
+        "epic": {"elmf": nothing, "rounds_seeds": [[{"epoch": 2, "elmf": {"lrg_1": 0.0}}], []]},
+        "epic_jtt": {"elmf": shares, "rounds_seeds": [[], []]},
+    }
+    assert share_tables({"idnf": {}, "rows": rows}) == [
+        ("ELMF (share eliminated, per cent), EPIc", [("poisons", "0.0"), ("LRG-1", "0.0 ± 0.0")]),
+        ("ELMF (share eliminated, per cent), EPIc + JTT", [("poisons", "-"), ("LRG-1", "50.0 ± 10.0")]),
     ]

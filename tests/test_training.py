@@ -21,6 +21,7 @@ from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.epoch import SEGMENT, batches, make_epoch
 from oilwater_jax.training.fit import Listener, Task, fit
 from oilwater_jax.training.step import Recipe, TrainState, make_step, normalise, random_shift, sgd, to_device
+from oilwater_jax.types import Selector
 
 RECIPE = Recipe(0.05, 1e-2, 3)
 
@@ -143,7 +144,16 @@ def test_selection_rules():
 
 
 def run_fit(
-    examples, folder, selector, *, recipe=RECIPE, listener=None, validate=None, rule="val_wga", objective=None
+    examples,
+    folder,
+    selector,
+    *,
+    recipe=RECIPE,
+    listener=None,
+    validate=None,
+    rule="val_wga",
+    objective=None,
+    **more,
 ):
     objective = objective or objectives.erm()
     made = program(update=objective.update)
@@ -159,6 +169,7 @@ def run_fit(
         params=PARAMS,
         validate=validate or (lambda params: {"val_acc": 0.1, "val_wga": next(wga)}),
         rule=rule,
+        **more,
     )
     checkpoints = Checkpoints(folder, 0.0, pytest.fail)
     try:
@@ -172,6 +183,31 @@ def test_selected_epoch_is_the_first_best(examples, tmp_path):
     assert fitted.epoch == 2
     assert [row["epoch"] for row in fitted.history] == [1, 2, 3]
     assert {row["draws"] for row in fitted.history} == {40}
+
+
+@pytest.mark.parametrize(("first", "selected"), [(1, 2), (2, 2), (3, 3), (9, 3)])
+def test_no_epoch_before_the_first_allowed_is_selected(first, selected, examples, tmp_path):
+    fitted = run_fit(examples, tmp_path, selectors.everyone(40), first=first)
+    assert fitted.epoch == selected
+
+
+def test_a_round_tells_whom_it_eliminates(examples, tmp_path):
+    """A selector that drops the first 10 samples at epoch 2, by a score."""
+
+    def update(state, epoch, scores):
+        state = np.where(np.arange(40) < 10, 0.0, 1.0) if scores is not None else state
+        return state, state
+
+    selector = Selector(lambda examples: np.ones(40), lambda epoch: ("loss",) if epoch == 2 else (), update)
+    sets = {"early": np.arange(40) < 20, "late": np.arange(40) >= 20, "none": np.zeros(40, bool)}
+    for _ in range(2):  # trained, then read from the checkpoint
+        fitted = run_fit(examples, tmp_path, selector, sets=sets)
+        assert [row.get("elmf") for row in fitted.history] == [
+            None,
+            {"early": 0.5, "late": 0.0, "none": None},
+            None,
+        ]
+        assert fitted.weights.tolist() == [0.0] * 10 + [1.0] * 30
 
 
 @pytest.mark.parametrize(

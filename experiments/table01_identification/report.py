@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 
 from oilwater_jax.files import write_text
 from oilwater_jax.reporting import grid, plots
-from oilwater_jax.reporting.tables import set_label
+from oilwater_jax.reporting.summary import set_label
 
 HERE = Path(__file__).parent
 ATTACKS = {"dlbd": "DLBD", "sa": "SA", "gm": "GM, eps 16", "gm32": "GM, eps 32"}

@@ -125,13 +125,20 @@ def zero_sum(gradients: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"])
 
 
 def epic(
-    *, ratio: float, subset_freq: int, drop_after: int, stop_after: int, cluster_thresh: int = 1
+    *,
+    ratio: float,
+    subset_freq: int,
+    drop_after: int,
+    stop_after: int,
+    cluster_thresh: int = 1,
+    score: str = SCORE,
 ) -> Selector:
     """EPIc as a selector: weight 0 for what a round has dropped, for good; 1 for the rest.
 
     A round takes place at the start of epoch e (1 is the first) iff e % subset_freq == 0 and
     drop_after <= e < stop_after. It looks at all samples, also those dropped before, and kept sets intersect:
-    the kept set only shrinks. `stop_after` is the paper's dial: the later, the more is eliminated.
+    the kept set only shrinks. `stop_after` is the paper's dial: the later, the more is eliminated. `score` names
+    the per-sample gradients that are compared.
 
     Edge case                             Result
     no epoch has a round                  weights all 1 (plain training)
@@ -147,16 +154,16 @@ def epic(
         return EpicState(np.ones(len(examples), bool), np.array(examples.label))
 
     def due(epoch: int) -> tuple[str, ...]:
-        return (SCORE,) if epoch % subset_freq == 0 and drop_after <= epoch < stop_after else ()
+        return (score,) if epoch % subset_freq == 0 and drop_after <= epoch < stop_after else ()
 
     def update(
         state: EpicState, epoch: int, scores: Scores | None
     ) -> tuple[EpicState, Float[np.ndarray, " n"]]:
         kept = state.kept
         if due(epoch):
-            if scores is None or SCORE not in scores:
-                raise ValueError(f"epic: epoch {epoch} needs the score {SCORE}")
-            kept = kept & keep(scores[SCORE], state.label, ratio=ratio, cluster_thresh=cluster_thresh)
+            if scores is None or score not in scores:
+                raise ValueError(f"epic: epoch {epoch} needs the score {score}")
+            kept = kept & keep(scores[score], state.label, ratio=ratio, cluster_thresh=cluster_thresh)
             emptied = np.setdiff1d(state.label, state.label[kept])
             if len(emptied):
                 raise UserError(

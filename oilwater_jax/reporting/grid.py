@@ -15,8 +15,8 @@ from rich.table import Table
 
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json
-from oilwater_jax.reporting.summary import row_label
-from oilwater_jax.reporting.tables import HEADINGS, set_label
+from oilwater_jax.reporting.summary import row_label, set_label
+from oilwater_jax.reporting.tables import HEADINGS
 
 IDENTIFIED = "identified"  # the line of a run that holds its IDNF
 DEFAULT = ("acc_adjusted", "wga", "success")
@@ -76,6 +76,8 @@ def lines_of(run: str, summary: dict[str, Any]) -> list[Line]:
     lines = [Line(run, IDENTIFIED, idnf)]
     for key, row in summary["rows"].items():
         figures = _estimates(row, "")
+        if any(row["rounds_seeds"]):
+            figures |= _estimates(row["elmf"], "elmf.")
         if summary["measures"] and summary["measures"][0] in figures:
             figures["success"] = figures[summary["measures"][0]]
         lines.append(Line(run, key, figures))
@@ -93,10 +95,10 @@ def select(
 ) -> tuple[list[Line], list[str]]:
     """The lines and columns asked for; lines without any of the columns are left out. Raises UserError."""
     known = list(dict.fromkeys(name for line in lines for name in line.figures))
-    idnf = [name for name in known if name.startswith("idnf.")]
+    sets = {kind: [name for name in known if name.startswith(f"{kind}.")] for kind in ("idnf", "elmf")}
     wanted: list[str] = []
-    for name in columns or [name for name in DEFAULT if name in known] or idnf:
-        wanted += idnf if name == "idnf" else [name]
+    for name in columns or [name for name in DEFAULT if name in known] or ["idnf"]:
+        wanted += sets.get(name) or [name]
     if unknown := [name for name in wanted if name not in known]:
         raise UserError(f"--columns: {unknown[0]} is not there; known: {', '.join(known)}")
     for pattern in rows or []:
@@ -122,8 +124,9 @@ def name_of(line: Line) -> str:
 
 def heading(column: str) -> str:
     """A column's heading."""
-    if column.startswith("idnf."):
-        return f"IDNF {set_label(column.removeprefix('idnf.'))}"
+    share, dot, name = column.partition(".")
+    if dot:
+        return f"{share.upper()} {set_label(name)}"
     return HEADINGS.get(column, column)
 
 

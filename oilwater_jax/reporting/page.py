@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from oilwater_jax.files import read_json, write_text
-from oilwater_jax.reporting.tables import columns, headline, idnf_cells, result_cells
+from oilwater_jax.reporting.diagnosis import diagnose
+from oilwater_jax.reporting.tables import columns, headline, result_cells, share_tables
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}th,td{padding:.3rem .8rem;border-bottom:1px solid #ddd;text-align:right}
@@ -30,9 +31,11 @@ def write_page(folder: Path, summary: dict[str, Any]) -> None:
         f"<!doctype html><meta charset=utf-8><title>{html.escape(folder.name)}</title><style>{STYLE}</style>",
         f"<h1>{html.escape(folder.name)}</h1><p>{html.escape(headline(summary))}</p>",
         table(columns(summary), result_cells(summary)),
-        "<h2>Identified by the heuristic (IDNF, per cent)</h2>",
-        table(("set", "IDNF"), idnf_cells(summary)),
+        *(f"<p>Diagnosis: {html.escape(sentence)}</p>" for sentence in diagnose(summary)),
     ]
+    for title, cells in share_tables(summary):
+        head, shares = zip(*cells, strict=True)
+        parts += [f"<h2>{html.escape(title)}</h2>", table(head, [shares])]
     for picture in sorted((folder / "figures").glob("*.png")):
         data = base64.b64encode(picture.read_bytes()).decode()
         parts.append(f'<p><img alt="{picture.stem}" src="data:image/png;base64,{data}"></p>')

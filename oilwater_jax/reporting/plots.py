@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from oilwater_jax.files import write_whole
 from oilwater_jax.groups import group_ids
-from oilwater_jax.reporting.summary import row_label
+from oilwater_jax.reporting.summary import row_label, set_label
 from oilwater_jax.types import Examples, Splits
 
 COLUMNS = 12
@@ -96,6 +96,33 @@ def write_poisons(folder: Path, poisons: Examples, splits: Splits) -> None:
         axes[0][at].set_title(f"labelled\n{splits.class_names[label]}", fontsize=7)
     figure.suptitle(f"{len(shown)} of {len(poisons)} poisons", fontsize=10, y=1.05)
     save(figure, folder / "poisons.png")
+
+
+def write_elimination(folder: Path, summary: dict[str, Any]) -> None:
+    """`elimination.png`: what EPIc's rounds have eliminated of each set, by epoch; without rounds: no file.
+
+    A panel per row with rounds; each line is the mean over the seeds that have figures of the set.
+    """
+    rows = {key: row["rounds_seeds"] for key, row in summary["rows"].items() if any(row["rounds_seeds"])}
+    if not rows:
+        return
+    figure, axes = plt.subplots(1, len(rows), figsize=(4.4 * len(rows), 3.2), sharey=True, squeeze=False)
+    for axis, (key, seeds) in zip(axes[0], rows.items(), strict=True):
+        shares: dict[str, dict[int, list[float]]] = {}
+        for one in (one for rounds in seeds for one in rounds):
+            for name, share in one["elmf"].items():
+                if share is not None:
+                    shares.setdefault(name, {}).setdefault(one["epoch"], []).append(100 * share)
+        for name, by_epoch in shares.items():
+            means = [float(np.mean(values)) for values in by_epoch.values()]
+            style = {"color": ASR, "linewidth": 2.5} if name == "poison" else {}
+            axis.plot(list(by_epoch), means, marker=".", label=set_label(name), **style)
+        axis.set(title=row_label(key), xlabel="round at the start of epoch", ylim=(-2, 102))
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].set_ylabel("eliminated (ELMF), %")
+    axes[0][-1].legend(frameon=False, fontsize=8)
+    save(figure, folder / "elimination.png")
 
 
 def write_rates(folder: Path, summary: dict[str, Any]) -> None:

@@ -10,27 +10,36 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from oilwater_jax.fields import MODES
+from oilwater_jax.registry import METHODS
 
 RATES = ("acc", "acc_adjusted", "wga")  # measured whatever the attack is
 LABELS = {
     "erm_clean": "ERM on clean data",
     "erm": "ERM on poisoned data",
+    "epic": "EPIc",
     "oracle": "Group-balanced oracle",
     "group_dro": "Group DRO, true groups",
 }
 
 
 def row_key(method: str, row: str) -> str:
-    """A row's name in summary.json and below stages/: `jtt_standard` for the mode `standard` of jtt."""
-    return f"{method}_{row}" if row in MODES else row
+    """A row's name in summary.json and below stages/: `jtt_standard` for the mode `standard` of jtt, `epic_jtt`."""
+    return f"{method}_{row}" if row in MODES else f"epic_{method}" if row == "combined" else row
 
 
 def row_label(key: str) -> str:
     """A row's name in tables: `JTT standard`."""
     if key in LABELS:
         return LABELS[key]
+    if key.removeprefix("epic_") in METHODS:
+        return f"EPIc + {key.removeprefix('epic_').upper()}"
     method, _, mode = key.rpartition("_")
     return f"{method.upper()} {mode}" if mode in MODES else key.replace("_", " ")
+
+
+def set_label(name: str) -> str:
+    """A reported set's name in tables: `LRG-1`, `poisons`."""
+    return "poisons" if name == "poison" else name.replace("_", "-").upper()
 
 
 def no_nan(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,12 +84,9 @@ def summarise(
         if done:
             rows[key] = _row(done, (*RATES, *measures))
     found = [stages[f"seed{seed}/identify"] for seed in seeds if f"seed{seed}/identify" in stages]
-    idnf: dict[str, Any] = {}
-    for name in found[0]["idnf"] if found else ():
-        idnf |= spread(name, (one["idnf"][name] for one in found))
     return {
         "rows": rows,
-        "idnf": idnf,
+        "idnf": _spreads([one["idnf"] for one in found]),
         "seeds": seeds,
         "split": config["evaluate"],
         "n_train": attacks[0]["n_train"] if attacks else None,
@@ -104,4 +110,14 @@ def _row(own: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
         "group_acc": means,
         "group_acc_seeds": by_group,
         "selected_epoch_seeds": [one["selected_epoch"] for one in own],
+        "elmf": _spreads([one["elmf"] for one in own]),
+        "rounds_seeds": [one["rounds"] for one in own],
     }
+
+
+def _spreads(shares: list[dict[str, float | None]]) -> dict[str, Any]:
+    """The `spread` of each set's share, of which there is one dict per seed."""
+    found: dict[str, Any] = {}
+    for name in shares[0] if shares else ():
+        found |= spread(name, (one[name] for one in shares))
+    return found

@@ -6,7 +6,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from oilwater_jax.reporting.summary import RATES, row_label
+from oilwater_jax.reporting.diagnosis import diagnose
+from oilwater_jax.reporting.summary import RATES, row_label, set_label
 
 HEADINGS = {
     "acc": "ACC",
@@ -48,16 +49,29 @@ def result_cells(summary: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def idnf_cells(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """(set, IDNF) pairs: poisons, minorities, majorities."""
-    idnf = summary["idnf"]
-    names = [name for name in idnf if not name.endswith(("_std", "_seeds"))]
-    return [(set_label(name), per_cent(idnf, name)) for name in names]
+def share_cells(shares: dict[str, Any]) -> list[tuple[str, str]]:
+    """(set, share) pairs of an IDNF or ELMF: poisons, minorities, majorities."""
+    names = [name for name in shares if not name.endswith(("_std", "_seeds"))]
+    return [(set_label(name), per_cent(shares, name)) for name in names]
 
 
-def set_label(name: str) -> str:
-    """A reported set's name in tables: `LRG-1`, `poisons`."""
-    return "poisons" if name == "poison" else name.replace("_", "-").upper()
+def eliminating(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The rows in which samples may have been eliminated: those with rounds or anything gone."""
+    return {
+        key: row
+        for key, row in summary["rows"].items()
+        if any(row["rounds_seeds"])
+        or any(share for share in row["elmf"].values() if isinstance(share, float))
+    }
+
+
+def share_tables(summary: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What stands below the result table: (title, (set, share) pairs) of IDNF, then of each row's ELMF."""
+    found = [("IDNF (share identified, per cent)", share_cells(summary["idnf"]))] if summary["idnf"] else []
+    return found + [
+        (f"ELMF (share eliminated, per cent), {row_label(key)}", share_cells(row["elmf"]))
+        for key, row in eliminating(summary).items()
+    ]
 
 
 def headline(summary: dict[str, Any]) -> str:
@@ -90,9 +104,11 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     console.width = max(console.width, whole)
     if summary["rows"]:
         console.print(table)
-    if summary["idnf"]:
-        shares = "   ".join(f"{name} {share}" for name, share in idnf_cells(summary))
-        console.print(f"IDNF (share identified, per cent):  {shares}", highlight=False, soft_wrap=True)
+    for title, cells in share_tables(summary):
+        shares = "   ".join(f"{name} {share}" for name, share in cells)
+        console.print(f"{title}:  {shares}", highlight=False, soft_wrap=True)
+    for sentence in diagnose(summary):
+        console.print(f"Diagnosis: {sentence}", highlight=False, soft_wrap=True)
 
 
 def markdown(summary: dict[str, Any]) -> str:
@@ -100,6 +116,10 @@ def markdown(summary: dict[str, Any]) -> str:
     head = columns(summary)
     lines = [headline(summary), "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in result_cells(summary)]
-    lines += ["", "| set | IDNF |", "|---|---|"]
-    lines += [f"| {name} | {share} |" for name, share in idnf_cells(summary)]
+    for title, cells in share_tables(summary):
+        head, shares = zip(*cells, strict=True)
+        lines += ["", f"{title}:", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        lines += ["| " + " | ".join(shares) + " |"]
+    for sentence in diagnose(summary):
+        lines += ["", f"Diagnosis: {sentence}"]
     return "\n".join(lines) + "\n"

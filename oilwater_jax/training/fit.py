@@ -1,7 +1,8 @@
 """One training: epochs of a selector's draws, validation after each, checkpoints, model selection."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from oilwater_jax import rng
+from oilwater_jax import metrics, rng
 from oilwater_jax.errors import UserError
 from oilwater_jax.per_sample import Params
 from oilwater_jax.selectors import draw_epoch
@@ -35,14 +36,17 @@ class Task(NamedTuple):
     params: Params  # where training starts
     validate: Callable[[Params], dict[str, float]]
     rule: str
+    first: int = 1  # the earliest epoch that may be selected
+    sets: Mapping[str, Bool[np.ndarray, " n"]] = MappingProxyType({})  # whose elimination each round tells of
 
 
 class Fitted(NamedTuple):
-    """The selected model, its epoch (1 is the first), and a row of figures per epoch."""
+    """The selected model, its epoch (1 is the first), a row of figures per epoch, the last epoch's weights."""
 
     params: Params
     epoch: int
     history: list[Row]
+    weights: Float[np.ndarray, " n"]
 
 
 class Listener(NamedTuple):
@@ -87,7 +91,12 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
     selector_state = task.selector.init(task.train)
     # Copied: the first step donates the state, and the caller keeps its parameters.
     start = jax.tree.map(jnp.array, program.begin(task.params, task.recipe, task.objective.init()))
-    tree = {"state": to_host(start), "best": to_host(task.params), "selector": selector_state}
+    tree = {
+        "state": to_host(start),
+        "best": to_host(task.params),
+        "selector": selector_state,
+        "weights": np.ones(len(task.train)),
+    }
     meta: dict[str, Any] = {"epoch": 0, "best_epoch": 0, "best_score": None, "history": []}
     if (restored := checkpoints.restore(tree)) is not None:
         tree, meta = restored
@@ -99,19 +108,22 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
         began = time.monotonic()
         names = task.selector.due(epoch)
         scores = program.score(state.params, task.train, names) if names else None
-        tree["selector"], weights = task.selector.update(tree["selector"], epoch, scores)
-        draws = draw_epoch(weights, rng.generator(task.seed, "order", epoch))
+        tree["selector"], tree["weights"] = task.selector.update(tree["selector"], epoch, scores)
+        draws = draw_epoch(tree["weights"], rng.generator(task.seed, "order", epoch))
         state, losses = program.epoch(state, data, draws, jax.random.fold_in(key, epoch))
         check_finite(task, epoch, losses, state.params)
         row: Row = {"stage": task.name, "seed": task.seed, "epoch": epoch, "loss": float(np.mean(losses))}
         row |= {**task.validate(state.params), "draws": len(draws)}
+        if names and task.sets:
+            row["elmf"] = metrics.shares_within(tree["weights"] == 0, task.sets)
         row["seconds"] = round(time.monotonic() - began, 3)
         meta["history"].append(row)
         meta["epoch"] = epoch
         listener.row(row)
-        if meta["best_score"] is None or score(task.rule, row) > meta["best_score"]:
+        better = meta["best_score"] is None or score(task.rule, row) > meta["best_score"]
+        if better and epoch >= min(task.first, task.recipe.epochs):
             meta |= {"best_score": score(task.rule, row), "best_epoch": epoch}
             tree["best"] = to_host(state.params)
         if checkpoints.due() or epoch == task.recipe.epochs:
             checkpoints.save(epoch, tree | {"state": to_host(state)}, meta)
-    return Fitted(tree["best"], meta["best_epoch"], meta["history"])
+    return Fitted(tree["best"], meta["best_epoch"], meta["history"], tree["weights"])

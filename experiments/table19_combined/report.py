@@ -1,0 +1,63 @@
+"""Table 19 and its figure from Table 3's sweep: EPIc and a group-robustness method together.
+
+python experiments/table19_combined/report.py runs/epic_waterdigits waterdigits
+
+Writes NAME.csv (every figure of every line), NAME.md and NAME.png beside this file.
+"""
+
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+
+from oilwater_jax.files import write_text
+from oilwater_jax.reporting import grid, plots
+
+HERE = Path(__file__).parent
+TABLE_3 = SimpleNamespace(**runpy.run_path(str(HERE.parent / "table03_epic_tradeoff" / "report.py")))
+METHODS = {"jtt": ("JTT", "#d65f5f"), "george": ("GEORGE", "#4878a8")}
+
+
+def draw(found: dict[tuple[str, str], grid.Line], path: Path) -> None:
+    """A panel per attack: both methods alone and with EPIc, and ERM."""
+    figure, axes = plt.subplots(1, len(TABLE_3.ATTACKS), figsize=(12, 3.8))
+    for axis, attack in zip(axes, TABLE_3.ATTACKS, strict=True):
+        for method, (label, colour) in METHODS.items():
+            ones = TABLE_3.points(found, attack, method, f"epic_{method}", f"{method}_standard")
+            TABLE_3.draw_points(axis, ones, colour, f"EPIc + {label}", label)
+        erm = found[f"{attack}_jtt_stop{TABLE_3.GRID['STOPS']['jtt'][0]}", "erm"].figures
+        axis.plot(100 * erm["wga"].mean, 100 * erm["success"].mean, "kx", label="ERM")
+        TABLE_3.finish(axis, attack, "damage" if attack == "sa" else "ASR")
+    figure.tight_layout()
+    plots.save(figure, path)
+
+
+def main(workdir: Path, name: str) -> None:
+    """Write the table, the figure and all lines."""
+    found = TABLE_3.read(workdir)
+    wanted, body, said = [], [], []
+    for attack, label in TABLE_3.ATTACKS.items():
+        for method, (method_label, _) in METHODS.items():
+            alone, both = f"{method}_standard", f"epic_{method}"
+            runs = [f"{attack}_{method}_stop{stop}" for stop in TABLE_3.GRID["STOPS"][method]]
+            wanted += [(run, training) for run in runs for training in ("erm", alone, both)]
+            ones = TABLE_3.points(found, attack, method, both, alone)
+            body += [[label, method_label, *line] for line in TABLE_3.cells(ones, "without EPIc")]
+            good = TABLE_3.answers(ones, ones[0].figures["wga"])
+            stops = ", ".join(map(str, good)) if good else "none"
+            said.append(
+                f"- {label}, {method_label}: stopping epochs with success at most 10% and WGA at most 5 points below "
+                f"{method_label}'s without EPIc: {stops}."
+            )
+    TABLE_3.write_lines(found, wanted, HERE / f"{name}.csv")
+    n = found[wanted[0]].figures["wga"].n
+    text = f"{name}, test, {n} seeds, per cent, mean ± 95% interval.\n\n"
+    text += grid.markdown(["attack", "method", "stop_after", *TABLE_3.headings()], body)
+    write_text(HERE / f"{name}.md", text + "\n" + "\n".join(said) + "\n")
+    draw(found, HERE / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
