@@ -15,7 +15,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from oilwater_jax import rng
+from oilwater_jax import devices, rng
 from oilwater_jax.models.variables import Params
 from oilwater_jax.types import Examples, Scores
 
@@ -153,7 +153,7 @@ class _Gradient:
 
 @functools.lru_cache(maxsize=64)
 def _jitted(per_chunk: _Forward | _Gradient) -> Callable[..., dict[str, Any]]:
-    return jax.jit(per_chunk.__call__)
+    return devices.by_rows(per_chunk.__call__)
 
 
 def gradient_chunk(params: Params, budget: int = BUDGET) -> int:
@@ -173,14 +173,17 @@ def _in_chunks(
     image: UInt8[np.ndarray, "n h w c"],
     label: Int[np.ndarray, " n"],
 ) -> dict[str, Any]:
-    """What `per_chunk` yields for all n samples, on the host; only the chunk at work is on the device."""
-    n = len(image)
-    program = _jitted(per_chunk)
+    """What `per_chunk` yields for all n samples, on the host; only the chunk at work is on the device.
+
+    `chunk` rows at once on each device.
+    """
+    n, chunk = len(image), chunk * jax.device_count()
+    program, params = _jitted(per_chunk), devices.replicate(params)
     parts = []
     for start in range(0, n, chunk):
         # The last chunk is filled up with the first rows; what they yield is cut off again.
         rows = np.arange(start, start + chunk) % n
-        parts.append(program(params, image[rows], label[rows]))
+        parts.append(program(params, devices.shard(image[rows]), devices.shard(label[rows])))
     host = jax.device_get(parts)
     return jax.tree.map(lambda *rows: np.concatenate(rows)[:n], *host)
 
