@@ -130,7 +130,10 @@ def split_overrides(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command and exit: 0 done, 1 a run of a sweep failed, 2 bad input (one line), 75 preempted, 130 interrupted."""
+    """Run the command and exit.
+
+    0 done, 1 a run of a sweep failed, 2 bad input (one line), 75 preempted (SIGTERM), 130 interrupted (Ctrl-C).
+    """
     try:
         dispatch(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:

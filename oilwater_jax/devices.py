@@ -52,7 +52,7 @@ def shard(array: np.ndarray, axis: int = 0) -> np.ndarray | jax.Array:
 
 
 def _place(array: Any, sharding: NamedSharding) -> jax.Array:
-    if jax.process_count() == 1 or isinstance(array, jax.Array) and array.sharding == sharding:
+    if jax.process_count() == 1 or (isinstance(array, jax.Array) and array.sharding == sharding):
         return jax.device_put(array, sharding)
     host = np.asarray(array)
     # Not device_put, which compares the processes' arrays in a collective of its own.

@@ -34,7 +34,7 @@ class TrainState(NamedTuple):
 
 
 class Resident(NamedTuple):
-    """A training set on the device, or whole on each of several, filled up with zero rows to a whole number of CAPACITY_STEP rows."""
+    """A training set whole on every device, filled up with zero rows to a multiple of CAPACITY_STEP."""
 
     image: UInt8[Array, "n h w c"]
     label: Int[Array, " n"]
