@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from oilwater_jax import __version__, cli
+from oilwater_jax import __version__, cli, preemption
 from oilwater_jax.fields import FIELDS
 
 ROOT = Path(__file__).parent.parent

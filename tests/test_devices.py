@@ -14,7 +14,8 @@ from oilwater_jax.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 spec = importlib.util.spec_from_file_location("scale_devices", ROOT / "experiments/scale/devices.py")
-assert spec is not None and spec.loader is not None
+assert spec is not None
+assert spec.loader is not None
 experiment = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(experiment)
 

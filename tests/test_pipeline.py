@@ -355,7 +355,7 @@ def test_sigterm_then_the_same_command_gives_the_same_bytes(undisturbed, tmp_pat
         assert last == "oilwater: preempted (SIGTERM); the same command goes on from the last checkpoint"
         assert "Traceback" not in err.decode()
         assert not (folder / "summary.json").exists()
-        assert not [path for path in folder.rglob("*tmp*")]
+        assert not list(folder.rglob("*tmp*"))
         if rows:
             assert len(stages_of(folder)) == rows
     process = start(folder)

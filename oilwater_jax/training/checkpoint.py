@@ -95,6 +95,7 @@ class Checkpoints:
 
         Raises UserError where it cannot be written (a full disk, say); older checkpoints stay.
         """
+        manager = self._manager  # makes the folder
         # Looked at before, because orbax's writing threads report a full disk in pages of their own.
         needed = SLACK + 2 * sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(tree))
         if (free := shutil.disk_usage(self.folder).free) < needed:
@@ -103,7 +104,7 @@ class Checkpoints:
                 f"{needed / 1e6:.1f} MB are needed; make room, then the same command goes on"
             )
         try:
-            self._manager.save(
+            manager.save(
                 step,
                 args=ocp.args.Composite(
                     tree=ocp.args.StandardSave(tree),
