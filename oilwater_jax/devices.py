@@ -38,7 +38,7 @@ def replicated() -> NamedSharding | None:
     return None if jax.device_count() == 1 else NamedSharding(mesh(), PartitionSpec())
 
 
-def replicate(tree: T) -> T:
+def replicate(tree: Any) -> Any:
     """The arrays of a tree, the same in every process, whole on every device; those that are there stay."""
     sharding = replicated()
     return jax.tree.map(jnp.asarray if sharding is None else lambda leaf: _place(leaf, sharding), tree)

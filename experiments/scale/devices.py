@@ -79,7 +79,7 @@ def finish(started: list[subprocess.Popen[str]]) -> list[str]:
     ends = [process.communicate() for process in started]
     for process, (_, err) in zip(started, ends, strict=True):
         if process.returncode:
-            raise RuntimeError(f"{' '.join(map(str, process.args))} ended with {process.returncode}:\n{err}")
+            raise RuntimeError(f"{process.args} ended with {process.returncode}:\n{err}")
     return [out for out, _ in ends]
 
 
