@@ -9,6 +9,7 @@ matplotlib.use("Agg")  # never a window
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Bool, Int
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from oilwater_jax.files import write_whole
@@ -115,14 +116,22 @@ def write_elimination(folder: Path, summary: dict[str, Any]) -> None:
                     shares.setdefault(name, {}).setdefault(one["epoch"], []).append(100 * share)
         for name, by_epoch in shares.items():
             means = [float(np.mean(values)) for values in by_epoch.values()]
-            style = {"color": ASR, "linewidth": 2.5} if name == "poison" else {}
-            axis.plot(list(by_epoch), means, marker=".", label=set_label(name), **style)
+            axis.plot(list(by_epoch), means, marker=".", label=set_label(name), color=set_colour(name))
         axis.set(title=row_label(key), xlabel="round at the start of epoch", ylim=(-2, 102))
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("eliminated (ELMF), %")
-    axes[0][-1].legend(frameon=False, fontsize=8)
+    axes[0][-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     save(figure, folder / "elimination.png")
+
+
+def set_colour(name: str) -> tuple[float, ...]:
+    """A reported set's colour: poisons red, minorities blues, majorities greys, lighter with their number."""
+    kind, _, number = name.partition("_")
+    if kind == "poison":
+        return to_rgba(ASR)
+    shade = max(0.25, 1 - 0.3 * int(number))
+    return (plt.cm.Blues if kind == "lrg" else plt.cm.Greys)(shade)
 
 
 def write_rates(folder: Path, summary: dict[str, Any]) -> None:
