@@ -139,3 +139,9 @@ def anywhere(flag: bool) -> bool:
     return (
         flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))
     )
+
+
+def check_same(value: Any, what: str) -> None:
+    """Raise UserError, in all processes, where one has another value than the first; all must come here."""
+    if anywhere(first(lambda: value) != value):
+        raise UserError(f"the processes were started with different {what}; give all of them the same")

@@ -49,6 +49,7 @@ def run(
     own = own or {}
     check_names(small, own)
     devices.check_batch(small.train.batch)
+    devices.check_same((to_json(config), seeds, sorted(own)), "configs or seeds")
     use_compilation_cache()
     numbers = list(range(config.seed, config.seed + seeds))
     with contextlib.ExitStack() as held:

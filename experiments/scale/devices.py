@@ -51,7 +51,7 @@ def start(folder: Path, setup: Setup, settings: dict[str, str]) -> list[subproce
     """Start the processes of a setup on the run folder `folder`."""
     run = ["run", f"--config={CONFIG}", f"--workdir={folder}"]
     run += [f"--config.{key}={value}" for key, value in settings.items()]
-    flags = f"--xla_force_host_platform_device_count={setup.devices}"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={setup.devices}"
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     port = free_port()
     started = []
