@@ -23,7 +23,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from oilwater_jax.errors import UserError
 
 AXIS = "data"
-LEAVING = 30  # seconds that a process which ends waits for the others to end too
+LEAVING = 120  # seconds that a process which ends waits for the others to end too
 T = TypeVar("T")
 
 

@@ -4,7 +4,7 @@
 
 The devices are virtual ones of the CPU; 2 processes of 4 each find one another through jax.distributed. Every setup
 walks through `oilwater run` (ERM, EPIc, group DRO) and then scores the training set with the first parameters.
-Writes devices.json and devices.md beside this file (`--out=DIR` elsewhere); a few minutes on 2 cores, and well under
+Writes devices.json and devices.md beside this file (`--out=DIR` elsewhere); some minutes on 2 cores, about
 one with `--smoke`. A relative difference is max |a - b| / max |a|, a from one device; samples are counted.
 """
 
