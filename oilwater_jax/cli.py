@@ -28,7 +28,9 @@ examples:
   oilwater show runs/first
   oilwater sweep --config=experiments/table02_amplification/grid.py --workdir=runs/waterdigits
   oilwater table runs/waterdigits --columns=wga,success --format=md
-  oilwater weights import resnet50.safetensors --model=resnet50 --out=weights/resnet50"""
+  oilwater weights import resnet50.safetensors --model=resnet50 --out=weights/resnet50
+  oilwater data prepare waterbirds --source=waterbird_complete95_forest2water2.tar.gz
+  oilwater data info waterbirds"""
 
 RUN_HELP = """\
 Train, attack, identify, amplify, evaluate and print, as a config file says. The same command again goes on
@@ -51,6 +53,14 @@ TABLE_HELP = """\
 Print mean and 95% interval over the seeds of every finished run of a sweep. Columns: acc, acc_adjusted, wga,
 success (the attack's own measure: ASR or target damage), any other figure of summary.json's rows, and
 idnf.poison, idnf.lrg_1, ... (rows RUN/identified). `idnf` stands for all of the latter."""
+
+PREPARE_HELP = """\
+Download or read a data set, check it, and decode its images once into the cache. The same command again goes on
+where it was cut off. Then `--config.data.name=NAME` needs no --config.data.source."""
+
+INFO_HELP = (
+    "Print splits, groups, minorities (LRG), majorities (HRG) and sizes of a data set that is prepared."
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -106,6 +116,29 @@ def parser() -> Parser:
     importing.add_argument("file", metavar="FILE", type=Path)
     importing.add_argument("--model", choices=registry.IMPORTABLE, required=True)
     importing.add_argument("--out", metavar="DIR", type=Path, required=True, help="new folder")
+    actions = command("data", "prepare a data set, or say what is in one", "Data sets.").add_subparsers(
+        dest="action", metavar="ACTION", required=True, parser_class=Parser
+    )
+    for action, summary, description in (
+        ("prepare", "make a data set ready for use", PREPARE_HELP),
+        ("info", "say what is in a data set", INFO_HELP),
+    ):
+        one = actions.add_parser(
+            action, help=summary, description=description, formatter_class=raw, allow_abbrev=False
+        )
+        one.add_argument(
+            "name", metavar="NAME", choices=tuple(registry.DATASETS), help=", ".join(registry.DATASETS)
+        )
+        one.add_argument(
+            "--source", metavar="PATH", default="", help="folder or archive of the data set's files"
+        )
+        one.add_argument(
+            "--data_dir", metavar="DIR", type=Path, help="where it is kept (default: the cache folder)"
+        )
+        if action == "prepare":
+            one.add_argument(
+                "--strict", action="store_true", help="refuse group sizes that were not published"
+            )
     show = command("show", "print a finished or unfinished run", "Print a finished or unfinished run.")
     show.add_argument("workdir", metavar="DIR", type=Path)
     return top
@@ -184,6 +217,8 @@ def dispatch(arguments: list[str]) -> None:
         import_weights(options)
     elif options.command == "show":
         show(options.workdir)
+    elif options.command == "data":
+        data(options)
     else:
         top.print_help()
 
@@ -275,6 +310,19 @@ def import_weights(options: argparse.Namespace) -> None:
         f"{options.out}: {record.model} of {record.n_classes} classes; use it with --config.model.name={record.model} "
         f"--config.model.init_from={options.out} --config.pretrain.epochs=0"
     )
+
+
+def data(options: argparse.Namespace) -> None:
+    """`oilwater data prepare` and `oilwater data info`."""
+    from rich.console import Console
+
+    from oilwater_jax.data import find, prepare
+    from oilwater_jax.data.info import print_info
+
+    if options.action == "prepare":
+        prepare(options.name, source=options.source, data_dir=options.data_dir, strict=options.strict)
+    found = find(options.name, source=options.source, data_dir=options.data_dir)
+    print_info(options.name, found, Console())
 
 
 def show(workdir: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from oilwater_jax import registry
 from oilwater_jax.errors import UserError
 from oilwater_jax.fields import FIELDS, Field
 
@@ -209,6 +210,10 @@ def check_together(config: Config) -> None:
         raise UserError(
             f"identify.epochs = {config.identify.epochs} (T) is more than robust.epochs = "
             f"{config.robust.epochs}; identification comes early: lower T or train longer"
+        )
+    if config.pretrain.epochs and config.data.name in registry.WITHOUT_PRETRAINING:
+        raise UserError(
+            f"pretrain.epochs = {config.pretrain.epochs}, but {config.data.name} has no pretraining task; set it to 0"
         )
     if config.model.init_from:
         check_start(config)

@@ -11,14 +11,14 @@ does anything.
 
 import functools
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from oilwater_jax.errors import UserError
 
@@ -27,28 +27,33 @@ LEAVING = 120  # seconds that a process which ends waits for the others to end t
 T = TypeVar("T")
 
 
+def mesh(devices: Sequence[Any] | None = None) -> Mesh | None:
+    """The devices, all of all processes if not given, along `data`; None for one, which needs no mesh."""
+    chosen = tuple(jax.devices() if devices is None else devices)
+    return _mesh(chosen) if len(chosen) > 1 else None
+
+
 @functools.cache
-def mesh() -> Mesh:
-    """All devices of all processes, along `data`."""
-    return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+def _mesh(devices: tuple[Any, ...]) -> Mesh:
+    return Mesh(np.array(devices), (AXIS,))
 
 
-def replicated() -> NamedSharding | None:
-    """The sharding of what every device holds whole; None (JAX's own choice) on one device."""
-    return None if jax.device_count() == 1 else NamedSharding(mesh(), PartitionSpec())
+def replicated(over: Mesh | None = None) -> NamedSharding | None:
+    """The sharding of what every device of `over` (the mesh of all) holds whole; None, JAX's choice, without a mesh."""
+    over = over or mesh()
+    return over and NamedSharding(over, PartitionSpec())
 
 
-def replicate(tree: Any) -> Any:
+def replicate(tree: Any, over: Mesh | None = None) -> Any:
     """The arrays of a tree, the same in every process, whole on every device; those that are there stay."""
-    sharding = replicated()
+    sharding = replicated(over)
     return jax.tree.map(jnp.asarray if sharding is None else lambda leaf: _place(leaf, sharding), tree)
 
 
-def shard(array: np.ndarray, axis: int = 0) -> np.ndarray | jax.Array:
-    """A host array cut along `axis` into one part per device, which must come out even. On one device: as it is."""
-    if jax.device_count() == 1:
-        return array
-    return _place(array, NamedSharding(mesh(), PartitionSpec(*[None] * axis, AXIS)))
+def shard(array: np.ndarray, axis: int = 0, over: Mesh | None = None) -> np.ndarray | jax.Array:
+    """A host array cut along `axis` into one part per device, which must come out even; on one device as it is."""
+    over = over or mesh()
+    return array if over is None else _place(array, NamedSharding(over, PartitionSpec(*[None] * axis, AXIS)))
 
 
 def _place(array: Any, sharding: NamedSharding) -> jax.Array:
@@ -57,26 +62,6 @@ def _place(array: Any, sharding: NamedSharding) -> jax.Array:
     host = np.asarray(array)
     # Not device_put, which compares the processes' arrays in a collective of its own.
     return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
-
-
-def by_rows(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Jit `function(params, *rows)` whose row i depends on row i alone: each device works on its own rows.
-
-    On each device it is compiled for that device's rows as if there were no other device, and ends in the same
-    digits. What it returns is whole on every device.
-    """
-    if jax.device_count() == 1:
-        return jax.jit(function)
-
-    def on_all(params: Any, *rows: Any) -> Any:
-        whole, cut = PartitionSpec(), PartitionSpec(AXIS)
-        # Unchecked: else a gradient in the parameters, inside, would be summed over the devices.
-        local = jax.shard_map(
-            function, mesh=mesh(), in_specs=(whole, *[cut] * len(rows)), out_specs=cut, check_vma=False
-        )
-        return local(params, *rows)
-
-    return jax.jit(on_all, out_shardings=replicated())
 
 
 def check_batch(batch: int) -> None:

@@ -74,7 +74,12 @@ FIELDS: dict[str, Field] = {
     "evaluate": Field(
         "test", "split that the table is measured on; make your choices on val", choices=("val", "test")
     ),
-    "data.name": Field("waterdigits", "data set", choices=tuple(registry.DATASETS)),
+    "data.name": Field(
+        "waterdigits",
+        "data set (celeba10: CelebA with a tenth of its training samples; waterbirds, celeba and celeba10 want "
+        "pretrain.epochs=0)",
+        choices=tuple(registry.DATASETS),
+    ),
     "data.auxiliary": Field(
         0.0,
         "share of the training samples set aside, never trained on, for an attacker who needs data (sa)",
@@ -83,8 +88,9 @@ FIELDS: dict[str, Field] = {
     ),
     "data.source": Field(
         "",
-        "folder of the files that the data set is made from (waterfashion: Fashion-MNIST's four IDX files); "
-        "empty: none are needed, or tensorflow-datasets downloads them",
+        "folder of the files that the data set is made from (waterfashion: Fashion-MNIST's four IDX files; waterbirds, "
+        "celeba, celeba10: the published folder or archive, or the --data_dir of `oilwater data prepare`); empty: none "
+        "are needed, tensorflow-datasets downloads them, or `oilwater data prepare` made them ready",
     ),
     "attack.name": Field("dlbd", "attack on the training set", choices=tuple(registry.ATTACKS)),
     "attack.budget": Field(

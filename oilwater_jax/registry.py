@@ -9,7 +9,11 @@ from types import ModuleType
 DATASETS = {
     "waterdigits": "oilwater_jax.data.waterdigits",
     "waterfashion": "oilwater_jax.data.waterfashion",
+    "waterbirds": "oilwater_jax.data.waterbirds",
+    "celeba": "oilwater_jax.data.celeba",
+    "celeba10": "oilwater_jax.data.celeba10",
 }
+WITHOUT_PRETRAINING = ("waterbirds", "celeba", "celeba10")  # no task of their own: pretrain.epochs must be 0
 ATTACKS = {
     "dlbd": "oilwater_jax.attacks.dirty_label_backdoor",
     "sa": "oilwater_jax.attacks.subpopulation",

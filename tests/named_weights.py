@@ -56,20 +56,20 @@ VIT_NAMES = {  # timm's to torchvision's; they apply in this order
 
 def import_torchvision():
     """torchvision, whose networks need none of its compiled operators: these are of one build of torch only."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     try:
-        import torchvision
+        import torchvision  # pyright: ignore[reportMissingImports]
     except RuntimeError:
         for name in ("nms", "qnms"):
             torch.library.define(f"torchvision::{name}", "(Tensor d, Tensor s, float t) -> Tensor")
-        import torchvision
+        import torchvision  # pyright: ignore[reportMissingImports]
     return torchvision
 
 
 def torch_logits(model, side, pixels):
     """PyTorch's logits of the network with these weights."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     torchvision = import_torchvision()
     named = tensors(model, side)

@@ -90,11 +90,9 @@ def draw_points(axis: Axes, ones: Sequence[Point], colour: str, label: str, with
         axis.annotate(f"{one.stop}", (at_x, at_y), (4, 3), textcoords="offset points", fontsize=7)
 
 
-def finish(axis: Axes, attack: str, success: str) -> None:
-    """Limits, labels and legend of a panel."""
-    axis.set(title=ATTACKS[attack], xlabel="WGA, %", xlim=(0, 100))
-    axis.set_ylim(-60 if attack == "sa" else -5, 105)
-    axis.set_ylabel(f"{success}, %")
+def finish(axis: Axes, attack: str) -> None:
+    """Labels and legend of a panel."""
+    axis.set(title=ATTACKS[attack], xlabel="WGA, %", ylabel="damage, %" if attack == "sa" else "ASR, %")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=7, loc="best")
 
@@ -105,7 +103,10 @@ def draw(found: Found, path: Path) -> None:
     for axis, attack in zip(axes, ATTACKS, strict=True):
         ones = points(found, attack, "jtt", "epic", "erm")
         draw_points(axis, ones, plots.WGA, "EPIc, by its stopping epoch", "ERM")
-        finish(axis, attack, "damage" if attack == "sa" else "ASR")
+        axis.margins(0.2)
+        low, high = axis.get_ylim()
+        axis.set_ylim(min(low, -1), max(high, 10))
+        finish(axis, attack)
     figure.tight_layout()
     plots.save(figure, path)
 

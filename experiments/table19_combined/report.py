@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
+from matplotlib.patches import Rectangle
 
 from oilwater_jax.files import write_text
 from oilwater_jax.reporting import grid, plots
@@ -29,7 +30,17 @@ def draw(found: dict[tuple[str, str], grid.Line], path: Path) -> None:
             TABLE_3.draw_points(axis, ones, colour, f"EPIc + {label}", label)
         erm = found[f"{attack}_jtt_stop{TABLE_3.GRID['STOPS']['jtt'][0]}", "erm"].figures
         axis.plot(100 * erm["wga"].mean, 100 * erm["success"].mean, "kx", label="ERM")
-        TABLE_3.finish(axis, attack, "damage" if attack == "sa" else "ASR")
+        jtt = found[f"{attack}_jtt_stop{TABLE_3.GRID['STOPS']['jtt'][0]}", "jtt_standard"].figures["wga"].mean
+        wanted = {
+            "facecolor": METHODS["jtt"][1],
+            "alpha": 0.15,
+            "edgecolor": "none",
+            "label": "asked for (JTT)",
+        }
+        corner = (100 * (jtt - TABLE_3.NEAR), -20)
+        axis.add_patch(Rectangle(corner, 100 - corner[0], 100 * TABLE_3.LOW - corner[1], **wanted))
+        axis.set(xlim=(0, 100), ylim=(-20, 108))
+        TABLE_3.finish(axis, attack)
     figure.tight_layout()
     plots.save(figure, path)
 

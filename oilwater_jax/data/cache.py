@@ -1,8 +1,10 @@
 """Built data sets kept as npz files in the user's cache folder, so that they are built once."""
 
+import contextlib
+import fcntl
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +20,26 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oilwater_jax"
 
 
+def place(name: str, version: int) -> Path:
+    """Where the arrays of this name and version are kept."""
+    return folder() / "data" / f"{name}-v{version}.npz"
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock file `path`, and hold it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def arrays(name: str, version: int, build: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """What `build()` returns, from the file of this name and version if there is a sound one.
 
     A damaged file is built anew; a cache folder that cannot be written is done without.
     """
-    path = folder() / "data" / f"{name}-v{version}.npz"
+    path = place(name, version)
     try:
         with np.load(path, allow_pickle=False) as saved:
             return {key: saved[key] for key in saved.files}

@@ -1,11 +1,8 @@
 """Fashion-MNIST's garments: from a folder of its four IDX files, or through tensorflow-datasets."""
 
-import contextlib
 import hashlib
 import io
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from oilwater_jax.data import cache, idx
+from oilwater_jax.data import cache, download, idx
 from oilwater_jax.errors import UserError
 
 NAMES = (
@@ -37,7 +34,6 @@ BOTH_WAYS = (
     "says where), or run once where tensorflow-datasets can download fashion_mnist"
 )
 CACHE_VERSION = 1  # of the arrays kept from tensorflow-datasets
-ANSWER_SECONDS = 10
 
 
 class Garments(NamedTuple):
@@ -103,15 +99,12 @@ def _through_tfds() -> dict[str, np.ndarray]:
 
     Raises UserError naming both ways if that fails, whatever the reason.
     """
-    try:
+
+    def parts() -> list[tuple[np.ndarray, np.ndarray]]:
         builder = _prepared()
-        parts = [_records(builder.as_data_source(split)) for split in ("train", "test")]
-    except Exception as error:  # many libraries stand behind this; none of their errors is the user's to read
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise UserError(
-            f"Fashion-MNIST is not there: tensorflow-datasets failed ({reason}); {BOTH_WAYS}"
-        ) from error
-    image, label = _join(parts)
+        return [_records(builder.as_data_source(split)) for split in ("train", "test")]
+
+    image, label = _join(download.attempt("Fashion-MNIST", BOTH_WAYS, parts))
     return {"image": image, "label": label}
 
 
@@ -133,15 +126,9 @@ def _prepared() -> Any:
 
     builder._generate_examples = generate
     if not (Path(builder.data_path) / "dataset_info.json").exists():
-        _check_answer(builder.URL)
+        download.check_answer(builder.URL)
         builder.download_and_prepare()
     return builder
-
-
-def _check_answer(url: str) -> None:
-    """Raise OSError if nothing answers at `url`: the download itself would try again for minutes."""
-    with contextlib.suppress(urllib.error.HTTPError):  # an answer, if not a page: the files lie beside it
-        urllib.request.urlopen(url, timeout=ANSWER_SECONDS).close()
 
 
 def _records(source: Any) -> tuple[np.ndarray, np.ndarray]:

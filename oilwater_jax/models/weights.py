@@ -209,7 +209,7 @@ def _read_npz(file: Path) -> Tensors:
 
 def _read_torch(file: Path) -> Tensors:
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(
             f"{file}: reading {file.suffix} needs PyTorch (pip install 'oilwater_jax[torch]'); "

@@ -1,0 +1,62 @@
+"""From the bytes of an image file to the pixels that a network of ImageNet's kind takes, uint8 [224, 224, 3].
+
+As torchvision does on Pillow's images: bilinear, antialiased, cropped about the centre.
+"""
+
+import io
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
+
+SIDE = 224
+FORMATS = ("JPEG", "PNG")  # all that is ever opened: some of Pillow's other readers start programs
+MOST_PIXELS = 50_000_000
+
+
+class Preprocessing(NamedTuple):
+    """What is done to an opened RGB image; the name is part of the cache's key, so it changes when the pixels do."""
+
+    name: str
+    apply: Callable[[Image.Image], Image.Image]
+
+
+def _resize_then_crop(image: Image.Image) -> Image.Image:
+    margin = (256 - SIDE) // 2
+    # To a square, whatever the shape, as the group DRO code does it that later work on Waterbirds follows.
+    square = image.resize((256, 256), Image.Resampling.BILINEAR)
+    return square.crop((margin, margin, margin + SIDE, margin + SIDE))
+
+
+def _crop_then_resize(image: Image.Image) -> Image.Image:
+    side = 178
+    if min(image.size) < side:
+        raise ValueError(
+            f"{image.width} x {image.height} pixels are less than the {side} x {side} of the crop"
+        )
+    # round() as torchvision's centre crop has it
+    left, top = (round((length - side) / 2) for length in image.size)
+    return image.crop((left, top, left + side, top + side)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+
+
+RESIZE_256_CROP_224 = Preprocessing("resize256-crop224-1", _resize_then_crop)
+"""Waterbirds': the whole image to 256 x 256, its middle 224 x 224."""
+
+CROP_178_RESIZE_224 = Preprocessing("crop178-resize224-1", _crop_then_resize)
+"""CelebA's: the middle 178 x 178 of the aligned face (178 x 218), to 224 x 224."""
+
+
+def decode(data: bytes, preprocessing: Preprocessing) -> UInt8[np.ndarray, "224 224 3"]:
+    """The pixels of an image file. Raises ValueError if it is none, is damaged, cut off, too small or huge."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are too many")
+            return np.asarray(preprocessing.apply(image.convert("RGB")))
+    except UnidentifiedImageError as error:  # whose own message is an address in memory
+        raise ValueError(f"not a {' or '.join(FORMATS)} image") from error
+    except (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise ValueError(" ".join(str(error).split())) from error

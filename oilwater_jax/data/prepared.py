@@ -1,0 +1,280 @@
+"""Decoded images on disk: memory-mapped uint8 arrays, made once from a catalogue and found again by their content.
+
+    known/<stamp>.json        the digest of a part that was made of files of these names, sizes and times
+    unfinished/<name>.../     a part in the making: its images so far, how many these are, of which files
+    images/<digest>/          a whole part: image.npy [n, 224, 224, 3], columns.npz, part.json
+    rows/<digest>.npy         images picked out of a part
+    unpacked/<digest>/        an archive's files; once all is decoded they may be deleted
+    <name>.json               the parts that a data set without a source stands for
+
+The digest of a part is that of its image files, labels, attributes and preprocessing, wherever the files lie. A
+folder in images/ got its name when it was finished; nothing is ever read out of an unfinished one but to go on.
+"""
+
+import errno
+import functools
+import hashlib
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from oilwater_jax.data import cache
+from oilwater_jax.data.archive import Tick
+from oilwater_jax.data.catalogue import Catalogue, Rows, absent
+from oilwater_jax.data.decode import SIDE, decode
+from oilwater_jax.errors import UserError
+from oilwater_jax.files import read_json, write_json, write_npz, write_whole
+from oilwater_jax.types import Examples, Splits
+
+SHAPE = (SIDE, SIDE, 3)
+ROW_BYTES = SIDE * SIDE * 3
+CHUNK = 256  # images decoded between two writes: 39 MB
+DIGEST_BYTES = 32
+SPARE = 64 << 20  # bytes left free on the disk
+
+
+class Part(NamedTuple):
+    """A split's images, whole and on disk."""
+
+    folder: Path
+    examples: Examples
+
+
+def find(root: Path, catalogue: Catalogue, split: str) -> Part | None:
+    """The part made of a catalogue's split, or None if it has not been made or is damaged. Raises UserError."""
+    digest = read_json(_known(root, _stamp(catalogue, catalogue.splits[split])))
+    return read(root, digest) if isinstance(digest, str) else None
+
+
+def read(root: Path, digest: str) -> Part | None:
+    """A whole part, its images memory-mapped; None if it is absent or damaged."""
+    folder = root / "images" / digest
+    try:
+        image = np.load(folder / "image.npy", mmap_mode="r", allow_pickle=False)
+        with np.load(folder / "columns.npz", allow_pickle=False) as saved:
+            label, attribute, index = (saved[name] for name in ("label", "attribute", "index"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    if image.shape != (len(label), *SHAPE):
+        return None
+    return Part(folder, Examples(image, label, label.copy(), attribute, np.zeros(len(label), bool), index))
+
+
+def make(root: Path, catalogue: Catalogue, split: str, tick: Tick) -> Part:
+    """The part of a catalogue's split: found, or decoded, by going on where an earlier call was cut off.
+
+    Raises UserError if an image is missing or damaged, or if the disk has too little room.
+    """
+    rows = catalogue.splits[split]
+    stamp = _stamp(catalogue, rows)
+    unfinished = root / "unfinished" / f"{catalogue.name}-{split}-{len(rows.name)}"
+    with cache.locked(unfinished.with_suffix(".lock")):
+        if part := find(root, catalogue, split):
+            return part
+        unfinished.mkdir(exist_ok=True)
+        _decode_all(unfinished, catalogue, rows, stamp, tick)
+        digest = _digest(catalogue, rows, unfinished / "sums")
+        columns = {"label": rows.label, "attribute": rows.attribute, "index": rows.row}
+        write_npz(unfinished / "columns.npz", columns)
+        (root / "images").mkdir(exist_ok=True)
+        if not read(root, digest):  # else other files have made the same part
+            shutil.rmtree(root / "images" / digest, ignore_errors=True)
+            os.replace(unfinished, root / "images" / digest)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _known(root, stamp).parent.mkdir(exist_ok=True)
+        write_json(_known(root, stamp), digest)
+    part = read(root, digest)
+    if part is None:
+        raise UserError(
+            f"{root / 'images' / digest} cannot be read back; see to the disk and its permissions"
+        )
+    return part
+
+
+def splits(catalogue: Catalogue, parts: Mapping[str, Part]) -> Splits:
+    """The parts as a data set without an auxiliary part."""
+    return _splits(catalogue.class_names, catalogue.attribute_names, parts)
+
+
+def remember(root: Path, catalogue: Catalogue, parts: Mapping[str, Part]) -> None:
+    """From now on these parts are what the data set stands for where no source is given."""
+    record = {
+        "preprocessing": catalogue.preprocessing.name,
+        "classes": catalogue.class_names,
+        "attributes": catalogue.attribute_names,
+        "parts": {split: part.folder.name for split, part in parts.items()},
+    }
+    write_json(root / f"{catalogue.name}.json", record)
+
+
+def holds(root: Path, name: str) -> bool:
+    """Whether the folder is one in which a data set of this name was prepared."""
+    return (root / f"{name}.json").is_file() and (root / "images").is_dir()
+
+
+def remembered(root: Path, name: str, preprocessing: str) -> tuple[Splits, dict[str, Part]] | None:
+    """The data set that was last prepared under a name, and its parts; None if there is no sound one."""
+    record = read_json(root / f"{name}.json")
+    if not isinstance(record, dict) or record.get("preprocessing") != preprocessing:
+        return None
+    parts = {split: read(root, digest) for split, digest in record["parts"].items()}
+    whole = {split: part for split, part in parts.items() if part}
+    if len(whole) < len(parts):
+        return None
+    return _splits(tuple(record["classes"]), tuple(record["attributes"]), whole), whole
+
+
+def read_rows(image: np.memmap, rows: Int[np.ndarray, " m"]) -> UInt8[np.ndarray, "m 224 224 3"]:
+    """The images of `rows`, in memory: as `image[rows]`, of a whole mapped file.
+
+    Through the file and not the map: rows far apart come several times faster than page by page.
+    """
+    out = np.empty((len(rows), *SHAPE), np.uint8)
+    with open(image.filename or "", "rb", buffering=0) as file:
+        for row, into in zip(rows.tolist(), out, strict=True):
+            file.seek(image.offset + row * ROW_BYTES)
+            if file.readinto(into.data) != ROW_BYTES:
+                raise OSError(errno.EIO, "file is cut off", image.filename)
+    return out
+
+
+def take(root: Path, examples: Examples, rows: Int[np.ndarray, " m"] | Bool[np.ndarray, " n"]) -> Examples:
+    """`examples.take(rows)` with the images memory-mapped: they are picked out into a file, a few at a time.
+
+    Images that are in memory, and none at all, are taken as ever.
+    """
+    image, places = examples.image, np.arange(len(examples))[rows]
+    if not isinstance(image, np.memmap) or not len(places):
+        return examples.take(rows)
+    key = hashlib.sha256(f"{image.filename}\n".encode() + places.astype("<i8").tobytes()).hexdigest()[:32]
+    path = root / "rows" / f"{key}.npy"
+    with cache.locked(path.with_suffix(".lock")):
+        if not path.exists():
+            _check_room(root, len(places) * ROW_BYTES)
+
+            def write(file: IO[bytes]) -> None:
+                _write_header(file, len(places))
+                for first in range(0, len(places), CHUNK):
+                    file.write(read_rows(image, places[first : first + CHUNK]).data)
+
+            write_whole(path, write)
+    return _with_images(examples, places, np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def take_in_memory(examples: Examples, rows: Int[np.ndarray, " m"]) -> Examples:
+    """`examples.take(rows)` of a whole part, a few samples of it."""
+    assert isinstance(examples.image, np.memmap)
+    return _with_images(examples, rows, read_rows(examples.image, rows))
+
+
+def _with_images(examples: Examples, rows: Int[np.ndarray, " m"], image: np.ndarray) -> Examples:
+    rest = {name: array[rows] for name, array in examples.arrays().items() if name != "image"}
+    return Examples(image=image, **rest)
+
+
+def _splits(
+    class_names: tuple[str, ...], attribute_names: tuple[str, ...], parts: Mapping[str, Part]
+) -> Splits:
+    train, val, test = (parts[split].examples for split in ("train", "val", "test"))
+    return Splits(train, val, test, train.take(np.arange(0)), class_names, attribute_names)
+
+
+def _known(root: Path, stamp: str) -> Path:
+    return root / "known" / f"{stamp}.json"
+
+
+def _columns(rows: Rows) -> bytes:
+    return b"".join(column.astype("<i4").tobytes() for column in (rows.label, rows.attribute, rows.row))
+
+
+def _stamp(catalogue: Catalogue, rows: Rows) -> str:
+    """A digest of what can be told of the files without reading them. Raises UserError if some are missing."""
+    total = hashlib.sha256(catalogue.preprocessing.name.encode() + _columns(rows))
+    try:
+        for name in rows.name.tolist():
+            total.update(catalogue.stamp(name).encode())
+    except KeyError:
+        raise absent(catalogue, rows) from None
+    return total.hexdigest()[:32]
+
+
+def _digest(catalogue: Catalogue, rows: Rows, sums: Path) -> str:
+    """The digest of a part's content; `sums` holds the SHA-256 of each image file."""
+    total = hashlib.sha256(catalogue.preprocessing.name.encode() + _columns(rows))
+    total.update(sums.read_bytes())
+    return total.hexdigest()[:32]
+
+
+def _decode_all(folder: Path, catalogue: Catalogue, rows: Rows, stamp: str, tick: Tick) -> None:
+    """Fill image.npy and sums in the folder, chunk by chunk.
+
+    `done.json` counts the images that are safely there; those of another stamp are of other files, and overwritten.
+    """
+    n = len(rows.name)
+    state = read_json(folder / "done.json")
+    done = state["rows"] if isinstance(state, dict) and state["stamp"] == stamp else 0
+    mode = "r+b" if done else "wb"
+    one = functools.partial(decode_one, catalogue)
+    _check_room(folder, (n - done) * ROW_BYTES)
+    # Threads: Pillow decodes and resizes without Python's lock, and no process must be made for them.
+    with (
+        open(folder / "image.npy", mode) as image,
+        open(folder / "sums", mode) as sums,
+        ThreadPoolExecutor(cores()) as pool,
+    ):
+        start = _write_header(image, n)
+        tick(done, n)
+        for first in range(done, n, CHUNK):
+            chunk = list(pool.map(one, rows.name[first : first + CHUNK].tolist()))
+            image.seek(start + first * ROW_BYTES)
+            sums.seek(first * DIGEST_BYTES)
+            for pixels, digest in chunk:
+                image.write(pixels.data)
+                sums.write(digest)
+            for file in (image, sums):
+                file.flush()
+                os.fsync(file.fileno())
+            write_json(folder / "done.json", {"stamp": stamp, "rows": first + len(chunk)})
+            tick(first + len(chunk), n)
+
+
+def decode_one(catalogue: Catalogue, name: str) -> tuple[UInt8[np.ndarray, "224 224 3"], bytes]:
+    """Pixels of an image, and the SHA-256 of its file. Raises UserError naming it."""
+    try:
+        data = catalogue.read(name)
+        return np.ascontiguousarray(decode(data, catalogue.preprocessing)), hashlib.sha256(data).digest()
+    except OSError as error:
+        raise UserError(f"{catalogue.name}: cannot read the image {name}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(
+            f"{catalogue.name}: the image {name} cannot be decoded ({error}); fetch the data set again"
+        ) from error
+
+
+def _write_header(file: IO[bytes], n: int) -> int:
+    """The header of an npy file of n images; where its data begin."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (n, *SHAPE)}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.tell()
+
+
+def _check_room(folder: Path, need: int) -> None:
+    """Raise UserError if the disk has no room for so many bytes (a full disk would say so only after minutes)."""
+    free = shutil.disk_usage(folder).free - SPARE
+    if need > free:
+        raise UserError(
+            f"{folder} needs {need / 1e9:.1f} GB for decoded images, the disk has {max(free, 0) / 1e9:.1f} GB to give; "
+            "make room, or choose another place by $OILWATER_CACHE or --data_dir"
+        )
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,147 @@
+"""The one place where figures of one sample become figures of a data set: vmapped, chunked, shared by devices."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Float, Int, Shaped
+
+from oilwater_jax.devices import AXIS, mesh, replicate, replicated, shard
+from oilwater_jax.per_sample.convolution import with_matmuls
+from oilwater_jax.per_sample.figures import FROM_LOGITS, Params, loss
+
+Prepare = Callable[[Shaped[Array, "b ..."]], Float[Array, "b ..."]]
+Apply = Callable[[Params, Float[Array, "b ..."]], tuple[Float[Array, "b k"], Float[Array, "b d"]]]
+Devices = Sequence[Any]  # of jax.Device, which is no type to a type checker
+Figure = Callable[..., Any]  # (one sample's gradient, *given) -> arrays
+
+BUDGET = 2**30  # bytes of per-sample gradients on a device at once
+GRADIENT_CHUNK = {"cpu": 64}  # rows at most; on a CPU larger chunks fall out of the cache
+MATMUL_BACKENDS = ("cpu",)  # where convolutions of single samples are faster as matmuls
+
+
+@dataclasses.dataclass(frozen=True)
+class Forward:
+    """Figures of a chunk that one forward pass yields. Equal instances share their compilation."""
+
+    apply: Apply
+    prepare: Prepare
+    names: tuple[str, ...]
+
+    def __call__(
+        self, params: Params, given: tuple[Any, ...], image: Shaped[Array, "b ..."], label: Int[Array, " b"]
+    ) -> dict[str, Array]:
+        """By name; `given` is not looked at."""
+        logits, features = self.apply(params, self.prepare(image))
+        return {
+            name: features if name == "features" else jax.vmap(FROM_LOGITS[name])(logits, label)
+            for name in self.names
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Backward:
+    """A figure of a chunk's samples that needs the gradient of each. Equal instances share their compilation."""
+
+    apply: Apply
+    prepare: Prepare
+    figure: Figure
+
+    def __call__(
+        self, params: Params, given: tuple[Any, ...], image: Shaped[Array, "b ..."], label: Int[Array, " b"]
+    ) -> Any:
+        """What the figure yields, with the samples as first axis; `given` goes to the figure."""
+        apply = with_matmuls(self.apply) if jax.default_backend() in MATMUL_BACKENDS else self.apply
+
+        def sample_loss(
+            params: Params, image: Shaped[Array, "..."], label: Int[Array, ""]
+        ) -> Float[Array, ""]:
+            logits, _ = apply(params, self.prepare(image[None]))
+            return loss(logits[0], label)
+
+        def one(image: Shaped[Array, "..."], label: Int[Array, ""]) -> Any:
+            return self.figure(jax.grad(sample_loss)(params, image, label), *given)
+
+        return jax.vmap(one)(image, label)
+
+
+def gradient_chunk(params: Params, budget: int = BUDGET) -> int:
+    """How many samples' gradients a device may hold at once: what `budget` bytes have room for, at least one.
+
+    At most GRADIENT_CHUNK on the backends it names, 512 elsewhere. Counted are a gradient and a flattened copy
+    of it, not the network's activations.
+    """
+    size = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
+    return max(1, min(budget // max(size, 1), GRADIENT_CHUNK.get(jax.default_backend(), 512)))
+
+
+@functools.lru_cache(maxsize=64)
+def _program(per_chunk: Forward | Backward, over: Mesh | None) -> Callable[..., Any]:
+    if over is None:
+        return jax.jit(per_chunk.__call__)
+    everywhere, rows = PartitionSpec(), PartitionSpec(AXIS)
+    # Each device runs the chunk's program on its own rows; left to itself, XLA gathers grouped convolutions.
+    shared = jax.shard_map(
+        per_chunk.__call__,
+        mesh=over,
+        in_specs=(everywhere, everywhere, rows, rows),
+        out_specs=rows,
+        check_vma=False,
+    )
+    # What other processes' devices hold cannot be read: then every device gets all of it.
+    return jax.jit(shared, out_shardings=replicated(over) if jax.process_count() > 1 else None)
+
+
+def in_chunks(
+    per_chunk: Forward | Backward,
+    params: Params,
+    image: Shaped[np.ndarray, "n ..."],
+    label: Int[np.ndarray, " n"],
+    *,
+    chunk: int,
+    given: tuple[Any, ...] = (),
+    devices: Devices | None = None,
+) -> Any:
+    """What `per_chunk` yields for all n samples, as arrays on the host.
+
+    Works on `chunk` rows a device at a time; only these, and the results of the chunk before, are on the devices,
+    so `image` may be a np.memmap larger than memory. `devices` are all, of all processes, if not given; with several,
+    each takes its share of the rows of every chunk. Compiles once whatever n is. Raises ValueError for no samples
+    or a number of labels that is not that of the images.
+    """
+    n = len(image)
+    if not n:
+        raise ValueError("per-sample figures of no samples")
+    if len(label) != n:
+        raise ValueError(f"{n} images and {len(label)} labels")
+    over = mesh(devices)
+    program = _program(per_chunk, over)
+    put: Callable[[Any], Any] = np.asarray
+    if over is not None:
+        params, given = replicate((params, given), over)
+        put = functools.partial(shard, over=over)
+    rows = chunk * (over.size if over else 1)
+    results: Any = None
+
+    def keep(start: int, part: Any) -> None:
+        nonlocal results
+        if results is None:
+            results = jax.tree.map(lambda leaf: np.empty((n, *leaf.shape[1:]), leaf.dtype), part)
+        for whole, own in zip(jax.tree.leaves(results), jax.tree.leaves(jax.device_get(part)), strict=True):
+            whole[start : start + rows] = own[: n - start]
+
+    before = None
+    for start in range(0, n, rows):
+        # The last chunk is filled up with the first rows; what they yield is cut off again.
+        at = np.arange(start, start + rows) % n
+        part = program(params, given, put(image[at]), put(label[at]))
+        if before is not None:
+            keep(*before)  # while the devices work on this one
+        before = start, part
+    if before is not None:
+        keep(*before)
+    return results
