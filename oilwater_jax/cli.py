@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from oilwater_jax import __version__, executors, registry
+from oilwater_jax import __version__, executors, preemption, registry
 from oilwater_jax.errors import UserError
+from oilwater_jax.preemption import Preempted
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+# EX_TEMPFAIL of sysexits.h, "try again"; 143 would also be the code of a run that had no time to save.
+PREEMPTED = 75
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 DESCRIPTION = """\
@@ -30,8 +33,11 @@ examples:
 
 RUN_HELP = """\
 Train, attack, identify, amplify, evaluate and print, as a config file says. The same command again goes on
-where a run was cut off, or prints a finished one."""
+where a run was cut off, or prints a finished one. SIGTERM ends it after the epoch with a checkpoint and exit code 75.
 
+All devices that JAX sees work on each batch. Several processes run as one where each has --coordinator=HOST:PORT of
+the first, --processes=N and its own --process=0 .. N-1, or --cluster where JAX can tell these itself (TPU pods, Slurm,
+Open MPI, Kubernetes). Each reads the data; the first alone writes DIR."""
 
 WEIGHTS_HELP = """\
 Read a network's weights from a file (.safetensors or .npz; .pth where PyTorch is installed; nothing is unpickled) in
@@ -94,6 +100,10 @@ def parser() -> Parser:
         one.add_argument("--workdir", metavar="DIR", type=Path, help="folder of results, made if needed")
         one.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
     run.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
+    run.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of several listens")
+    run.add_argument("--processes", metavar="N", type=int, help="how many processes run as one")
+    run.add_argument("--process", metavar="I", type=int, help="which of them this is, from 0")
+    run.add_argument("--cluster", action="store_true", help="ask the cluster's environment for these three")
     run.add_argument("--help-config", action="store_true", help="list every config field and exit")
     sweep.add_argument("--seeds", metavar="K", type=int, help="number of seeds (default: the grid's)")
     sweep.add_argument(
@@ -173,11 +183,20 @@ def split_overrides(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command and exit: 0 done, 1 a run of a sweep failed, 2 bad input (one line), 130 interrupted."""
+    """Run the command and exit.
+
+    0 done, 1 a run of a sweep failed, 2 bad input (one line), 75 preempted (SIGTERM), 130 interrupted (Ctrl-C).
+    """
     try:
         dispatch(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
         fail(str(error))
+    except Preempted:
+        print(
+            "oilwater: preempted (SIGTERM); the same command goes on from the last checkpoint",
+            file=sys.stderr,
+        )
+        sys.exit(PREEMPTED)
     except KeyboardInterrupt:
         print("oilwater: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -229,11 +248,35 @@ def run(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     from oilwater_jax.config import load
 
     check_options(options)
+    several = check_processes(options)
     config = load(options.config, overrides)
-    from oilwater_jax import pipeline  # imports JAX: only now is it sure to be needed
+    from oilwater_jax import devices, pipeline  # import JAX: only now is it sure to be needed
 
-    pipeline.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite)
-    show(options.workdir)
+    if several:
+        devices.join(options.coordinator, options.processes, options.process)
+    with preemption.heard(at_once=not several):
+        pipeline.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite)
+    if devices.is_first():
+        show(options.workdir)
+
+
+def check_processes(options: argparse.Namespace) -> bool:
+    """Whether this process is one of several. Raises UserError where it is not said which."""
+    given = [name for name in ("coordinator", "processes", "process") if getattr(options, name) is not None]
+    if not given:
+        return options.cluster
+    if options.cluster:
+        raise UserError(f"--cluster and --{given[0]} exclude each other; give one of them")
+    if len(given) < 3:
+        raise UserError(f"--{given[0]} needs the others of --coordinator=HOST:PORT --processes=N --process=I")
+    host, _, port = options.coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise UserError(f"--coordinator={options.coordinator} is not HOST:PORT (10.0.0.1:1234, say)")
+    if not 0 <= options.process < options.processes:
+        raise UserError(
+            f"--process={options.process} is out of range (0 .. N-1 with --processes={options.processes})"
+        )
+    return True
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -257,7 +300,8 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     executor = executors.make(options.executor, workers=options.workers, address=options.address)
     from oilwater_jax.sweep import sweep as run_sweep
 
-    failed = run_sweep(grid, options.workdir, executor=executor, overwrite=options.overwrite)
+    with preemption.heard(at_once=True):
+        failed = run_sweep(grid, options.workdir, executor=executor, overwrite=options.overwrite)
     for run, reason in failed.items():
         print(f"oilwater: run {run} failed: {' '.join(reason.split())}", file=sys.stderr)
     print(

@@ -31,6 +31,7 @@ def describe() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "backend": jax.default_backend(),
         "devices": [str(device) for device in jax.devices()],
+        "processes": jax.process_count(),
         "command": sys.argv,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

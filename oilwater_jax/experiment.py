@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from oilwater_jax import __version__, data, metrics, objectives, registry, selectors
+from oilwater_jax import __version__, data, devices, metrics, objectives, registry, selectors
 from oilwater_jax.config import Config, to_json
 from oilwater_jax.groups import group_ids, report_sets
 from oilwater_jax.models import record, weights
@@ -62,7 +62,10 @@ class Experiment:
         place = self.store.place(name, key)
         self.progress.stage(name, 0)
         with self.store.held(place):
-            product = self.store.finished(place) or self.store.finish(place, compute())
+            product = devices.first(lambda: self.store.finished(place))
+            if product is None:
+                computed = compute()
+                product = devices.first(lambda: self.store.finish(place, computed))
         self.progress.done(name, product.figures)
         return product
 
@@ -149,12 +152,14 @@ class Experiment:
         program = programs.build(self.config, self.shape, n_classes, task.objective.update)
 
         def begin(rows: list[dict[str, Any]]) -> None:
-            self.store.begin_metrics(place, task.name, rows)
+            if devices.is_first():
+                self.store.begin_metrics(place, task.name, rows)
             self.progress.stage(task.name, task.recipe.epochs)
             self.progress.resume(len(rows))
 
         def add(row: dict[str, Any]) -> None:
-            self.store.add_metrics(place, row)
+            if devices.is_first():
+                self.store.add_metrics(place, row)
             self.progress.epoch(row)
 
         with self.store.held(f"{place}.training"):

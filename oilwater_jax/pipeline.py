@@ -4,11 +4,12 @@
 product is saved under `stages/`, so a run that was cut off re-enters where it was.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from oilwater_jax import data, registry
+from oilwater_jax import data, devices, registry
 from oilwater_jax.config import Config, shrink, to_json
 from oilwater_jax.environment import describe, use_compilation_cache
 from oilwater_jax.errors import UserError
@@ -40,42 +41,57 @@ def run(
     `own` adds rows: selectors of yours by name (a Python identifier), trained by the recipe `robust` on the
     poisoned data. A folder knows them by name only: a changed selector wants a new name or folder.
     `shared` is a sweep's folder, whose stages are used and added to instead of the run folder's own.
-    `warn` hears the warnings; then nothing is shown.
+    `warn` hears the warnings; then nothing is shown. Of several processes all call this, with the same arguments; the
+    first alone touches the folder, and all return the same.
     Raises UserError before anything is written where config, data or folder do not fit together.
     """
     small, splits = prepare(config)
     own = own or {}
     check_names(small, own)
-    with Progress(warn) as progress:
-        folder = RunFolder.open(workdir, to_json(config), overwrite=overwrite)
-        try:
-            use_compilation_cache()
+    devices.check_batch(small.train.batch)
+    devices.check_same((to_json(config), seeds, sorted(own)), "configs or seeds")
+    use_compilation_cache()
+    numbers = list(range(config.seed, config.seed + seeds))
+    with contextlib.ExitStack() as held:
+
+        def enter() -> None:
+            held.callback(RunFolder.open(workdir, to_json(config), overwrite=overwrite).close)
             write_json(workdir / "environment.json", describe())
-            numbers = list(range(config.seed, config.seed + seeds))
             if (read_json(workdir / "summary.json") or {}).get("seeds") != numbers:
                 (workdir / "summary.json").unlink(missing_ok=True)  # of other seeds: not this run's
-            store = Store(shared or workdir, progress.warn, shared=shared is not None)
-            experiment = Experiment(small, splits, store, progress, own)
-            progress.begin(1 + (small.pretrain.epochs > 0) + len(numbers) * stage_count(experiment))
-            first = Rooms(experiment, numbers[0])
-            figures = first.walk()
-            for seed in numbers[1:]:
-                figures |= Rooms(experiment, seed).walk()
-            progress.stage("report", 0)
-            result = summary.summarise(figures, to_json(small), numbers, own)
-            draw(workdir / "figures", first, result)
-            write_page(workdir, result)
-            write_json(workdir / "summary.json", result)  # last: it says that the run is finished
-            progress.done("report")
-        finally:
-            folder.close()
+
+        progress = held.enter_context(Progress(warn if devices.is_first() else ignore))
+        devices.first(enter)
+        store = Store(shared or workdir, progress.warn, shared=shared is not None)
+        experiment = Experiment(small, splits, store, progress, own)
+        progress.begin(1 + (small.pretrain.epochs > 0) + len(numbers) * stage_count(experiment))
+        first = Rooms(experiment, numbers[0])
+        figures = first.walk()
+        for seed in numbers[1:]:
+            figures |= Rooms(experiment, seed).walk()
+        result = summary.summarise(figures, to_json(small), numbers, own)
+        progress.stage("report", 0)
+        devices.first(lambda: report(workdir, first, result))
+        progress.done("report")
     return result
+
+
+def ignore(message: str) -> None:
+    """What a process that is not the first does with its warnings: the first has them too."""
+
+
+def report(workdir: Path, rooms: Rooms, result: dict[str, Any]) -> None:
+    """Write a run's figures, page and summary."""
+    draw(workdir / "figures", rooms, result)
+    write_page(workdir, result)
+    write_json(workdir / "summary.json", result)  # last: it says that the run is finished
 
 
 def run_seed(config: Config, shared: Path, seed: int, warn: Callable[[str], None]) -> None:
     """The stages of one seed of a sweep's run, in the sweep's folder."""
     use_compilation_cache()
     small, splits = prepare(config)
+    devices.check_batch(small.train.batch)
     with Progress(warn) as progress:
         store = Store(shared, progress.warn, shared=True)
         Rooms(Experiment(small, splits, store, progress, {}), seed).walk()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from oilwater_jax import __version__, cli
+from oilwater_jax import __version__, cli, preemption
 from oilwater_jax.fields import FIELDS
 
 ROOT = Path(__file__).parent.parent
@@ -225,3 +225,33 @@ def test_interrupted(monkeypatch, capsys):
         cli.main([])
     assert caught.value.code == 130
     assert "goes on from the last checkpoint" in capsys.readouterr().err
+
+
+def test_preempted_has_a_code_of_its_own(monkeypatch, capsys):
+    def preempt(_):
+        raise preemption.Preempted
+
+    monkeypatch.setattr(cli, "dispatch", preempt)
+    with pytest.raises(SystemExit) as caught:
+        cli.main([])
+    assert caught.value.code == 75
+    assert capsys.readouterr().err.splitlines() == [
+        "oilwater: preempted (SIGTERM); the same command goes on from the last checkpoint"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--processes=2"], "--processes needs the others of --coordinator=HOST:PORT"),
+        (["--coordinator=here", "--processes=2", "--process=0"], "--coordinator=here is not HOST:PORT"),
+        (["--coordinator=h:99999", "--processes=2", "--process=0"], "--coordinator=h:99999 is not HOST:PORT"),
+        (["--coordinator=h:1", "--processes=2", "--process=2"], "--process=2 is out of range (0 .. N-1"),
+        (["--coordinator=h:1", "--processes=0", "--process=0"], "--process=0 is out of range"),
+        (["--cluster", "--process=0"], "--cluster and --process exclude each other"),
+    ],
+)
+def test_which_of_several_processes_this_is(options, complaint, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert complaint in fail(capsys, "run", f"--config={MAIN_JOB}", f"--workdir={folder}", *options)
+    assert not folder.exists()

@@ -307,6 +307,21 @@ from oilwater_jax.cli import main
 main(sys.argv[1:])
 """
 
+SIGTERM_AT = """
+import os, signal, sys
+from oilwater_jax.stages import Store
+calls = 0
+def term(self, *args):
+    global calls
+    calls += 1
+    if calls == {number}:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return before(self, *args)
+before, Store.{where} = Store.{where}, term
+from oilwater_jax.cli import main
+main(sys.argv[1:])
+"""
+
 MOMENTS = np.random.default_rng(int(os.environ.get("OILWATER_KILL_SEED", "0")))
 
 
@@ -322,6 +337,27 @@ def test_kill_9_then_the_same_command_gives_the_same_bytes(moment, undisturbed, 
         assert list((folder / "checkpoints").rglob("*tmp*"))
     assert code == -signal.SIGKILL
     assert not (folder / "summary.json").exists()
+    process = start(folder)
+    _, err = process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert (folder / "summary.json").read_bytes() == (undisturbed / "summary.json").read_bytes()
+    assert sorted(stages_of(folder)) == sorted(stages_of(undisturbed))
+
+
+def test_sigterm_then_the_same_command_gives_the_same_bytes(undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    # Within an epoch, then as a stage is about to be written.
+    for where, number, rows in (("add_metrics", 3, 3), ("finish", 1, None)):
+        process = start(folder, SIGTERM_AT.format(where=where, number=number))
+        _, err = process.communicate()
+        assert process.returncode == 75, err.decode()
+        last = err.decode().splitlines()[-1]
+        assert last == "oilwater: preempted (SIGTERM); the same command goes on from the last checkpoint"
+        assert "Traceback" not in err.decode()
+        assert not (folder / "summary.json").exists()
+        assert not list(folder.rglob("*tmp*"))
+        if rows:
+            assert len(stages_of(folder)) == rows
     process = start(folder)
     _, err = process.communicate()
     assert process.returncode == 0, err.decode()

@@ -137,7 +137,12 @@ main(sys.argv[1:])
 """
 
 
-def test_ctrl_c_stops_at_once_in_one_line(grid_file, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 75, "preempted (SIGTERM)")],
+    ids=["ctrl_c", "sigterm"],
+)
+def test_a_signal_stops_at_once_in_one_line(number, code, said, grid_file, tmp_path):
     folder = tmp_path / "sweep"
     python, _, _, *arguments = command(grid_file, folder)
     process = subprocess.Popen(
@@ -150,10 +155,10 @@ def test_ctrl_c_stops_at_once_in_one_line(grid_file, tmp_path):
     while process.poll() is None and not list(folder.glob("metrics/seed0/*")):
         time.sleep(0.01)
     children = _children(process.pid)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "oilwater: interrupted; the same command goes on" in err
+    assert process.returncode == code
+    assert f"oilwater: {said}; the same command goes on" in err
     assert "Traceback" not in err
     assert _all_gone(children)
 

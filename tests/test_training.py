@@ -1,6 +1,8 @@
 """Step, epoch, selection and fit: the anchors that always hold."""
 
 import functools
+import os
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ import pytest
 import reference
 from counting import compilations
 
-from oilwater_jax import objectives, rng, selectors
+from oilwater_jax import objectives, preemption, rng, selectors
 from oilwater_jax.config import default
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
@@ -153,6 +155,7 @@ def run_fit(
     validate=None,
     rule="val_wga",
     objective=None,
+    seconds=0.0,
     **more,
 ):
     objective = objective or objectives.erm()
@@ -171,7 +174,7 @@ def run_fit(
         rule=rule,
         **more,
     )
-    checkpoints = Checkpoints(folder, 0.0, pytest.fail)
+    checkpoints = Checkpoints(folder, seconds, pytest.fail)
     try:
         return fit(made, task, checkpoints, listener or Listener(lambda rows: None, lambda row: None))
     finally:
@@ -268,6 +271,31 @@ def test_cut_and_resumed_is_left_alone(objective, examples, tmp_path):
     equal(whole.params, resumed.params)
     assert whole.epoch == resumed.epoch
     assert [row["loss"] for row in whole.history] == [row["loss"] for row in resumed.history]
+
+
+def test_sigterm_ends_with_a_checkpoint_of_the_epoch_in_which_it_came(examples, tmp_path):
+    def sigterm(row):
+        if row["epoch"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def fit_in(name, listener=None):
+        return run_fit(
+            examples,
+            tmp_path / name,
+            selectors.everyone(40),
+            listener=listener,
+            validate=lambda params: {"val_acc": 0.0, "val_wga": 0.0},
+            rule="last",
+            seconds=1e6,
+        )
+
+    whole = fit_in("whole")
+    with pytest.raises(preemption.Preempted), preemption.heard(at_once=True):
+        fit_in("cut", Listener(lambda rows: None, sigterm))
+    began = []
+    resumed = fit_in("cut", Listener(began.extend, lambda row: None))
+    assert [row["epoch"] for row in began] == [1, 2]
+    equal(whole.params, resumed.params)
 
 
 def test_loss_that_is_not_finite_stops_with_place_and_mend(examples, tmp_path):

@@ -7,9 +7,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
+from oilwater_jax.devices import AXIS, mesh, replicate, replicated, shard
 from oilwater_jax.per_sample.convolution import with_matmuls
 from oilwater_jax.per_sample.figures import FROM_LOGITS, Params, loss
 
@@ -79,19 +80,20 @@ def gradient_chunk(params: Params, budget: int = BUDGET) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def _program(per_chunk: Forward | Backward, mesh: Mesh | None) -> Callable[..., Any]:
-    if mesh is None:
+def _program(per_chunk: Forward | Backward, over: Mesh | None) -> Callable[..., Any]:
+    if over is None:
         return jax.jit(per_chunk.__call__)
-    everywhere, rows = PartitionSpec(), PartitionSpec("data")
+    everywhere, rows = PartitionSpec(), PartitionSpec(AXIS)
     # Each device runs the chunk's program on its own rows; left to itself, XLA gathers grouped convolutions.
     shared = jax.shard_map(
         per_chunk.__call__,
-        mesh=mesh,
+        mesh=over,
         in_specs=(everywhere, everywhere, rows, rows),
         out_specs=rows,
         check_vma=False,
     )
-    return jax.jit(shared)
+    # What other processes' devices hold cannot be read: then every device gets all of it.
+    return jax.jit(shared, out_shardings=replicated(over) if jax.process_count() > 1 else None)
 
 
 def in_chunks(
@@ -107,7 +109,7 @@ def in_chunks(
     """What `per_chunk` yields for all n samples, as arrays on the host.
 
     Works on `chunk` rows a device at a time; only these, and the results of the chunk before, are on the devices,
-    so `image` may be a np.memmap larger than memory. `devices` are this process's own if not given; with several,
+    so `image` may be a np.memmap larger than memory. `devices` are all, of all processes, if not given; with several,
     each takes its share of the rows of every chunk. Compiles once whatever n is. Raises ValueError for no samples
     or a number of labels that is not that of the images.
     """
@@ -116,14 +118,13 @@ def in_chunks(
         raise ValueError("per-sample figures of no samples")
     if len(label) != n:
         raise ValueError(f"{n} images and {len(label)} labels")
-    devices = tuple(jax.local_devices() if devices is None else devices)
-    mesh = Mesh(np.array(devices), ("data",)) if len(devices) > 1 else None
-    program = _program(per_chunk, mesh)
+    over = mesh(devices)
+    program = _program(per_chunk, over)
     put: Callable[[Any], Any] = np.asarray
-    if mesh is not None:
-        params, given = jax.device_put((params, given), NamedSharding(mesh, PartitionSpec()))
-        put = functools.partial(jax.device_put, device=NamedSharding(mesh, PartitionSpec("data")))
-    rows = chunk * len(devices)
+    if over is not None:
+        params, given = replicate((params, given), over)
+        put = functools.partial(shard, over=over)
+    rows = chunk * (over.size if over else 1)
     results: Any = None
 
     def keep(start: int, part: Any) -> None:

@@ -35,7 +35,7 @@ class How(TypedDict, total=False):
     """Keywords that every function here takes."""
 
     prepare: Prepare  # makes a chunk of images the network's input; `as_float` if not given
-    devices: Devices  # that share every chunk; this process's own if not given
+    devices: Devices  # that share every chunk; all, of all processes, if not given
     budget: int  # bytes of per-sample gradients on a device at once; BUDGET if not given
 
 

@@ -3,6 +3,7 @@
 The two newest are kept. One that is truncated or tampered with is passed over for the one before.
 """
 
+import functools
 import hashlib
 import json
 import logging
@@ -46,8 +47,18 @@ class Checkpoints:
         self.min_seconds = min_seconds
         self.warn = warn
         self._last = time.monotonic()
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True, enable_async_checkpointing=False)
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+
+    @functools.cached_property
+    def _manager(self) -> ocp.CheckpointManager:
+        """Orbax's manager, made when it is first needed: of several processes, the first alone reads and writes."""
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2,
+            create=False,  # orbax itself makes folders for all processes or none
+            enable_async_checkpointing=False,
+            multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return ocp.CheckpointManager(self.folder, options=options)
 
     def restore(self, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
         """The newest sound checkpoint as (host tree, metadata), or None; damaged ones are reported and removed.
@@ -84,6 +95,7 @@ class Checkpoints:
 
         Raises UserError where it cannot be written (a full disk, say); older checkpoints stay.
         """
+        manager = self._manager  # makes the folder
         # Looked at before, because orbax's writing threads report a full disk in pages of their own.
         needed = SLACK + 2 * sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(tree))
         if (free := shutil.disk_usage(self.folder).free) < needed:
@@ -92,7 +104,7 @@ class Checkpoints:
                 f"{needed / 1e6:.1f} MB are needed; make room, then the same command goes on"
             )
         try:
-            self._manager.save(
+            manager.save(
                 step,
                 args=ocp.args.Composite(
                     tree=ocp.args.StandardSave(tree),
@@ -109,8 +121,9 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def close(self) -> None:
-        """Release the manager."""
-        self._manager.close()
+        """Release the manager, if there is one."""
+        if "_manager" in vars(self):
+            self._manager.close()
 
 
 def one_line(error: BaseException) -> str:

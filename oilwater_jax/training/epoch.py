@@ -2,7 +2,7 @@
 
 On a CPU: a Python loop over the jitted step, because XLA's CPU backend runs a convolution inside a
 while-loop on one thread by a slow path. On an accelerator: `lax.scan` over segments of steps, one dispatch
-each. Both give the same states.
+each. Both give the same states. On several devices each works on its part of every batch.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from oilwater_jax import devices
 from oilwater_jax.training.step import Resident, StepFn, TrainState
 
 SEGMENT = 32  # steps per dispatch on an accelerator
@@ -63,8 +64,8 @@ def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
 
         return jax.lax.scan(body, state, (rows, mask, first + jnp.arange(SEGMENT)))
 
-    jit_step = jax.jit(folded, donate_argnums=0)
-    jit_segment = jax.jit(segment, donate_argnums=0)
+    jit_step = jax.jit(folded, donate_argnums=0, out_shardings=devices.replicated())
+    jit_segment = jax.jit(segment, donate_argnums=0, out_shardings=devices.replicated())
 
     def epoch(
         state: TrainState, data: Resident, draws: Int[np.ndarray, " draws"], key: Key[Array, ""]
@@ -74,14 +75,16 @@ def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
         losses = []
         if driver == "loop":
             for i in range(steps):
-                state, loss = jit_step(state, data, rows[i], mask[i], key, np.int32(i))
+                row, keep = devices.shard(rows[i]), devices.shard(mask[i])
+                state, loss = jit_step(state, data, row, keep, key, np.int32(i))
                 losses.append(loss)
             return state, np.array(jax.device_get(losses))
         fill = [(0, -steps % SEGMENT), (0, 0)]
         rows, mask = np.pad(rows, fill), np.pad(mask, fill)
         for first in range(0, steps, SEGMENT):
             part = slice(first, first + SEGMENT)
-            state, loss = jit_segment(state, data, rows[part], mask[part], key, np.int32(first))
+            row, keep = devices.shard(rows[part], axis=1), devices.shard(mask[part], axis=1)
+            state, loss = jit_segment(state, data, row, keep, key, np.int32(first))
             losses.append(loss)
         return state, np.concatenate(jax.device_get(losses))[:steps]
 

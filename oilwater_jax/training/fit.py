@@ -1,5 +1,6 @@
 """One training: epochs of a selector's draws, validation after each, checkpoints, model selection."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from oilwater_jax import metrics, rng
+from oilwater_jax import devices, metrics, preemption, rng
 from oilwater_jax.errors import UserError
 from oilwater_jax.per_sample import Params
 from oilwater_jax.selectors import draw_epoch
@@ -86,7 +87,7 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
 
     Epoch e draws with streams named by (seed, e) alone: two tasks that differ only in their selector see the
     same random numbers. Raises UserError when the loss stops being finite (the last checkpoint stays) or a
-    checkpoint cannot be saved.
+    checkpoint cannot be saved, Preempted after the epoch in which SIGTERM came.
     """
     selector_state = task.selector.init(task.train)
     # Copied: the first step donates the state, and the caller keeps its parameters.
@@ -98,32 +99,38 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
         "weights": np.ones(len(task.train)),
     }
     meta: dict[str, Any] = {"epoch": 0, "best_epoch": 0, "best_score": None, "history": []}
-    if (restored := checkpoints.restore(tree)) is not None:
+    if (restored := devices.first(lambda: checkpoints.restore(tree))) is not None:
         tree, meta = restored
     listener.begin(meta["history"])
-    state = jax.tree.map(jnp.array, tree["state"])
+    state = devices.replicate(jax.tree.map(jnp.array, tree["state"]))
     data = to_device(task.train.image, task.train.label, task.group)
     key = rng.key(task.seed, "augmentation")
-    for epoch in range(meta["epoch"] + 1, task.recipe.epochs + 1):
-        began = time.monotonic()
-        names = task.selector.due(epoch)
-        scores = program.score(state.params, task.train, names) if names else None
-        tree["selector"], tree["weights"] = task.selector.update(tree["selector"], epoch, scores)
-        draws = draw_epoch(tree["weights"], rng.generator(task.seed, "order", epoch))
-        state, losses = program.epoch(state, data, draws, jax.random.fold_in(key, epoch))
-        check_finite(task, epoch, losses, state.params)
-        row: Row = {"stage": task.name, "seed": task.seed, "epoch": epoch, "loss": float(np.mean(losses))}
-        row |= {**task.validate(state.params), "draws": len(draws)}
-        if names and task.sets:
-            row["elmf"] = metrics.shares_within(tree["weights"] == 0, task.sets)
-        row["seconds"] = round(time.monotonic() - began, 3)
-        meta["history"].append(row)
-        meta["epoch"] = epoch
-        listener.row(row)
-        better = meta["best_score"] is None or score(task.rule, row) > meta["best_score"]
-        if better and epoch >= min(task.first, task.recipe.epochs):
-            meta |= {"best_score": score(task.rule, row), "best_epoch": epoch}
-            tree["best"] = to_host(state.params)
-        if checkpoints.due() or epoch == task.recipe.epochs:
-            checkpoints.save(epoch, tree | {"state": to_host(state)}, meta)
+    with preemption.held_back():
+        for epoch in range(meta["epoch"] + 1, task.recipe.epochs + 1):
+            began = time.monotonic()
+            names = task.selector.due(epoch)
+            scores = program.score(state.params, task.train, names) if names else None
+            update = functools.partial(task.selector.update, tree["selector"], epoch, scores)
+            tree["selector"], tree["weights"] = devices.first(update)
+            draws = draw_epoch(tree["weights"], rng.generator(task.seed, "order", epoch))
+            state, losses = program.epoch(state, data, draws, jax.random.fold_in(key, epoch))
+            check_finite(task, epoch, losses, state.params)
+            row: Row = {"stage": task.name, "seed": task.seed, "epoch": epoch, "loss": float(np.mean(losses))}
+            row |= {**task.validate(state.params), "draws": len(draws)}
+            if names and task.sets:
+                row["elmf"] = metrics.shares_within(tree["weights"] == 0, task.sets)
+            row["seconds"] = round(time.monotonic() - began, 3)
+            meta["history"].append(row)
+            meta["epoch"] = epoch
+            listener.row(row)
+            better = meta["best_score"] is None or score(task.rule, row) > meta["best_score"]
+            if better and epoch >= min(task.first, task.recipe.epochs):
+                meta |= {"best_score": score(task.rule, row), "best_epoch": epoch}
+                tree["best"] = to_host(state.params)
+            stop = devices.anywhere(preemption.came())
+            if stop or devices.first(checkpoints.due) or epoch == task.recipe.epochs:
+                whole = tree | {"state": to_host(state)}
+                devices.first(functools.partial(checkpoints.save, epoch, whole, meta))
+            if stop:
+                raise preemption.Preempted
     return Fitted(tree["best"], meta["best_epoch"], meta["history"], tree["weights"])

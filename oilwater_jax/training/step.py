@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
+from oilwater_jax import devices
 from oilwater_jax.models.variables import Params, join, split
 from oilwater_jax.per_sample import loss as sample_loss
 from oilwater_jax.types import State, Update
@@ -33,7 +34,7 @@ class TrainState(NamedTuple):
 
 
 class Resident(NamedTuple):
-    """A training set on the device, filled up with zero rows to a whole number of CAPACITY_STEP rows."""
+    """A training set whole on every device, filled up with zero rows to a multiple of CAPACITY_STEP."""
 
     image: UInt8[Array, "n h w c"]
     label: Int[Array, " n"]
@@ -51,11 +52,11 @@ class Recipe(NamedTuple):
 def to_device(
     image: UInt8[np.ndarray, "n h w c"], label: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"]
 ) -> Resident:
-    """Put a training set on the device; the added rows are never drawn."""
+    """Put a training set on the device, of several whole on each; the added rows are never drawn."""
     fill = -len(image) % CAPACITY_STEP
 
     def padded(array: np.ndarray) -> Array:
-        return jnp.asarray(np.pad(array, [(0, fill)] + [(0, 0)] * (array.ndim - 1)))
+        return devices.replicate(np.pad(array, [(0, fill)] + [(0, 0)] * (array.ndim - 1)))
 
     return Resident(padded(image), padded(label), padded(group))
 

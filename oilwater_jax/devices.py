@@ -1,0 +1,132 @@
+"""The devices: one mesh with the one axis `data`, what is copied to all of them, and what several processes agree on.
+
+Parameters, optimiser, objective and the training set are copied to every device; the rows of a batch and of a chunk
+to be scored are cut along `data`. Programs are compiled for the whole mesh and mean what they mean on one device: a
+mean over a batch is over all its rows, wherever they lie.
+
+Of several processes each loads the whole data set and makes the same decisions on the host; the first alone
+writes, and `first` tells the others what it read or decided. With one device and one process nothing here
+does anything.
+"""
+
+import functools
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from oilwater_jax.errors import UserError
+
+AXIS = "data"
+LEAVING = 120  # seconds that a process which ends waits for the others to end too
+T = TypeVar("T")
+
+
+def mesh(devices: Sequence[Any] | None = None) -> Mesh | None:
+    """The devices, all of all processes if not given, along `data`; None for one, which needs no mesh."""
+    chosen = tuple(jax.devices() if devices is None else devices)
+    return _mesh(chosen) if len(chosen) > 1 else None
+
+
+@functools.cache
+def _mesh(devices: tuple[Any, ...]) -> Mesh:
+    return Mesh(np.array(devices), (AXIS,))
+
+
+def replicated(over: Mesh | None = None) -> NamedSharding | None:
+    """The sharding of what every device of `over` (the mesh of all) holds whole; None, JAX's choice, without a mesh."""
+    over = over or mesh()
+    return over and NamedSharding(over, PartitionSpec())
+
+
+def replicate(tree: Any, over: Mesh | None = None) -> Any:
+    """The arrays of a tree, the same in every process, whole on every device; those that are there stay."""
+    sharding = replicated(over)
+    return jax.tree.map(jnp.asarray if sharding is None else lambda leaf: _place(leaf, sharding), tree)
+
+
+def shard(array: np.ndarray, axis: int = 0, over: Mesh | None = None) -> np.ndarray | jax.Array:
+    """A host array cut along `axis` into one part per device, which must come out even; on one device as it is."""
+    over = over or mesh()
+    return array if over is None else _place(array, NamedSharding(over, PartitionSpec(*[None] * axis, AXIS)))
+
+
+def _place(array: Any, sharding: NamedSharding) -> jax.Array:
+    if jax.process_count() == 1 or (isinstance(array, jax.Array) and array.sharding == sharding):
+        return jax.device_put(array, sharding)
+    host = np.asarray(array)
+    # Not device_put, which compares the processes' arrays in a collective of its own.
+    return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
+
+
+def check_batch(batch: int) -> None:
+    """Raise UserError where a batch cannot be cut evenly."""
+    count = jax.device_count()
+    if batch % count:
+        near = max(count, round(batch / count) * count)
+        raise UserError(
+            f"train.batch = {batch} cannot be split evenly over {count} devices; "
+            f"give a multiple of {count} (--config.train.batch={near})"
+        )
+
+
+def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Make this process one of several that run as one, before JAX is used; all None: as the cluster says.
+
+    `coordinator` is HOST:PORT of the first process. Raises UserError where they do not come together.
+    """
+    # SIGTERM is heard in Python: see preemption.py.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(coordinator, processes, process, shutdown_timeout_seconds=LEAVING)
+    except (RuntimeError, ValueError) as error:
+        where = "the cluster's environment" if coordinator is None else f"--coordinator={coordinator}"
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"the processes cannot be joined through {where} ({reason})") from error
+
+
+def is_first() -> bool:
+    """Whether this process is the one that reads, writes and prints."""
+    return jax.process_index() == 0
+
+
+def first(compute: Callable[[], T]) -> T:
+    """What `compute()` returns in the first process, in all of them; it is called there alone.
+
+    All processes must come here in the same order. A UserError there is raised in all of them.
+    """
+    if jax.process_count() == 1:
+        return compute()
+    message = b""
+    if is_first():
+        try:
+            outcome: Any = (compute(), None)
+        except UserError as error:
+            outcome = (None, str(error))
+        message = pickle.dumps(outcome)  # from a process of this very run, never from a file
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(message))))
+    # To a power of two: each size compiles a program.
+    padded = np.zeros(1 << (size - 1).bit_length(), np.uint8)
+    padded[: len(message)] = np.frombuffer(message, np.uint8)
+    value, complaint = pickle.loads(multihost_utils.broadcast_one_to_all(padded).tobytes())
+    if complaint is not None:
+        raise UserError(complaint)
+    return value
+
+
+def anywhere(flag: bool) -> bool:
+    """Whether the flag is up in any process; all must come here."""
+    return (
+        flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+    )
+
+
+def check_same(value: Any, what: str) -> None:
+    """Raise UserError, in all processes, where one has another value than the first; all must come here."""
+    if anywhere(first(lambda: value) != value):
+        raise UserError(f"the processes were started with different {what}; give all of them the same")
