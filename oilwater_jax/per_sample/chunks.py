@@ -79,7 +79,7 @@ def gradient_chunk(params: Params, budget: int = BUDGET) -> int:
     return max(1, min(budget // max(size, 1), GRADIENT_CHUNK.get(jax.default_backend(), 512)))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _program(per_chunk: Forward | Backward, over: Mesh | None) -> Callable[..., Any]:
     if over is None:
         return jax.jit(per_chunk.__call__)
