@@ -18,8 +18,7 @@ class Thresholds(NamedTuple):
     change: float = 0.05
     # Most of the poisons: draws are multiplied for more poisons than are left alone.
     identified: float = 0.5
-    # A tenth of the samples is the most that EPIc's published ratios 0.1 to 0.3 take from an ordinary set in a
-    # round of singletons; a minority that loses three tenths is not an ordinary set.
+    # EPIc takes up to a quarter of the majorities (experiments/table03_epic_tradeoff): more is out of the ordinary.
     eliminated: float = 0.3
 
 
