@@ -34,12 +34,13 @@ def heard(*, at_once: bool) -> Iterator[None]:
 
     One of several processes must not leave the others waiting: they agree at an epoch's end.
     """
-    _signal.came, _signal.waits = False, not at_once
+    _signal.waits = not at_once
     before = signal.signal(signal.SIGTERM, _signal.hear)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        _signal.came = _signal.waits = False
 
 
 @contextlib.contextmanager
