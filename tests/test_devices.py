@@ -22,7 +22,7 @@ spec.loader.exec_module(experiment)
 
 SETTINGS = experiment.SETTINGS | experiment.SMOKE
 # Two processes want to find one another within gloo's half minute: not on a machine that has no time.
-OTHERS = ("8 devices", pytest.param("2 processes of 4 devices", marks=pytest.mark.slow))
+OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("8 devices", "2 processes of 4 devices")]
 
 
 @pytest.fixture(scope="module")

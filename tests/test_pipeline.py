@@ -196,7 +196,10 @@ def test_epic_without_a_round_is_no_defence(method, when, tmp_path):
     assert rows["epic"]["elmf"]["hrg_1"] == 0
 
 
-@pytest.mark.parametrize(("attack", "method"), [("sa", "george"), ("gm", "george"), ("gm", "jtt")])
+@pytest.mark.parametrize(
+    ("attack", "method"),
+    [("sa", "george"), ("gm", "george"), pytest.param("gm", "jtt", marks=pytest.mark.slow)],
+)
 def test_every_attack_and_method_end_to_end(attack, method, tmp_path):
     """Two seeds, of which the second compiles nothing; the same bytes from a run cut after the first."""
     changed = {"attack.name": attack, "method.name": method, "data.auxiliary": "0.3", "pretrain.epochs": "0"}
@@ -325,7 +328,9 @@ main(sys.argv[1:])
 MOMENTS = np.random.default_rng(int(os.environ.get("OILWATER_KILL_SEED", "0")))
 
 
-@pytest.mark.parametrize("moment", ["random 1", "random 2", "inside a checkpoint write"])
+@pytest.mark.parametrize(
+    "moment", ["random 1", pytest.param("random 2", marks=pytest.mark.slow), "inside a checkpoint write"]
+)
 def test_kill_9_then_the_same_command_gives_the_same_bytes(moment, undisturbed, tmp_path):
     folder = tmp_path / "run"
     if moment.startswith("random"):
@@ -344,6 +349,7 @@ def test_kill_9_then_the_same_command_gives_the_same_bytes(moment, undisturbed, 
     assert sorted(stages_of(folder)) == sorted(stages_of(undisturbed))
 
 
+@pytest.mark.slow
 def test_sigterm_then_the_same_command_gives_the_same_bytes(undisturbed, tmp_path):
     folder = tmp_path / "run"
     # Within an epoch, then as a stage is about to be written.
