@@ -83,6 +83,7 @@ def test_a_summary_of_other_seeds_does_not_pass_for_this_run(undisturbed, tmp_pa
     assert not (folder / "summary.json").exists()
 
 
+@pytest.mark.slow
 def test_same_seed_same_figures_in_another_folder(undisturbed, tmp_path):
     pipeline.run(smoke(), tmp_path / "again")
     assert (tmp_path / "again/summary.json").read_bytes() == (undisturbed / "summary.json").read_bytes()
@@ -150,7 +151,9 @@ DEFENDED = {
 }
 
 
-@pytest.mark.parametrize(("method", "when"), [("jtt", "during"), ("george", "before")])
+@pytest.mark.parametrize(
+    ("method", "when"), [("jtt", "during"), pytest.param("george", "before", marks=pytest.mark.slow)]
+)
 def test_epic_alone_and_combined(method, when, tmp_path):
     """What is eliminated is told of at the round and in the summary; a second seed compiles nothing."""
     config = smoke(**DEFENDED | {"method.name": method, "epic.when": when})
@@ -176,6 +179,7 @@ def test_epic_alone_and_combined(method, when, tmp_path):
     assert names.count("seed0/identify_after_epic") == (when == "before")
 
 
+@pytest.mark.slow
 def test_epic_by_all_parameters_gradients(tmp_path):
     rows = {
         kind: pipeline.run(smoke(**DEFENDED | {"rows": "epic", "epic.gradients": kind}), tmp_path / kind)[

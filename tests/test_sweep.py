@@ -236,7 +236,13 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(
-    ("how", "failed"), [("once", {}), ("always", {"jtt_0.01": "its worker process died (out of memory?)"})]
+    ("how", "failed"),
+    [
+        ("once", {}),
+        pytest.param(
+            "always", {"jtt_0.01": "its worker process died (out of memory?)"}, marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_a_worker_that_dies_is_replaced_but_not_for_ever(how, failed, grid_file, tmp_path):
     script = tmp_path / "dying.py"
