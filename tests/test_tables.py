@@ -48,3 +48,7 @@ def test_elmf_is_shown_of_the_rows_that_could_eliminate():
         ("ELMF (share eliminated, per cent), EPIc", [("poisons", "0.0"), ("LRG-1", "0.0 ± 0.0")]),
         ("ELMF (share eliminated, per cent), EPIc + JTT", [("poisons", "-"), ("LRG-1", "50.0 ± 10.0")]),
     ]
+
+
+def test_a_run_of_version_02_has_no_elmf_and_is_shown():
+    assert share_tables({"idnf": {}, "rows": {"erm": {"wga": 0.5}, "jtt_standard": {"wga": 0.8}}}) == []

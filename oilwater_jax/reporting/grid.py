@@ -76,7 +76,7 @@ def lines_of(run: str, summary: dict[str, Any]) -> list[Line]:
     lines = [Line(run, IDENTIFIED, idnf)]
     for key, row in summary["rows"].items():
         figures = _estimates(row, "")
-        if any(row["rounds_seeds"]):
+        if any(row.get("rounds_seeds", ())):  # runs of version 0.2 have none
             figures |= _estimates(row["elmf"], "elmf.")
         if summary["measures"] and summary["measures"][0] in figures:
             figures["success"] = figures[summary["measures"][0]]

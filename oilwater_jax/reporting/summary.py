@@ -110,8 +110,8 @@ def _row(own: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
         "group_acc": means,
         "group_acc_seeds": by_group,
         "selected_epoch_seeds": [one["selected_epoch"] for one in own],
-        "elmf": _spreads([one["elmf"] for one in own]),
-        "rounds_seeds": [one["rounds"] for one in own],
+        "elmf": _spreads([one.get("elmf", {}) for one in own]),
+        "rounds_seeds": [one.get("rounds", []) for one in own],
     }
 
 

@@ -56,12 +56,15 @@ def share_cells(shares: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def eliminating(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The rows in which samples may have been eliminated: those with rounds or anything gone."""
+    """The rows in which samples may have been eliminated: those with rounds or anything gone.
+
+    A run of version 0.2 has no such figures, and so no such rows.
+    """
     return {
         key: row
         for key, row in summary["rows"].items()
-        if any(row["rounds_seeds"])
-        or any(share for share in row["elmf"].values() if isinstance(share, float))
+        if any(row.get("rounds_seeds", ()))
+        or any(share for share in row.get("elmf", {}).values() if isinstance(share, float))
     }
 
 
