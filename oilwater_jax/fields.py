@@ -190,7 +190,13 @@ FIELDS: dict[str, Field] = {
     "train.driver": Field(
         "auto", "how an epoch is driven; auto: what suits the backend", choices=("auto", "loop", "scan")
     ),
+    "train.placement": Field(
+        "auto",
+        "where the training images are: resident on the device, or streamed to it batch by batch; auto: streamed "
+        "where they would take more than 30% of a device's memory",
+        choices=("auto", "resident", "streamed"),
+    ),
     "checkpoint.seconds": Field(
-        2.0, "least time between checkpoints, which are made at epoch ends; 0: every epoch", 0, 1e9
+        2.0, "least time between checkpoints of a training; 0: every few steps", 0, 1e9
     ),
 }

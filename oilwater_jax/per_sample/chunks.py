@@ -11,12 +11,14 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
 from oilwater_jax.devices import AXIS, mesh, replicate, replicated, shard
+from oilwater_jax.images import Images
 from oilwater_jax.per_sample.convolution import with_matmuls
 from oilwater_jax.per_sample.figures import FROM_LOGITS, Params, loss
 
 Prepare = Callable[[Shaped[Array, "b ..."]], Float[Array, "b ..."]]
 Apply = Callable[[Params, Float[Array, "b ..."]], tuple[Float[Array, "b k"], Float[Array, "b d"]]]
 Devices = Sequence[Any]  # of jax.Device, which is no type to a type checker
+Inputs = Shaped[np.ndarray, "n ..."] | Shaped[Images, "n ..."]
 Figure = Callable[..., Any]  # (one sample's gradient, *given) -> arrays
 
 BUDGET = 2**30  # bytes of per-sample gradients on a device at once
@@ -99,7 +101,7 @@ def _program(per_chunk: Forward | Backward, over: Mesh | None) -> Callable[..., 
 def in_chunks(
     per_chunk: Forward | Backward,
     params: Params,
-    image: Shaped[np.ndarray, "n ..."],
+    image: Inputs,
     label: Int[np.ndarray, " n"],
     *,
     chunk: int,
@@ -109,9 +111,9 @@ def in_chunks(
     """What `per_chunk` yields for all n samples, as arrays on the host.
 
     Works on `chunk` rows a device at a time; only these, and the results of the chunk before, are on the devices,
-    so `image` may be a np.memmap larger than memory. `devices` are all, of all processes, if not given; with several,
-    each takes its share of the rows of every chunk. Compiles once whatever n is. Raises ValueError for no samples
-    or a number of labels that is not that of the images.
+    so `image` may be a np.memmap, or Images, larger than memory. `devices` are all, of all processes, if not given;
+    with several, each takes its share of the rows of every chunk. Compiles once whatever n is. Raises ValueError for
+    no samples or a number of labels that is not that of the images.
     """
     n = len(image)
     if not n:

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Array, UInt8
+from jaxtyping import Array
 
+from oilwater_jax.images import Pixels
 from oilwater_jax.per_sample.chunks import (
     Apply,
     Backward,
@@ -22,7 +23,7 @@ from oilwater_jax.types import Examples, Scores
 FROM_GRADIENT: dict[str, Figure] = {"gradient_norm": gradient_norm, "projected_gradient": Projection()}
 NAMES = (*FROM_LOGITS, "features", *FROM_GRADIENT)
 LABEL_FREE = ("logits", "features")
-Scorer = Callable[[Params, Examples | UInt8[np.ndarray, "n h w c"], Sequence[str]], Scores]
+Scorer = Callable[[Params, Examples | Pixels, Sequence[str]], Scores]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +44,7 @@ def make_scorer(apply: Apply, prepare: Prepare, chunk: int) -> Scorer:
     `gradient_chunk` rows. Raises ValueError for an unknown name, no samples, or labels that are needed and missing.
     """
 
-    def scorer(
-        params: Params, examples: Examples | UInt8[np.ndarray, "n h w c"], names: Sequence[str]
-    ) -> Scores:
+    def scorer(params: Params, examples: Examples | Pixels, names: Sequence[str]) -> Scores:
         if unknown := [name for name in names if name not in NAMES]:
             raise ValueError(f"unknown score {unknown[0]!r}; known: {', '.join(NAMES)}")
         if isinstance(examples, Examples):
