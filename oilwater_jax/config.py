@@ -213,7 +213,7 @@ def check_together(config: Config) -> None:
             f"identify.epochs = {config.identify.epochs} (T) is more than robust.epochs = "
             f"{config.robust.epochs}; identification comes early: lower T or train longer"
         )
-    if config.pretrain.epochs and config.data.name in registry.WITHOUT_PRETRAINING:
+    if config.pretrain.epochs and config.data.name in registry.LISTED:
         raise UserError(
             f"pretrain.epochs = {config.pretrain.epochs}, but {config.data.name} has no pretraining task; set it to 0"
         )
@@ -265,6 +265,12 @@ def shrink(config: Config) -> Config:
         flat[f"attack.{key}"] = min(flat[f"attack.{key}"], most)
     # A round at the second of the two epochs that are left, unless the dial allows none.
     flat["epic.drop_after"], flat["epic.subset_freq"] = min(flat["epic.drop_after"], 2), 1
+    if config.data.name in registry.LISTED:
+        # Of the 64 large images that are left of a split: several batches, poisons, samples for an attacker.
+        for key, most in {"train.batch": 16, "method.lambda_up": 4.0, "attack.sa.components": 2}.items():
+            flat[key] = min(flat[key], most)
+        flat["attack.budget"] = max(flat["attack.budget"], 0.05)
+        flat["data.auxiliary"] = max(flat["data.auxiliary"], 0.5) if flat["data.auxiliary"] else 0.0
     return ConfigDict(nest(flat)).lock()
 
 
