@@ -6,6 +6,7 @@ module needs neither JAX nor NumPy, so that help answers at once.
 
 import ast
 import difflib
+import functools
 import json
 import math
 import os
@@ -72,11 +73,10 @@ def nearest(key: str, known: Iterable[str]) -> str:
 
 def check_value(path: str, value: Any, field: Field, where: str) -> Any:
     """The value in the field's type; UserError naming value, place and what is allowed otherwise."""
-
-    def refuse(reason: str) -> UserError:
-        return UserError(f"{where}: {path} = {value!r} {reason} (allowed: {field.type_name}, {field.range})")
-
     wanted = field.default
+    if isinstance(wanted, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    refuse = functools.partial(_refusal, path, value, field, where)
     if isinstance(wanted, tuple):
         if not isinstance(value, tuple | list) or not (value or field.choices):
             raise refuse("is not a sequence")
@@ -88,8 +88,6 @@ def check_value(path: str, value: Any, field: Field, where: str) -> Any:
         return tuple(check_value(path, one, entry, where) for one in value)
     if isinstance(wanted, bool) != isinstance(value, bool):
         raise refuse("has the wrong type")
-    if isinstance(wanted, float) and isinstance(value, int):
-        value = float(value)
     if not isinstance(value, type(wanted)):
         raise refuse("has the wrong type")
     if isinstance(value, float) and not math.isfinite(value):
@@ -102,6 +100,10 @@ def check_value(path: str, value: Any, field: Field, where: str) -> Any:
     if too_low or (field.high is not None and value > field.high):
         raise refuse("is out of range")
     return value
+
+
+def _refusal(path: str, value: Any, field: Field, where: str, reason: str) -> UserError:
+    return UserError(f"{where}: {path} = {value!r} {reason} (allowed: {field.type_name}, {field.range})")
 
 
 def call_file(path: str, function: str) -> Any:
@@ -211,7 +213,7 @@ def check_together(config: Config) -> None:
             f"identify.epochs = {config.identify.epochs} (T) is more than robust.epochs = "
             f"{config.robust.epochs}; identification comes early: lower T or train longer"
         )
-    if config.pretrain.epochs and config.data.name in registry.WITHOUT_PRETRAINING:
+    if config.pretrain.epochs and config.data.name in registry.LISTED:
         raise UserError(
             f"pretrain.epochs = {config.pretrain.epochs}, but {config.data.name} has no pretraining task; set it to 0"
         )
@@ -263,6 +265,12 @@ def shrink(config: Config) -> Config:
         flat[f"attack.{key}"] = min(flat[f"attack.{key}"], most)
     # A round at the second of the two epochs that are left, unless the dial allows none.
     flat["epic.drop_after"], flat["epic.subset_freq"] = min(flat["epic.drop_after"], 2), 1
+    if config.data.name in registry.LISTED:
+        # Of the 64 large images that are left of a split: several batches, poisons, samples for an attacker.
+        for key, most in {"train.batch": 16, "method.lambda_up": 4.0, "attack.sa.components": 2}.items():
+            flat[key] = min(flat[key], most)
+        flat["attack.budget"] = max(flat["attack.budget"], 0.05)
+        flat["data.auxiliary"] = max(flat["data.auxiliary"], 0.5) if flat["data.auxiliary"] else 0.0
     return ConfigDict(nest(flat)).lock()
 
 

@@ -50,12 +50,13 @@ class Experiment:
         self.settings = to_json(config)
         self.streamed = self._streams()
         version = registry.resolve(registry.DATASETS, config.data.name).VERSION
-        self.data_key = key_of(__version__, self.settings["data"], version, config.smoke)
+        # The files' content, wherever they lie.
+        from_files = self.settings["data"] | {"source": splits.identity}
+        self.data_key = key_of(__version__, from_files, version, config.smoke)
         train = {name: value for name, value in self.settings["train"].items() if name != "select"}
         model = dict(self.settings["model"])
         if config.model.init_from:
             imported = record.read(Path(config.model.init_from))
-            record.check_images(imported, self.shape)
             model["init_from"] = imported.sha256  # the weights, wherever they lie
         # What every training depends on.
         self.base_key = key_of(self.data_key, model, train, self.settings["pretrain"], PRETRAIN_SEED)
@@ -124,7 +125,7 @@ class Experiment:
         return {name: value for name, value in fitted.params.items() if name != "head"}
 
     def _imported(self) -> Params:
-        """The weights of `model.init_from`. Raises UserError where they are damaged."""
+        """The weights of `model.init_from`."""
         folder = Path(self.config.model.init_from)
         imported = record.read(folder)
         params = weights.load(folder, imported)

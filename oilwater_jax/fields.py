@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from oilwater_jax import registry
 
 MODES = ("standard", "ideal", "worst")  # of amplification
-ROWS = ("erm_clean", "erm", "epic", *MODES, "combined", "oracle", "group_dro")
+ROWS = ("erm_clean", "erm", "epic", *MODES, "combined", "oracle", "group_dro", "group_dro_poisoned")
 SELECTION_RULES = ("val_wga", "val_acc", "last")
 # What EPIc compares: the score that holds it, by the name that a config has for it.
 GRADIENTS = {"last_layer": "last_layer_gradient", "all": "projected_gradient"}
@@ -68,7 +68,7 @@ FIELDS: dict[str, Field] = {
         ("erm_clean", "erm", *MODES),
         "trainings to compare: ERM on clean and on poisoned data, ERM defended by EPIc (epic), the method's "
         "amplification modes, EPIc and the method combined (combined), two oracles that know the groups of clean "
-        "data (group-balanced draws; group DRO); none: only identify",
+        "data (group-balanced draws; group DRO), group DRO on poisoned data (group_dro_poisoned); none: only identify",
         choices=ROWS,
     ),
     "evaluate": Field(

@@ -16,6 +16,7 @@ from oilwater_jax.errors import UserError
 from oilwater_jax.experiment import Experiment
 from oilwater_jax.fields import ROWS
 from oilwater_jax.files import read_json, write_json
+from oilwater_jax.models import record, weights
 from oilwater_jax.reporting import plots, summary
 from oilwater_jax.reporting.page import write_page
 from oilwater_jax.reporting.progress import Progress
@@ -104,6 +105,11 @@ def prepare(config: Config) -> tuple[Config, Splits]:
         small.data.name, source=small.data.source, auxiliary=small.data.auxiliary, smoke=small.smoke
     )
     registry.resolve(registry.ATTACKS, small.attack.name).check(small, splits)
+    if small.model.init_from:
+        folder = Path(small.model.init_from)
+        imported = record.read(folder)
+        record.check_images(imported, splits.train.image.shape[1:])
+        weights.load(folder, imported)
     if small.train.batch > len(splits.train):
         raise UserError(
             f"train.batch = {small.train.batch} is more than the {len(splits.train)} training samples"

@@ -13,7 +13,8 @@ DATASETS = {
     "celeba": "oilwater_jax.data.celeba",
     "celeba10": "oilwater_jax.data.celeba10",
 }
-WITHOUT_PRETRAINING = ("waterbirds", "celeba", "celeba10")  # no task of their own: pretrain.epochs must be 0
+# Of published image files. They have no pretraining task: pretrain.epochs must be 0.
+LISTED = ("waterbirds", "celeba", "celeba10")
 ATTACKS = {
     "dlbd": "oilwater_jax.attacks.dirty_label_backdoor",
     "sa": "oilwater_jax.attacks.subpopulation",

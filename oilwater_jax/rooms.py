@@ -173,7 +173,7 @@ class Rooms:
         """What a row's training depends on."""
         e, kind = self.experiment, self._kind(row)
         on = self._data_key(kind)
-        extra = [self.settings["group_dro"]] if row == "group_dro" or kind.mode else []
+        extra = [self.settings["group_dro"]] if row.startswith("group_dro") or kind.mode else []
         if kind.mode:
             extra += [kind.mode, self._found_key(on)]
         elif row not in ("erm", "erm_clean", "epic"):

@@ -8,7 +8,7 @@ from oilwater_jax import objectives, selectors
 from oilwater_jax.config import Config
 from oilwater_jax.defenses.epic import epic
 from oilwater_jax.fields import GRADIENTS, MODES
-from oilwater_jax.groups import group_counts, group_ids
+from oilwater_jax.groups import group_ids
 from oilwater_jax.types import Examples, Splits, Treatment
 
 
@@ -32,6 +32,7 @@ ROWS = {
     "combined": Row("poisoned", "robust", mode="standard", defended=True),
     "oracle": Row("clean", "erm"),
     "group_dro": Row("clean", "robust"),
+    "group_dro_poisoned": Row("poisoned", "robust"),
 }
 OWN = Row("poisoned", "robust")  # a row of the user's
 
@@ -64,11 +65,17 @@ def oracle(config: Config, train: Examples, n_attributes: int) -> Treatment:
 
 
 def group_dro(config: Config, train: Examples, splits: Splits) -> Treatment:
-    """The oracle's draws, and group DRO over the true groups."""
+    """Group-balanced draws, and group DRO over the groups; on clean data the draws are the oracle's.
+
+    A poison's group is that of the label which it carries: whoever notes the groups down has no other.
+    """
     n_attributes = len(splits.attribute_names)
-    counts = group_counts(train, len(splits.class_names), n_attributes)
-    return oracle(config, train, n_attributes)._replace(
-        objective=objectives.group_dro(counts, **config.group_dro), group=group_ids(train, n_attributes)
+    group = (train.label * n_attributes + train.attribute).astype(np.int32)
+    counts = np.bincount(group, minlength=splits.n_groups)
+    return erm(config, train)._replace(
+        selector=selectors.fixed(selectors.balanced(group)),
+        objective=objectives.group_dro(counts, **config.group_dro),
+        group=group,
     )
 
 
@@ -80,4 +87,5 @@ def reference(row: str, config: Config, train: Examples, splits: Splits) -> Trea
         "epic": lambda: erm(config, train),
         "oracle": lambda: oracle(config, train, len(splits.attribute_names)),
         "group_dro": lambda: group_dro(config, train, splits),
+        "group_dro_poisoned": lambda: group_dro(config, train, splits),
     }[row]()

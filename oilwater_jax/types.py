@@ -65,6 +65,9 @@ class Splits(NamedTuple):
     auxiliary: Examples
     class_names: tuple[str, ...]
     attribute_names: tuple[str, ...]
+    identity: str = (
+        ""  # of what it was made from: another where the files' content is another, wherever they lie
+    )
 
     @property
     def n_groups(self) -> int:

@@ -148,6 +148,15 @@ def test_damage_is_a_difference_and_may_be_negative(examples):
     assert goal.measure(wrong_outside, right)["collateral"] == 0.5
 
 
+def test_components_are_bounded_by_the_networks_own_features():
+    config = config_with(components=65)
+    config.model.update({"name": "resnet18", "widths": (8,)})
+    sa.check(config, data.load("waterdigits", auxiliary=0.3))
+    config.attack.sa.components = 513
+    with pytest.raises(UserError, match=r"more than the features \(512\)"):
+        sa.check(config, data.load("waterdigits", auxiliary=0.3))
+
+
 @pytest.mark.parametrize(
     ("changed", "auxiliary", "message"),
     [

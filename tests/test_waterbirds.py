@@ -78,7 +78,7 @@ def test_pixels_are_those_of_resize_256_crop_224(cache, folder):
 
 
 def test_smoke_reads_only_a_part_of_every_group(cache, folder, monkeypatch):
-    monkeypatch.setattr(data, "SMOKE_PER_GROUP", 2)
+    monkeypatch.setattr(data, "SMOKE_PER_GROUP_LISTED", 2)
     asked = []
     read, stamp = waterbirds.in_folder(folder)
     listener = lambda name: asked.append(name) or read(name)  # noqa: E731
@@ -121,12 +121,21 @@ def test_prepared_once_used_without_a_source(cache, folder, tmp_path):
     assert not cache.exists()
 
 
+def test_the_identity_is_of_the_content_and_not_of_the_place(cache, folder, copy, tmp_path):
+    def identity(source):
+        return data.load("waterbirds", source=str(source)).identity
+
+    data.prepare("waterbirds", source=str(folder), data_dir=tmp_path / "elsewhere")
+    assert identity(folder) == identity(copy) == identity(tmp_path / "elsewhere")
+    assert identity(layouts.waterbirds(tmp_path / "other", seed=1)) != identity(folder)
+
+
 def test_there_is_no_pretraining_task(folder):
     with pytest.raises(UserError, match=r"waterbirds has no pretraining task; set pretrain.epochs = 0"):
         data.load_pretraining("waterbirds", source=str(folder))
     for name in registry.DATASETS:
         module = registry.resolve(registry.DATASETS, name)
-        assert hasattr(module, "build_pretraining") == (name not in registry.WITHOUT_PRETRAINING)
+        assert hasattr(module, "build_pretraining") == (name not in registry.LISTED)
 
 
 def edit(copy, old, new, count=1):

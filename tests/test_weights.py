@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from oilwater_jax import cli, registry
+from oilwater_jax import cli, pipeline, registry
 from oilwater_jax import config as cfg
 from oilwater_jax.errors import UserError
 from oilwater_jax.experiment import Experiment
@@ -204,6 +204,9 @@ def test_damaged_weights_are_noticed(damage, folder, tmp_path):
         (copy / record.FILE).write_text(json.dumps(values | {"sha256": "0" * 64}))
     with pytest.raises(UserError, match=r"are damaged \(.*import tiny.safetensors again"):
         weights.load(copy, record.read(copy))
+    with pytest.raises(UserError, match=r"are damaged \(.*import tiny.safetensors again"):
+        pipeline.run(settings(copy), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"model": "tiny"}'])
@@ -222,6 +225,14 @@ def test_positions_for_images_of_another_size_are_refused():
         record.check_images(vit, (32, 32, 3))
 
 
+def test_positions_of_another_size_are_refused_before_a_folder_is_made(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    record.write(copy, record.read(folder)._replace(image_side=224))
+    with pytest.raises(UserError, match="positions for images of 224x224 pixels, and the data's have 32x32"):
+        pipeline.run(settings(copy), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_settings_that_do_not_go_together(folder):
     start = {"model.init_from": str(folder)}
     with pytest.raises(
@@ -236,10 +247,15 @@ def test_settings_that_do_not_go_together(folder):
         cfg.load(MAIN_JOB, {"model.init_from": "nowhere", "pretrain.epochs": "0"})
 
 
-def experiment(folder, tmp_path, splits):
+def settings(folder):
     config = cfg.default()
     config.model.update({"name": "tiny", "init_from": str(folder)})
     config.pretrain.epochs = 0
+    return config
+
+
+def experiment(folder, tmp_path, splits):
+    config = settings(folder)
     warnings = []
     store = Store(tmp_path, warnings.append)
     return Experiment(config, splits, store, Progress(warnings.append), {}), warnings

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from oilwater_jax import metrics, rng
+from oilwater_jax import metrics, registry, rng
 from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.attacks.sources import check_target, source_group
 from oilwater_jax.config import Config
@@ -36,10 +36,12 @@ def check(config: Config, splits: Splits) -> None:
                 f"attack.sa.clusters = {sa.clusters} is more than the {len(held)} auxiliary samples; "
                 "ask for fewer or raise data.auxiliary"
             )
-        if sa.components > min(len(held), config.model.widths[-1]):
+        model = config.model
+        features = registry.resolve(registry.MODELS, model.name).features(model.name, model.widths)
+        if sa.components > min(len(held), features):
             raise UserError(
-                f"attack.sa.components = {sa.components} is more than the features "
-                f"({config.model.widths[-1]}) or the auxiliary samples ({len(held)})"
+                f"attack.sa.components = {sa.components} is more than the features ({features}) or "
+                f"the auxiliary samples ({len(held)})"
             )
         return
     group = source_group(config, splits)

@@ -24,7 +24,7 @@ from oilwater_jax.groups import group_ids
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.types import Examples, Splits
 
-SMOKE_PER_GROUP = 128
+SMOKE_PER_GROUP, SMOKE_PER_GROUP_LISTED = 128, 16  # of a built and of a listed data set
 
 
 class _Recipe(NamedTuple):
@@ -58,7 +58,7 @@ def load(name: str, *, source: str = "", auxiliary: float = 0.0, smoke: bool = F
         splits = _load_listed(name, module, root, source, smoke=smoke)
         return carve(splits, auxiliary)
     recipe = _recipe(name, source)
-    splits = cache.splits(recipe.key, recipe.version, recipe.build)
+    splits = cache.splits(recipe.key, recipe.version, recipe.build)._replace(identity=recipe.key)
     if smoke:
         n_attributes = len(splits.attribute_names)
         splits = splits._replace(
@@ -74,7 +74,7 @@ def _load_listed(name: str, module: ModuleType, root: Path, source: str, *, smok
         with Progress() as progress:
             catalogue = module.catalogue(source, root, _ticker(progress, f"{name}: unpacking"))
             if smoke:
-                catalogue = catalogue.smoke(SMOKE_PER_GROUP)
+                catalogue = catalogue.smoke(SMOKE_PER_GROUP_LISTED)
             return prepared.splits(catalogue, _make(root, catalogue, progress))
     found = prepared.remembered(root, name, module.PREPROCESSING.name)
     if found is None:
@@ -120,7 +120,7 @@ def _unprepared(name: str, root: Path, source: str) -> str:
 
 def _smoke(splits: Splits) -> Splits:
     def small(split: str, examples: Examples) -> Examples:
-        rows = smoke_rows(split, examples.label, examples.attribute, SMOKE_PER_GROUP)
+        rows = smoke_rows(split, examples.label, examples.attribute, SMOKE_PER_GROUP_LISTED)
         return examples.take(rows).in_memory()
 
     return splits._replace(**{split: small(split, getattr(splits, split)) for split in SPLITS})
@@ -202,7 +202,7 @@ def load_pretraining(name: str, *, source: str = "", smoke: bool = False) -> Exa
 
     Raises UserError if it has none.
     """
-    if name in registry.WITHOUT_PRETRAINING:
+    if name in registry.LISTED:
         raise UserError(f"{name} has no pretraining task; set pretrain.epochs = 0")
     recipe = _recipe(name, source)
     examples = cache.examples(f"{recipe.key}-pretraining", recipe.version, recipe.build_pretraining)

@@ -138,7 +138,8 @@ def _splits(
     class_names: tuple[str, ...], attribute_names: tuple[str, ...], parts: Mapping[str, Part]
 ) -> Splits:
     train, val, test = (parts[split].examples for split in ("train", "val", "test"))
-    return Splits(train, val, test, train.take(np.arange(0)), class_names, attribute_names)
+    identity = " ".join(part.folder.name for part in parts.values())  # the parts' digests
+    return Splits(train, val, test, train.take(np.arange(0)), class_names, attribute_names, identity)
 
 
 def _known(root: Path, stamp: str) -> Path:

@@ -33,6 +33,11 @@ class CNN(nn.Module):
         return nn.Dense(self.n_classes, name="head")(features), features
 
 
+def features(name: str, widths: Sequence[int]) -> int:
+    """How many features the last layer sees."""
+    return widths[-1]
+
+
 def build(*, n_classes: int, widths: Sequence[int], name: str = "cnn", dtype: Any = jnp.float32) -> CNN:
     """The network of a config's `model` settings; `name` is the only one that this module knows."""
     return CNN(n_classes, tuple(widths), dtype)

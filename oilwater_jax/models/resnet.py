@@ -104,6 +104,12 @@ class ResNet(nn.Module):
         return nn.Dense(self.n_classes, name="head")(features), features
 
 
+def features(name: str, widths: Sequence[int]) -> int:
+    """How many features the last layer sees; `widths` concerns the CNN only."""
+    blocks, bottleneck = SHAPES[name]
+    return WIDTH * 2 ** (len(blocks) - 1) * (EXPANSION if bottleneck else 1)
+
+
 def build(*, name: str, n_classes: int, widths: Sequence[int], dtype: Any = jnp.float32) -> ResNet:
     """The ResNet of this name; `widths` concerns the CNN only."""
     blocks, bottleneck = SHAPES[name]

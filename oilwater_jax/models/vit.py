@@ -82,6 +82,11 @@ class ViT(nn.Module):
         return nn.Dense(self.n_classes, kernel_init=INIT, name="head")(features), features
 
 
+def features(name: str, widths: Sequence[int]) -> int:
+    """How many features the last layer sees; `widths` concerns the CNN only."""
+    return WIDTH
+
+
 def build(*, name: str, n_classes: int, widths: Sequence[int], dtype: Any = jnp.float32) -> ViT:
     """ViT-S/16, the only one that this module knows; `widths` concerns the CNN only."""
     return ViT(n_classes, dtype=dtype)

@@ -8,6 +8,7 @@ torchvision       ResNets       conv1.weight, layer1.0.bn1.running_var, fc.bias,
 timm, DeiT        ViT-S/16      patch_embed.proj.weight, blocks.0.attn.qkv.weight, head.bias, ...
 """
 
+import functools
 import hashlib
 import os
 import pickle
@@ -118,8 +119,12 @@ def import_file(file: Path, model: str, out: Path) -> Record:
     return record
 
 
+@functools.lru_cache(maxsize=1)
 def load(folder: Path, record: Record) -> Params:
-    """The weights in a folder of `import_file`. Raises UserError where they are not what the record says."""
+    """The weights in a folder of `import_file`. Raises UserError where they are not what the record says.
+
+    Kept, because a run looks at them before it writes anything and needs them later.
+    """
     shapes = template(record.model, record.n_classes, record.image_side)
     like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     try:

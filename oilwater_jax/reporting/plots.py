@@ -8,7 +8,7 @@ import matplotlib
 matplotlib.use("Agg")  # never a window
 import matplotlib.pyplot as plt
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, UInt8
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
@@ -74,13 +74,20 @@ def write_training_images(
     save(figure, folder / "training_images.png")
 
 
+def original(splits: Splits, index: int) -> UInt8[np.ndarray, "h w c"]:
+    """The image that a poison was made from, by the index that both have."""
+    for part in (splits.train, splits.auxiliary):
+        if len(rows := np.flatnonzero(part.index == index)):
+            return part.image[rows[0]]
+    raise KeyError(index)
+
+
 def write_poisons(folder: Path, poisons: Examples, splits: Splits) -> None:
     """`poisons.png`: some poisons under what they were made from, and the difference, ten times; none: no file."""
     if not len(poisons):
         return
-    known = splits.train.append(splits.auxiliary)
     shown = poisons.take(np.arange(min(COLUMNS, len(poisons))))
-    source = np.array([known.image[np.flatnonzero(known.index == i)[0]] for i in shown.index])
+    source = np.stack([original(splits, index) for index in shown.index])
     change = 10 * (np.asarray(shown.image, int) - source)
     lines = {"original": source, "poison": shown.image, "difference x 10": np.clip(128 + change, 0, 255)}
     figure, axes = plt.subplots(

@@ -19,6 +19,7 @@ LABELS = {
     "epic": "EPIc",
     "oracle": "Group-balanced oracle",
     "group_dro": "Group DRO, true groups",
+    "group_dro_poisoned": "Group DRO on poisoned data",
 }
 
 

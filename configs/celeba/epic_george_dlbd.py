@@ -1,0 +1,14 @@
+"""EPIc before GEORGE under the dirty-label backdoor on CelebA.
+
+oilwater run --config=configs/celeba/epic_george_dlbd.py --workdir=runs/celeba_epic_george_dlbd
+
+The settings and their sources: oilwater_jax/published.py.
+"""
+
+from oilwater_jax import published
+from oilwater_jax.config import Config
+
+
+def get_config() -> Config:
+    """Published settings."""
+    return published.pair("celeba", "epic_george", "dlbd")

@@ -1,0 +1,14 @@
+"""EPIc before GEORGE under the subpopulation attack on CelebA.
+
+oilwater run --config=configs/celeba/epic_george_sa.py --workdir=runs/celeba_epic_george_sa
+
+The settings and their sources: oilwater_jax/published.py.
+"""
+
+from oilwater_jax import published
+from oilwater_jax.config import Config
+
+
+def get_config() -> Config:
+    """Published settings."""
+    return published.pair("celeba", "epic_george", "sa")

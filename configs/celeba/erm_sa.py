@@ -1,0 +1,14 @@
+"""ERM under the subpopulation attack on CelebA.
+
+oilwater run --config=configs/celeba/erm_sa.py --workdir=runs/celeba_erm_sa
+
+The settings and their sources: oilwater_jax/published.py.
+"""
+
+from oilwater_jax import published
+from oilwater_jax.config import Config
+
+
+def get_config() -> Config:
+    """Published settings."""
+    return published.pair("celeba", "erm", "sa")

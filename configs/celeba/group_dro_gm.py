@@ -1,0 +1,14 @@
+"""Group DRO over the true groups under gradient matching on CelebA.
+
+oilwater run --config=configs/celeba/group_dro_gm.py --workdir=runs/celeba_group_dro_gm
+
+The settings and their sources: oilwater_jax/published.py.
+"""
+
+from oilwater_jax import published
+from oilwater_jax.config import Config
+
+
+def get_config() -> Config:
+    """Published settings."""
+    return published.pair("celeba", "group_dro", "gm")

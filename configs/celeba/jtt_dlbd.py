@@ -1,0 +1,14 @@
+"""JTT under the dirty-label backdoor on CelebA.
+
+oilwater run --config=configs/celeba/jtt_dlbd.py --workdir=runs/celeba_jtt_dlbd
+
+The settings and their sources: oilwater_jax/published.py.
+"""
+
+from oilwater_jax import published
+from oilwater_jax.config import Config
+
+
+def get_config() -> Config:
+    """Published settings."""
+    return published.pair("celeba", "jtt", "dlbd")

@@ -1,0 +1,14 @@
+"""EPIc under the dirty-label backdoor on Waterbirds.
+
+oilwater run --config=configs/waterbirds/epic_dlbd.py --workdir=runs/waterbirds_epic_dlbd
+
+The settings and their sources: oilwater_jax/published.py.
+"""
+
+from oilwater_jax import published
+from oilwater_jax.config import Config
+
+
+def get_config() -> Config:
+    """Published settings."""
+    return published.pair("waterbirds", "epic", "dlbd")

@@ -1,0 +1,14 @@
+"""ERM under the subpopulation attack on Waterbirds.
+
+oilwater run --config=configs/waterbirds/erm_sa.py --workdir=runs/waterbirds_erm_sa
+
+The settings and their sources: oilwater_jax/published.py.
+"""
+
+from oilwater_jax import published
+from oilwater_jax.config import Config
+
+
+def get_config() -> Config:
+    """Published settings."""
+    return published.pair("waterbirds", "erm", "sa")

@@ -1,0 +1,14 @@
+"""GEORGE under the dirty-label backdoor on Waterbirds.
+
+oilwater run --config=configs/waterbirds/george_dlbd.py --workdir=runs/waterbirds_george_dlbd
+
+The settings and their sources: oilwater_jax/published.py.
+"""
+
+from oilwater_jax import published
+from oilwater_jax.config import Config
+
+
+def get_config() -> Config:
+    """Published settings."""
+    return published.pair("waterbirds", "george", "dlbd")

@@ -1,0 +1,14 @@
+"""Group DRO over the true groups under the dirty-label backdoor on Waterbirds.
+
+oilwater run --config=configs/waterbirds/group_dro_dlbd.py --workdir=runs/waterbirds_group_dro_dlbd
+
+The settings and their sources: oilwater_jax/published.py.
+"""
+
+from oilwater_jax import published
+from oilwater_jax.config import Config
+
+
+def get_config() -> Config:
+    """Published settings."""
+    return published.pair("waterbirds", "group_dro", "dlbd")

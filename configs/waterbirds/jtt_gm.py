@@ -1,0 +1,14 @@
+"""JTT under gradient matching on Waterbirds.
+
+oilwater run --config=configs/waterbirds/jtt_gm.py --workdir=runs/waterbirds_jtt_gm
+
+The settings and their sources: oilwater_jax/published.py.
+"""
+
+from oilwater_jax import published
+from oilwater_jax.config import Config
+
+
+def get_config() -> Config:
+    """Published settings."""
+    return published.pair("waterbirds", "jtt", "gm")
