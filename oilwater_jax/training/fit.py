@@ -19,7 +19,7 @@ from oilwater_jax.training.checkpoint import Checkpoints, to_host
 from oilwater_jax.training.program import Program
 from oilwater_jax.training.selection import score
 from oilwater_jax.training.step import Recipe, to_device
-from oilwater_jax.types import Examples, Objective, Selector
+from oilwater_jax.types import Examples, Objective, Selector, State
 
 Row = dict[str, Any]
 
@@ -42,12 +42,16 @@ class Task(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """The selected model, its epoch (1 is the first), a row of figures per epoch, the last epoch's weights."""
+    """The selected model, its epoch (1 is the first), a row of figures per epoch, the last epoch's weights.
+
+    `selector` is the selector's state after the last epoch.
+    """
 
     params: Params
     epoch: int
     history: list[Row]
     weights: Float[np.ndarray, " n"]
+    selector: State
 
 
 class Listener(NamedTuple):
@@ -133,4 +137,4 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
                 devices.first(functools.partial(checkpoints.save, epoch, whole, meta))
             if stop:
                 raise preemption.Preempted
-    return Fitted(tree["best"], meta["best_epoch"], meta["history"], tree["weights"])
+    return Fitted(tree["best"], meta["best_epoch"], meta["history"], tree["weights"], tree["selector"])
