@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from oilwater_jax.study.auroc import LEAST, auroc
 
@@ -48,20 +49,22 @@ def cross_validate(
         n_splits=folds, n_repeats=REPEATS, random_state=int(rng.integers(2**31))
     )
     singles, chosen, all_pairs = [], [], []
-    for learn, hold in splitter.split(scores, is_first):
-        scaler = StandardScaler().fit(scores[learn])
-        seen = Fold(np.asarray(scaler.transform(scores[learn])), is_first[learn])
-        unseen = Fold(np.asarray(scaler.transform(scores[hold])), is_first[hold])
-        by_score = np.array([seen.auroc(column) for column in seen.scores.T])
-        at = int(np.argmax(np.abs(by_score - 0.5)))
-        found = unseen.auroc(unseen.scores[:, at])
-        singles.append(found if by_score[at] >= 0.5 else 1 - found)
-        with sklearn.config_context(
-            assume_finite=True, skip_parameter_validation=True
-        ):  # checks cost as much as a fit
+    # The fits are tiny: threads would wait for one another, and checks take as long as a fit.
+    with (
+        threadpool_limits(1),
+        sklearn.config_context(assume_finite=True, skip_parameter_validation=True),
+    ):
+        for learn, hold in splitter.split(scores, is_first):
+            scaler = StandardScaler().fit(scores[learn])
+            seen = Fold(np.asarray(scaler.transform(scores[learn])), is_first[learn])
+            unseen = Fold(np.asarray(scaler.transform(scores[hold])), is_first[hold])
+            by_score = np.array([seen.auroc(column) for column in seen.scores.T])
+            at = int(np.argmax(np.abs(by_score - 0.5)))
+            found = unseen.auroc(unseen.scores[:, at])
+            singles.append(found if by_score[at] >= 0.5 else 1 - found)
             ours, theirs = np.array([learned(seen, unseen, couple) for couple in couples]).T
-        chosen.append(theirs[np.argmax(ours)])
-        all_pairs.append(theirs)
+            chosen.append(theirs[np.argmax(ours)])
+            all_pairs.append(theirs)
     means = np.mean(all_pairs, axis=0)
     by_pair = {f"{names[a]} + {names[b]}": float(mean) for (a, b), mean in zip(couples, means, strict=True)}
     return Pairs(float(np.mean(singles)), float(np.mean(chosen)), by_pair)

@@ -18,7 +18,9 @@ from oilwater_jax.rooms import Rooms
 from oilwater_jax.stages import Stage, key_of
 from oilwater_jax.study.recorder import recorder
 from oilwater_jax.study.separability import separability, unions
+from oilwater_jax.training.fit import Fitted
 from oilwater_jax.training.step import Recipe
+from oilwater_jax.types import Selector
 
 
 def run(
@@ -35,8 +37,7 @@ def run(
     (`seed0.loss` [t n], ... for t epochs and n training samples, `seed0.set` with each sample's set by name) and
     figures/. Raises UserError before anything is written where config, data or folder do not fit together.
     """
-    identity = {"command": "study", **to_json(config)}
-    with pipeline.entered(config, workdir, identity, seeds=seeds, overwrite=overwrite, warn=warn) as (
+    with pipeline.entered(config, workdir, identity(config), seeds=seeds, overwrite=overwrite, warn=warn) as (
         e,
         numbers,
     ):
@@ -51,27 +52,44 @@ def run(
     return result
 
 
+def identity(config: Config) -> dict[str, Any]:
+    """What a study's folder holds as config.json: the config, and that it is of a study."""
+    return {"command": "study", **to_json(config)}
+
+
+def place(rooms: Rooms) -> tuple[str, str]:
+    """The stage's name, which is its training's too, and the key of what they depend on."""
+    rates = {name: value for name, value in rooms.settings["identify"].items() if name != "epochs"}
+    compared = rooms.config.epic.ratio, rooms.config.epic.gradients
+    key = key_of(rooms.experiment.base_key, rooms.attack_key, rates, rooms.settings["study"], compared)
+    return f"seed{rooms.seed}/study", key
+
+
+def watch(config: Config) -> Selector:
+    """The recorder of a config."""
+    compared = GRADIENTS[config.epic.gradients]
+    return recorder(tuple(config.study.epochs), k=config.study.k, ratio=config.epic.ratio, score=compared)
+
+
+def fitted(rooms: Rooms) -> Fitted:
+    """The identification model, trained to the last of `study.epochs`; to T epochs it is the model of `identify`."""
+    config, train = rooms.config, rooms.poisoned
+    treatment = treatments.erm(config, train)._replace(selector=watch(config), rule="last")
+    recipe = Recipe(**config.identify)._replace(epochs=config.study.epochs[-1])
+    return rooms.experiment.train(rooms.seed, *place(rooms), train, recipe, treatment)
+
+
 def studied(rooms: Rooms) -> Stage:
     """Stage `study` of a seed: arrays are the record of a training, figures what it tells apart."""
     e, train, config = rooms.experiment, rooms.poisoned, rooms.config
-    epochs = tuple(config.study.epochs)
-    rates = {name: value for name, value in rooms.settings["identify"].items() if name != "epochs"}
-    compared = config.epic.ratio, config.epic.gradients
-    key = key_of(e.base_key, rooms.attack_key, rates, rooms.settings["study"], compared)
-    name = f"seed{rooms.seed}/study"
 
     def compute() -> Stage:
-        own = recorder(
-            epochs, k=config.study.k, ratio=config.epic.ratio, score=GRADIENTS[config.epic.gradients]
-        )
-        treatment = treatments.erm(config, train)._replace(selector=own, rule="last")
-        recipe = Recipe(**config.identify)._replace(epochs=epochs[-1])
-        fitted = e.train(rooms.seed, name, key, train, recipe, treatment)
+        found, own = fitted(rooms), watch(config)
         # What the model is after the last epoch, the selector would see at the start of the next.
-        end = epochs[-1] + 1
-        record, _ = own.update(fitted.selector, end, e.network.score(fitted.params, train, own.due(end)))
+        end = config.study.epochs[-1] + 1
+        record, _ = own.update(found.selector, end, e.network.score(found.params, train, own.due(end)))
         sets = report_sets(train, e.n_classes, e.n_attributes)
-        figures = separability(record["scores"], unions(sets), epochs, rooms.seed)
+        figures = separability(record["scores"], unions(sets), config.study.epochs, rooms.seed)
         arrays = {
             **record["scores"],
             "plane": record["plane"],
@@ -82,7 +100,7 @@ def studied(rooms: Rooms) -> Stage:
         }
         return Stage(arrays, {"n_train": len(e.splits.train), **figures})
 
-    return e.stage(name, key, compute)
+    return e.stage(*place(rooms), compute)
 
 
 def report(workdir: Path, found: dict[int, Stage], result: dict[str, Any]) -> None:
