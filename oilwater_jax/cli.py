@@ -26,6 +26,7 @@ examples:
   oilwater run --config=configs/waterdigits/jtt_dlbd.py --config.attack.budget=0.005 --workdir=runs/half --seeds=5
   oilwater show runs/first
   oilwater sweep --config=experiments/table02_amplification/grid.py --workdir=runs/waterdigits
+  oilwater study --config=configs/waterdigits/jtt_dlbd.py --workdir=runs/signals
   oilwater table runs/waterdigits --columns=wga,success --format=md
   oilwater weights import resnet50.safetensors --model=resnet50 --out=weights/resnet50
   oilwater data prepare waterbirds --source=waterbird_complete95_forest2water2.tar.gz
@@ -52,6 +53,14 @@ With --executor=ray (extra `ray`) the work goes to a Ray cluster that is running
 each of its CPUs; GPUs are not asked for. This machine must belong to the cluster. All machines must be of one kind,
 with the same packages, and see DIR at the same path with each other's locks (flock): NFS 4 in its default mount
 shows them, `nolock` and `local_lock` do not. A machine that does not see them refuses, and its runs count as failed."""
+
+STUDY_HELP = """\
+Which per-sample signal, if any, tells a poison from a minority sample. Train the identification model of a config on
+the poisoned data and, after the epochs of study.epochs, take every training sample's loss, margin, gradient norms (last
+layer, full), isolation (EPIc's cluster size, distance to the k-th neighbour), first-learned epoch, forgetting count,
+loss variance and cosine to its class's mean gradient. Prints AUROCs of poisons against minorities (LRG), poisons
+against majorities (HRG) and LRG against HRG with 95% intervals; DIR gets summary.json, scores.npz and figures/. The
+same command again goes on where a study was cut off. Fields: study.* in oilwater run --help-config."""
 
 TABLE_HELP = """\
 Print mean and 95% interval over the seeds of every finished run of a sweep. Columns: acc, acc_adjusted, wga,
@@ -90,16 +99,19 @@ def parser() -> Parser:
         )
 
     run = command("run", "run an experiment from a config file", RUN_HELP)
+    study = command("study", "ask which per-sample signal tells a poison from a minority sample", STUDY_HELP)
     sweep = command("sweep", "run a grid of experiments that share their common stages", SWEEP_HELP)
     for one, function, change in (
         (run, "get_config()", "change one field, e.g. --config.attack.budget=0.002"),
+        (study, "get_config()", "change one field, e.g. --config.study.epochs=1,4"),
         (sweep, "get_grid()", "change one field of every run of the grid"),
     ):
         one.add_argument("--config", metavar="FILE.py", help=f"Python file with {function}")
         one.add_argument("--config.KEY", metavar="VALUE", dest="_", help=change)
         one.add_argument("--workdir", metavar="DIR", type=Path, help="folder of results, made if needed")
         one.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
-    run.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
+    for one in (run, study):
+        one.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
     run.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of several listens")
     run.add_argument("--processes", metavar="N", type=int, help="how many processes run as one")
     run.add_argument("--process", metavar="I", type=int, help="which of them this is, from 0")
@@ -229,6 +241,8 @@ def dispatch(arguments: list[str]) -> None:
             help_config()
         else:
             run(options, overrides)
+    elif options.command == "study":
+        study(options, overrides)
     elif options.command == "sweep":
         sweep(options, overrides)
     elif options.command == "table":
@@ -258,6 +272,19 @@ def run(options: argparse.Namespace, overrides: dict[str, str]) -> None:
         pipeline.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite)
     if devices.is_first():
         show(options.workdir)
+
+
+def study(options: argparse.Namespace, overrides: dict[str, str]) -> None:
+    """`oilwater study`."""
+    from oilwater_jax.config import load
+
+    check_options(options)
+    config = load(options.config, overrides)
+    from oilwater_jax.study import run as studies  # imports JAX: only now is it sure to be needed
+
+    with preemption.heard(at_once=True):
+        studies.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite)
+    show(options.workdir)
 
 
 def check_processes(options: argparse.Namespace) -> bool:
@@ -351,6 +378,7 @@ def show(workdir: Path) -> None:
     from rich.console import Console
 
     from oilwater_jax.files import read_json
+    from oilwater_jax.reporting import study as study_tables
     from oilwater_jax.reporting import tables
     from oilwater_jax.reporting.summary import summarise
     from oilwater_jax.stages import read_figures, read_metrics
@@ -365,19 +393,23 @@ def show(workdir: Path) -> None:
     console = Console()
     result = read_json(workdir / "summary.json")
     finished = result is not None
-    if not finished:
-        seeds = [int(path.name.removeprefix("seed")) for path in workdir.glob("stages/seed*")]
-        result = summarise(read_figures(workdir), config, sorted(seeds))
-    if result["rows"]:
-        tables.print_summary(result, console)
+    of_study = config.get("command") == "study"
+    if of_study:
+        if finished:
+            study_tables.print_summary(result, console)
+    else:
+        if not finished:
+            seeds = [int(path.name.removeprefix("seed")) for path in workdir.glob("stages/seed*")]
+            result = summarise(read_figures(workdir), config, sorted(seeds))
+        if result["rows"]:
+            tables.print_summary(result, console)
     if not finished:
         rows = read_metrics(workdir / "metrics.jsonl")
         last = f"; last: {rows[-1]['stage']}, epoch {rows[-1]['epoch']}" if rows else ""
         console.print(f"unfinished{last}; the command that began it goes on with it", highlight=False)
         return
-    console.print(
-        f"report: {workdir / 'report.html'}   figures: {workdir / 'figures'}", highlight=False, soft_wrap=True
-    )
+    main = f"scores: {workdir / 'scores.npz'}" if of_study else f"report: {workdir / 'report.html'}"
+    console.print(f"{main}   figures: {workdir / 'figures'}", highlight=False, soft_wrap=True)
 
 
 def help_config() -> None:

@@ -20,7 +20,7 @@ from oilwater_jax.training.feed import place
 from oilwater_jax.training.program import Program
 from oilwater_jax.training.selection import score
 from oilwater_jax.training.step import Recipe, TrainState
-from oilwater_jax.types import Examples, Objective, Selector
+from oilwater_jax.types import Examples, Objective, Selector, State
 
 Row = dict[str, Any]
 
@@ -44,12 +44,16 @@ class Task(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """The selected model, its epoch (1 is the first), a row of figures per epoch, the last epoch's weights."""
+    """The selected model, its epoch (1 is the first), a row of figures per epoch, the last epoch's weights.
+
+    `selector` is the selector's state after the last epoch.
+    """
 
     params: Params
     epoch: int
     history: list[Row]
     weights: Float[np.ndarray, " n"]
+    selector: State
 
 
 class Listener(NamedTuple):
@@ -112,7 +116,7 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
     listener.begin(meta["history"])
 
     def fitted() -> Fitted:
-        return Fitted(tree["best"], meta["best_epoch"], meta["history"], tree["weights"])
+        return Fitted(tree["best"], meta["best_epoch"], meta["history"], tree["weights"], tree["selector"])
 
     def pause(state: TrainState, *, save: bool) -> None:
         """Save where it is time or asked for; leave where SIGTERM came."""
