@@ -6,10 +6,12 @@ each. Both give the same states. On several devices each works on its part of ev
 """
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from oilwater_jax import devices
@@ -34,15 +36,28 @@ def batches(
     return rows.reshape(steps, batch), mask.reshape(steps, batch)
 
 
-def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
-    """An epoch function `(state, data, draws, key) -> (state, loss of each step)`; the state is donated.
+class Dispatches(NamedTuple):
+    """The compiled functions that an epoch consists of; both donate the state.
 
-    `driver` is "loop", "scan" or "auto" (loop on a CPU, scan elsewhere). Step i uses `fold_in(key, i)`.
+    `step(state, data, rows [b], mask [b], key, i)` and `segment(state, data, rows [s, b], mask [s, b], key, first)`
+    with s = SEGMENT steps.
     """
+
+    step: Any  # of jax.stages.Wrapped, which says nothing of arguments
+    segment: Any
+
+
+def choose_driver(driver: str, platform: str) -> str:
+    """For "auto" what suits the platform: loop on a CPU, scan elsewhere. Raises ValueError for an unknown driver."""
     if driver == "auto":
-        driver = "loop" if jax.default_backend() == "cpu" else "scan"
+        return "loop" if platform == "cpu" else "scan"
     if driver not in ("loop", "scan"):
         raise ValueError(f"driver must be auto, loop or scan, not {driver!r}")
+    return driver
+
+
+def make_dispatches(step: StepFn, over: Mesh | None) -> Dispatches:
+    """A step compiled for the devices of `over` (all of them, if None), when it is first called or lowered."""
 
     def folded(
         state: TrainState, data: Resident, rows: Array, mask: Array, key: Key[Array, ""], i: Array
@@ -64,8 +79,21 @@ def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
 
         return jax.lax.scan(body, state, (rows, mask, first + jnp.arange(SEGMENT)))
 
-    jit_step = jax.jit(folded, donate_argnums=0, out_shardings=devices.replicated())
-    jit_segment = jax.jit(segment, donate_argnums=0, out_shardings=devices.replicated())
+    return Dispatches(
+        *(
+            jax.jit(function, donate_argnums=0, out_shardings=devices.replicated(over))
+            for function in (folded, segment)
+        )
+    )
+
+
+def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
+    """An epoch function `(state, data, draws, key) -> (state, loss of each step)`; the state is donated.
+
+    `driver` is "loop", "scan" or "auto" (loop on a CPU, scan elsewhere). Step i uses `fold_in(key, i)`.
+    """
+    driver = choose_driver(driver, jax.default_backend())
+    jit_step, jit_segment = make_dispatches(step, devices.mesh())
 
     def epoch(
         state: TrainState, data: Resident, draws: Int[np.ndarray, " draws"], key: Key[Array, ""]
