@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import os
 import signal
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ examples:
   oilwater show runs/first
   oilwater sweep --config=experiments/table02_amplification/grid.py --workdir=runs/waterdigits
   oilwater study --config=configs/waterdigits/jtt_dlbd.py --workdir=runs/signals
+  oilwater plan --config=configs/waterdigits/jtt_dlbd.py --topology=v5e:2x4
   oilwater table runs/waterdigits --columns=wga,success --format=md
   oilwater weights import resnet50.safetensors --model=resnet50 --out=weights/resnet50
   oilwater data prepare waterbirds --source=waterbird_complete95_forest2water2.tar.gz
@@ -61,6 +63,13 @@ layer, full), isolation (EPIc's cluster size, distance to the k-th neighbour), f
 loss variance and cosine to its class's mean gradient. Prints AUROCs of poisons against minorities (LRG), poisons
 against majorities (HRG) and LRG against HRG with 95% intervals; DIR gets summary.json, scores.npz and figures/. The
 same command again goes on where a study was cut off. Fields: study.* in oilwater run --help-config."""
+
+PLAN_HELP = """\
+Compile the programs of an experiment (train step, scoring chunk, per-sample gradients, GM's crafting step) for a TPU
+topology, with the TPU's own compiler and without any TPU (extra `tpu`); print memory, operations and bytes moved per
+chip, the least time, what binds it, the share of peak, and the chip-hours of the whole experiment. Exit code 1, with
+what takes the memory, where a program does not fit. Needs no data; a large network takes minutes, the second time
+seconds. --topology=cpu: for this machine, memory and operations only."""
 
 TABLE_HELP = """\
 Print mean and 95% interval over the seeds of every finished run of a sweep. Columns: acc, acc_adjusted, wga,
@@ -101,13 +110,16 @@ def parser() -> Parser:
     run = command("run", "run an experiment from a config file", RUN_HELP)
     study = command("study", "ask which per-sample signal tells a poison from a minority sample", STUDY_HELP)
     sweep = command("sweep", "run a grid of experiments that share their common stages", SWEEP_HELP)
+    plan = command("plan", "say what an experiment needs of a machine, without it", PLAN_HELP)
     for one, function, change in (
         (run, "get_config()", "change one field, e.g. --config.attack.budget=0.002"),
         (study, "get_config()", "change one field, e.g. --config.study.epochs=1,4"),
         (sweep, "get_grid()", "change one field of every run of the grid"),
+        (plan, "get_config()", "change one field, e.g. --config.train.batch=256"),
     ):
         one.add_argument("--config", metavar="FILE.py", help=f"Python file with {function}")
         one.add_argument("--config.KEY", metavar="VALUE", dest="_", help=change)
+    for one in (run, study, sweep):
         one.add_argument("--workdir", metavar="DIR", type=Path, help="folder of results, made if needed")
         one.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
     for one in (run, study):
@@ -137,6 +149,8 @@ def parser() -> Parser:
         default="",
         help="the Ray cluster (default: $RAY_ADDRESS, or the one started on this machine)",
     )
+    plan.add_argument("--topology", metavar="NAME", help="v5e:2x4, v5p:2x2x1, v6e:4x4, ..., or cpu")
+    plan.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
     table = command("table", "print the figures of a sweep as one table", TABLE_HELP)
     table.add_argument("workdir", metavar="DIR", type=Path)
     table.add_argument("--format", choices=("text", "md", "csv", "latex"), default="text")
@@ -197,7 +211,8 @@ def split_overrides(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command and exit.
 
-    0 done, 1 a run of a sweep failed, 2 bad input (one line), 75 preempted (SIGTERM), 130 interrupted (Ctrl-C).
+    0 done, 1 a run of a sweep failed or a plan does not fit,
+    2 bad input (one line), 75 preempted (SIGTERM), 130 interrupted (Ctrl-C).
     """
     try:
         dispatch(sys.argv[1:] if arguments is None else arguments)
@@ -245,6 +260,8 @@ def dispatch(arguments: list[str]) -> None:
         study(options, overrides)
     elif options.command == "sweep":
         sweep(options, overrides)
+    elif options.command == "plan":
+        plan(options, overrides)
     elif options.command == "table":
         table(options)
     elif options.command == "weights":
@@ -307,9 +324,9 @@ def check_processes(options: argparse.Namespace) -> bool:
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Refuse what run and sweep cannot do without, or cannot count."""
-    for name in ("config", "workdir"):
-        if getattr(options, name) is None:
+    """Refuse what run, sweep and plan cannot do without, or cannot count."""
+    for name in ("config", "workdir", "topology"):
+        if getattr(options, name, "") is None:
             raise UserError(f"{options.command} needs --{name}=... (see oilwater {options.command} --help)")
     if options.seeds is not None and not 1 <= options.seeds <= 10_000:
         raise UserError(f"--seeds={options.seeds} is out of range (1 .. 10000)")
@@ -335,6 +352,19 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
         f"{len(grid.runs) - len(failed)} of {len(grid.runs)} runs are finished; oilwater table {options.workdir}"
     )
     if failed:
+        sys.exit(FAILED)
+
+
+def plan(options: argparse.Namespace, overrides: dict[str, str]) -> None:
+    """`oilwater plan`: exit code 1 where a program does not fit."""
+    from oilwater_jax.config import load
+
+    check_options(options)
+    config = load(options.config, overrides)
+    os.environ["JAX_PLATFORMS"] = "cpu"  # where there is an accelerator, it is left alone
+    from oilwater_jax.planning import report
+
+    if not report.run(config, options.topology, seeds=options.seeds):
         sys.exit(FAILED)
 
 

@@ -17,9 +17,8 @@ from oilwater_jax.training.feed import CAPACITY_STEP, Resident, place, streams
         ("streamed", 1, True),
     ],
 )
-def test_a_data_set_is_streamed_where_it_does_not_fit(placement, nbytes, expected, monkeypatch):
-    monkeypatch.setattr(feed, "device_memory", lambda: 1000)
-    assert streams(placement, nbytes) is expected
+def test_a_data_set_is_streamed_where_it_does_not_fit(placement, nbytes, expected):
+    assert streams(placement, nbytes, 1000) is expected
 
 
 def test_the_memory_of_a_cpu_device_is_the_hosts_or_the_containers(tmp_path, monkeypatch):

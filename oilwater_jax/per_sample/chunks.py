@@ -52,12 +52,13 @@ class Backward:
     apply: Apply
     prepare: Prepare
     figure: Figure
+    platform: str = dataclasses.field(default_factory=jax.default_backend)  # that it is compiled for
 
     def __call__(
         self, params: Params, given: tuple[Any, ...], image: Shaped[Array, "b ..."], label: Int[Array, " b"]
     ) -> Any:
         """What the figure yields, with the samples as first axis; `given` goes to the figure."""
-        apply = with_matmuls(self.apply) if jax.default_backend() in MATMUL_BACKENDS else self.apply
+        apply = with_matmuls(self.apply) if self.platform in MATMUL_BACKENDS else self.apply
 
         def sample_loss(
             params: Params, image: Shaped[Array, "..."], label: Int[Array, ""]
@@ -71,18 +72,19 @@ class Backward:
         return jax.vmap(one)(image, label)
 
 
-def gradient_chunk(params: Params, budget: int = BUDGET) -> int:
+def gradient_chunk(params: Params, budget: int = BUDGET, platform: str | None = None) -> int:
     """How many samples' gradients a device may hold at once: what `budget` bytes have room for, at least one.
 
-    At most GRADIENT_CHUNK on the backends it names, 512 elsewhere. Counted are a gradient and a flattened copy
-    of it, not the network's activations.
+    At most GRADIENT_CHUNK on the platforms it names, 512 elsewhere; the platform is JAX's own if not given. Counted
+    are a gradient and a flattened copy of it, not the network's activations.
     """
     size = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
-    return max(1, min(budget // max(size, 1), GRADIENT_CHUNK.get(jax.default_backend(), 512)))
+    return max(1, min(budget // max(size, 1), GRADIENT_CHUNK.get(platform or jax.default_backend(), 512)))
 
 
 @functools.lru_cache(maxsize=256)
-def _program(per_chunk: Forward | Backward, over: Mesh | None) -> Callable[..., Any]:
+def program(per_chunk: Forward | Backward, over: Mesh | None) -> Any:
+    """`(params, given, image, label) -> figures` of one chunk, compiled for the devices of `over` (None: for one)."""
     if over is None:
         return jax.jit(per_chunk.__call__)
     everywhere, rows = PartitionSpec(), PartitionSpec(AXIS)
@@ -121,7 +123,7 @@ def in_chunks(
     if len(label) != n:
         raise ValueError(f"{n} images and {len(label)} labels")
     over = mesh(devices)
-    program = _program(per_chunk, over)
+    run = program(per_chunk, over)
     put: Callable[[Any], Any] = np.asarray
     if over is not None:
         params, given = replicate((params, given), over)
@@ -140,7 +142,7 @@ def in_chunks(
     for start in range(0, n, rows):
         # The last chunk is filled up with the first rows; what they yield is cut off again.
         at = np.arange(start, start + rows) % n
-        part = program(params, given, put(image[at]), put(label[at]))
+        part = run(params, given, put(image[at]), put(label[at]))
         if before is not None:
             keep(*before)  # while the devices work on this one
         before = start, part

@@ -27,12 +27,13 @@ Scorer = Callable[[Params, Examples | Pixels, Sequence[str]], Scores]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Named:
+class Named:
     """Several figures of one gradient, by name."""
 
     names: tuple[str, ...]
 
     def __call__(self, gradient: Params) -> dict[str, Array]:
+        """Each by its name."""
         return {name: FROM_GRADIENT[name](gradient) for name in self.names}
 
 
@@ -57,7 +58,7 @@ def make_scorer(apply: Apply, prepare: Prepare, chunk: int) -> Scorer:
         if forward := tuple(name for name in names if name not in FROM_GRADIENT):
             scores |= in_chunks(Forward(apply, prepare, forward), params, image, label, chunk=chunk)
         if backward := tuple(name for name in names if name in FROM_GRADIENT):
-            per_chunk = Backward(apply, prepare, _Named(backward))
+            per_chunk = Backward(apply, prepare, Named(backward))
             scores |= in_chunks(per_chunk, params, image, label, chunk=gradient_chunk(params))
         return {name: scores[name] for name in names}
 

@@ -7,10 +7,12 @@ each works on its part of every batch.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from oilwater_jax import devices
@@ -37,16 +39,29 @@ def batches(
     return rows.reshape(steps, batch), mask.reshape(steps, batch)
 
 
-def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
-    """An epoch function `(state, data, draws, key, first) -> segments`, from step `first` on; the state is donated.
+class Dispatches(NamedTuple):
+    """The compiled functions that an epoch consists of; all donate the state.
 
-    Yields every SEGMENT steps and at the end: a place to save and to stop. `driver` is "loop", "scan" or "auto" (loop
-    on a CPU, scan elsewhere). Step i uses `fold_in(key, i)`.
+    `sent(state, batch, key, i)` is a step on a batch that was sent, `step(state, data, rows [b], mask [b], key, i)` one
+    on rows of a resident set, `segment(state, data, rows [s, b], mask [s, b], key, first)` s = SEGMENT of these.
     """
+
+    sent: Any  # of jax.stages.Wrapped, which says nothing of arguments
+    step: Any
+    segment: Any
+
+
+def choose_driver(driver: str, platform: str) -> str:
+    """For "auto" what suits the platform: loop on a CPU, scan elsewhere. Raises ValueError for an unknown driver."""
     if driver == "auto":
-        driver = "loop" if jax.default_backend() == "cpu" else "scan"
+        return "loop" if platform == "cpu" else "scan"
     if driver not in ("loop", "scan"):
         raise ValueError(f"driver must be auto, loop or scan, not {driver!r}")
+    return driver
+
+
+def make_dispatches(step: StepFn, over: Mesh | None) -> Dispatches:
+    """A step compiled for the devices of `over` (all of them, if None), when it is first called or lowered."""
 
     def sent(state: TrainState, data: Batch, key: Key[Array, ""], i: Array) -> tuple[TrainState, Array]:
         return step(state, data, jax.random.fold_in(key, i))
@@ -71,10 +86,22 @@ def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
 
         return jax.lax.scan(body, state, (rows, mask, first + jnp.arange(SEGMENT)))
 
-    jit_sent, jit_picked, jit_segment = (
-        jax.jit(program, donate_argnums=0, out_shardings=devices.replicated())
-        for program in (sent, picked, segment)
+    return Dispatches(
+        *(
+            jax.jit(function, donate_argnums=0, out_shardings=devices.replicated(over))
+            for function in (sent, picked, segment)
+        )
     )
+
+
+def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
+    """An epoch function `(state, data, draws, key, first) -> segments`, from step `first` on; the state is donated.
+
+    Yields every SEGMENT steps and at the end: a place to save and to stop. `driver` is "loop", "scan" or "auto" (loop
+    on a CPU, scan elsewhere). Step i uses `fold_in(key, i)`.
+    """
+    driver = choose_driver(driver, jax.default_backend())
+    jit_sent, jit_step, jit_segment = make_dispatches(step, devices.mesh())
 
     def epoch(
         state: TrainState,
@@ -100,7 +127,7 @@ def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
                     state, loss = jit_sent(state, next(stream), key, np.int32(i))
                 else:
                     row, keep = devices.shard(rows[i]), devices.shard(mask[i])
-                    state, loss = jit_picked(state, data, row, keep, key, np.int32(i))
+                    state, loss = jit_step(state, data, row, keep, key, np.int32(i))
                 losses.append(loss)
             yield state, np.array(jax.device_get(losses)), steps
 

@@ -81,9 +81,9 @@ def device_memory() -> int:
     return host // jax.local_device_count()
 
 
-def streams(placement: str, nbytes: int) -> bool:
+def streams(placement: str, nbytes: int, memory: int) -> bool:
     """Whether a training set of so many bytes is streamed; "auto": where it is more than SHARE of a device's memory."""
-    return placement == "streamed" or (placement == "auto" and nbytes > SHARE * device_memory())
+    return placement == "streamed" or (placement == "auto" and nbytes > SHARE * memory)
 
 
 def place(
