@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from oilwater_jax.reporting.grid import estimate
 from oilwater_jax.reporting.plots import ASR, save
-from oilwater_jax.reporting.study import NESTED, QUESTIONS, SCORES, interval_words, title
+from oilwater_jax.reporting.study import NESTED, QUESTIONS, SCORES, title
 
 COLOURS = dict(zip(SCORES, plt.colormaps["tab10"].colors, strict=True))  # pyright: ignore[reportAttributeAccessIssue]
 NESTED_LINES = {"single": ":", "pair": "--"}
@@ -31,8 +31,7 @@ def write_questions(folder: Path, summary: Mapping[str, Any]) -> None:
         figure, axis = plt.subplots(figsize=(7.2, 4.6))
         draw_question(axis, summary, question)
         axis.set_title(title(question), fontsize=10)
-        words = interval_words(summary).replace("in brackets the", "bands:").replace("mean", "bands: mean")
-        axis.set_xlabel(f"after epoch\n({words})", fontsize=9)
+        axis.set_xlabel(f"after epoch\n({band_words(summary)})", fontsize=9)
         axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
         save(figure, folder / f"{question}.png")
 
@@ -52,6 +51,13 @@ def draw_question(axis: Axes, summary: Mapping[str, Any], question: str) -> None
     axis.axhline(0.5, color="#bbbbbb", linewidth=0.8, zorder=0)
     axis.set(xticks=at, xticklabels=[str(epoch) for epoch in epochs], ylim=(-0.02, 1.02), ylabel="AUROC")
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def band_words(summary: Mapping[str, Any]) -> str:
+    """What the bands are."""
+    if len(summary["seeds"]) == 1:
+        return "band: 95% bootstrap interval over the samples"
+    return "line and band: mean over the seeds and its 95% interval, Student's"
 
 
 def bounds(one: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -76,7 +82,9 @@ def write_plane(
     figure.suptitle(
         "Gradients in all parameters (projected at random to 64 dimensions, then PCA), first seed", y=1.02
     )
-    axes[0][-1].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    legend = axes[0][-1].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    for handle in legend.legend_handles:
+        handle.set_alpha(1)
     save(figure, folder / "gradient_space.png")
 
 
