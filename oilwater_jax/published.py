@@ -1,5 +1,8 @@
 """The literature's settings for Waterbirds and CelebA, in one place: what configs/waterbirds and configs/celeba return.
 
+None has been run at full size yet: neither the data nor an accelerator was at hand. On a CPU `smoke` takes minutes with
+a ResNet-50; `--config.model.name=resnet18 --config.model.init_from=` is the quicker try, and needs no weights.
+
 A config is `fields`' defaults with four sets of changes on top, in this order: SHARED, DATASETS, METHODS, ATTACKS.
 
 Sources, as the comments name them: [JTT] Liu et al. 2021, appendix, and its code; [DRO] Sagawa et al. 2020 and its

@@ -54,13 +54,12 @@ def prepare(capsys, sources, dataset, folder):
     return f"--config.data.source={folder}"
 
 
-# One run for each attack, among them one of each method's kinds.
 @pytest.mark.parametrize(
     ("dataset", "pair", "rows"),
     [
         ("waterbirds", "jtt_dlbd", "standard"),
-        ("waterbirds", "epic_george_sa", "erm_clean,combined"),
-        ("celeba", "group_dro_gm", "group_dro_poisoned"),
+        pytest.param("waterbirds", "epic_george_sa", "erm_clean,combined", marks=pytest.mark.slow),
+        pytest.param("celeba", "group_dro_gm", "group_dro_poisoned", marks=pytest.mark.slow),
     ],
 )
 def test_from_prepare_to_the_table(dataset, pair, rows, sources, tmp_path, capsys):
