@@ -63,9 +63,15 @@ def test_jtt_is_as_published():
     }
 
 
-def test_george_clusters_what_a_whole_erm_sees():
+def test_george_is_as_published():
+    """Sohoni et al. 2020, waterbirds_george_config.json and celeba_george_config_nobit.json of their code."""
+    config = published.pair("waterbirds", "george", "dlbd")
+    assert config.identify == config.robust
+    assert (config.robust.learning_rate, config.robust.weight_decay, config.robust.epochs) == (1e-5, 1.0, 300)
+    assert (config.train.batch, config.george.adjustment, config.epic.when) == (128, 2.0, "during")
     config = published.pair("celeba", "epic_george", "sa")
-    assert config.identify == config.erm
+    assert config.identify == config.robust
+    assert (config.robust.learning_rate, config.robust.weight_decay, config.robust.epochs) == (1e-5, 0.1, 50)
     assert (config.train.batch, config.george.adjustment, config.epic.when) == (128, 3.0, "before")
 
 

@@ -400,3 +400,7 @@ def test_the_counter_of_compilations_counts():
     with compilations() as compiled:
         jax.jit(lambda x: x * 3.25 + 1)(jnp.arange(7.0)).block_until_ready()
     assert compiled
+
+
+def test_small_images_are_scored_256_at_a_time_and_large_ones_16_on_a_cpu():
+    assert [programs.score_chunk((side, side, 3)) for side in (8, 32, 64, 224)] == [256, 256, 64, 16]

@@ -87,7 +87,7 @@ def write_poisons(folder: Path, poisons: Examples, splits: Splits) -> None:
     if not len(poisons):
         return
     shown = poisons.take(np.arange(min(COLUMNS, len(poisons))))
-    source = np.stack([original(splits, index) for index in shown.index])
+    source = np.stack([original(splits, index) for index in shown.index.tolist()])
     change = 10 * (np.asarray(shown.image, int) - source)
     lines = {"original": source, "poison": shown.image, "difference x 10": np.clip(128 + change, 0, 255)}
     figure, axes = plt.subplots(

@@ -70,6 +70,13 @@ def build(
     )
 
 
+def score_chunk(image_shape: tuple[int, ...]) -> int:
+    """Rows per forward pass: on a CPU fewer of larger images, so that little is computed only to fill a chunk up."""
+    if jax.default_backend() != "cpu":
+        return SCORE_CHUNK
+    return max(16, min(SCORE_CHUNK, SCORE_CHUNK * 32**2 // (image_shape[0] * image_shape[1])))
+
+
 @functools.lru_cache(maxsize=32)
 def _network(
     name: str,
@@ -98,7 +105,9 @@ def _network(
     def init_params(seed: int) -> Params:
         return join(layers.init(rng.key(seed, "parameters"), jnp.zeros((1, *image_shape))))
 
-    return Network(init_params, apply, train_apply, prepare, make_scorer(apply, prepare, SCORE_CHUNK))
+    return Network(
+        init_params, apply, train_apply, prepare, make_scorer(apply, prepare, score_chunk(image_shape))
+    )
 
 
 @functools.lru_cache(maxsize=32)

@@ -1,0 +1,108 @@
+"""Configs of paper scale in `smoke`, on archives of the published layouts: from `data prepare` to the table."""
+
+import json
+import re
+from pathlib import Path
+
+import layouts
+import named_weights
+import pytest
+from safetensors.numpy import save_file
+
+from oilwater_jax import cli, published
+
+ROOT = Path(__file__).parent.parent
+SPLIT = (18, 17, 16, 16)
+BIRDS = {"train": (24, 18, 16, 20), "val": SPLIT, "test": SPLIT}
+FACES = {"train": (240, 200, 160, 30), "val": SPLIT, "test": SPLIT}  # celeba10 takes a tenth of train
+SMALL = [
+    "--config.smoke=true",
+    "--config.model.init_from=",
+    "--config.model.name=cnn",
+    "--config.model.widths=8",
+]
+
+
+@pytest.fixture(scope="module")
+def birds(tmp_path_factory):
+    return layouts.waterbirds(tmp_path_factory.mktemp("birds"), BIRDS, archive=True)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    return layouts.celeba(tmp_path_factory.mktemp("faces"), FACES, variant="kaggle")
+
+
+@pytest.fixture(scope="module")
+def sources(birds, faces):
+    return {"waterbirds": birds, "celeba": faces}
+
+
+def oilwater(capsys, *arguments):
+    """The standard output of a command that succeeds."""
+    with pytest.raises(SystemExit) as done:
+        cli.main([str(one) for one in arguments])
+    out, err = capsys.readouterr()
+    assert done.value.code == 0, err
+    return out
+
+
+def prepare(capsys, sources, dataset, folder):
+    """Prepare a config folder's data set in a folder of the test's own; the option that names it."""
+    name = published.DATASETS[dataset]["data.name"]
+    oilwater(capsys, "data", "prepare", name, f"--source={sources[dataset]}", f"--data_dir={folder}")
+    return f"--config.data.source={folder}"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "pair", "rows"),
+    [
+        ("waterbirds", "jtt_dlbd", "standard"),
+        pytest.param("waterbirds", "epic_george_sa", "erm_clean,combined", marks=pytest.mark.slow),
+        pytest.param("celeba", "group_dro_gm", "group_dro_poisoned", marks=pytest.mark.slow),
+    ],
+)
+def test_from_prepare_to_the_table(dataset, pair, rows, sources, tmp_path, capsys):
+    data = prepare(capsys, sources, dataset, tmp_path / "data")
+    config = f"--config={ROOT / 'configs' / dataset / pair}.py"
+    out = oilwater(
+        capsys, "run", config, *SMALL, data, f"--config.rows={rows}", f"--workdir={tmp_path / 'run'}"
+    )
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert len(summary["rows"]) == len(rows.split(","))
+    assert all(0 <= row["wga"] <= row["acc"] <= 1 for row in summary["rows"].values())
+    assert summary["n_poison"] >= 1
+    assert "training samples" in out
+    assert {path.name for path in (tmp_path / "run/figures").iterdir()} >= {
+        "training_images.png",
+        "poisons.png",
+    }
+
+
+GRID = """
+from pathlib import Path
+from oilwater_jax import config, published
+
+def get_grid():
+    runs = {{f"{{m}}_{{a}}": published.pair({dataset!r}, m, a) for m in published.METHODS for a in published.ATTACKS}}
+    return config.Grid(runs, 1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", published.DATASETS)
+def test_every_method_under_every_attack(dataset, sources, tmp_path, capsys):
+    """With a ResNet-18 and imported weights; a sweep, so that what the pairs share is computed once."""
+    data = prepare(capsys, sources, dataset, tmp_path / "data")
+    save_file(named_weights.tensors("resnet18", 32, n_classes=1000), tmp_path / "resnet18.safetensors")
+    weights = tmp_path / "weights"
+    oilwater(
+        capsys, "weights", "import", tmp_path / "resnet18.safetensors", "--model=resnet18", f"--out={weights}"
+    )
+    (tmp_path / "grid.py").write_text(GRID.format(dataset=dataset))
+    small = ("--config.smoke=true", "--config.model.name=resnet18", f"--config.model.init_from={weights}")
+    sweep = f"--workdir={tmp_path / 'sweep'}"
+    out = oilwater(capsys, "sweep", f"--config={tmp_path / 'grid.py'}", sweep, *small, data)
+    assert "21 of 21 runs are finished" in out
+    table = oilwater(capsys, "table", tmp_path / "sweep", "--columns=wga,success", "--format=csv")
+    assert len(set(re.findall(r"^(\w+?)/", table, re.MULTILINE))) == 21
