@@ -191,6 +191,6 @@ FIELDS: dict[str, Field] = {
         "auto", "how an epoch is driven; auto: what suits the backend", choices=("auto", "loop", "scan")
     ),
     "checkpoint.seconds": Field(
-        2.0, "least time between checkpoints, which are made at epoch ends; 0: every epoch", 0, 1e9
+        5.0, "least time between checkpoints, which are made at epoch ends; 0: every epoch", 0, 1e9
     ),
 }
