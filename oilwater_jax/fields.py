@@ -209,6 +209,6 @@ FIELDS: dict[str, Field] = {
         choices=("auto", "resident", "streamed"),
     ),
     "checkpoint.seconds": Field(
-        2.0, "least time between checkpoints of a training; 0: every few steps", 0, 1e9
+        5.0, "least time between checkpoints of a training; 0: every few steps", 0, 1e9
     ),
 }

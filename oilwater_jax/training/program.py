@@ -102,8 +102,11 @@ def _network(
         )
         return logits, moved
 
+    jit_init = jax.jit(layers.init)  # one program, without the forward pass that flax makes to see the shapes
+
+    @functools.lru_cache(maxsize=1)  # all trainings of a seed begin here
     def init_params(seed: int) -> Params:
-        return join(layers.init(rng.key(seed, "parameters"), jnp.zeros((1, *image_shape))))
+        return join(jit_init(rng.key(seed, "parameters"), jnp.zeros((1, *image_shape))))
 
     return Network(
         init_params, apply, train_apply, prepare, make_scorer(apply, prepare, score_chunk(image_shape))
