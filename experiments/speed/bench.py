@@ -15,7 +15,8 @@ from oilwater_jax import config, data, objectives, per_sample
 from oilwater_jax.attacks import matching
 from oilwater_jax.attacks.augment import augment
 from oilwater_jax.training import program as programs
-from oilwater_jax.training.step import Recipe, make_step, sgd, to_device
+from oilwater_jax.training.feed import place
+from oilwater_jax.training.step import Recipe, make_step, sgd
 
 BATCH_CHUNKS = (32, 64, 128, 256)  # of torch.func, whose best is taken
 BARE_STEPS = 100
@@ -30,6 +31,7 @@ class Bench:
         self.repeats = repeats
         self.config = config.default()
         self.train = data.load(name, source=source, smoke=smoke).train
+        self.image = np.asarray(self.train.image)
         shape = self.train.image.shape[1:]
         self.network = programs.network(self.config, shape, 2)
         self.program = programs.build(self.config, shape, 2)
@@ -48,10 +50,11 @@ class Bench:
     def epoch(self) -> list[Row]:
         """(a) A training epoch, as `fit` runs it: shuffled rows, random shifts, the loss of each step fetched."""
         train, settings = self.train, self.config.train
-        resident = to_device(train.image, train.label, np.zeros(len(train), np.int32))
+        resident = place(train.image, train.label, np.zeros(len(train), np.int32))
         draws = np.random.default_rng(0).permutation(len(train))
         key = jax.random.key(0)
-        state, losses = self.program.epoch(self.begin(), resident, draws, key)
+        segments = list(self.program.epoch(self.begin(), resident, draws, key, 0))
+        state, losses = segments[-1][0], np.concatenate([some for _, some, _ in segments])
         keys = [jax.random.fold_in(key, i) for i in range(len(losses))]
         corners = [
             np.asarray(jax.random.randint(one, (settings.batch, 2), 0, 2 * settings.shift + 1))
@@ -61,7 +64,7 @@ class Bench:
         for layout, last in (("PyTorch", False), ("PyTorch, channels last", True)):
             sides[layout] = torch_side.Training(
                 self.torch_network(self.params, channels_last=last),
-                train.image,
+                self.image,
                 train.label,
                 batch=settings.batch,
                 shift=settings.shift,
@@ -73,7 +76,8 @@ class Bench:
 
         def ours() -> None:
             nonlocal state
-            state, _ = self.program.epoch(state, resident, draws, key)
+            for now, _, _ in self.program.epoch(state, resident, draws, key, 0):
+                state = now
 
         runs = {"ours": timed(ours)}
         runs |= {name: timed(lambda side=side: side.epoch(draws)) for name, side in sides.items()}
@@ -85,7 +89,7 @@ class Bench:
         train, own = self.train, self.network
         peers = {
             layout: torch_side.PerSample(
-                self.torch_network(self.params, channels_last=last), train.image, train.label
+                self.torch_network(self.params, channels_last=last), self.image, train.label
             )
             for layout, last in (("contiguous", False), ("channels last", True))
         }
@@ -112,7 +116,7 @@ class Bench:
         train, own = self.train, self.network
         given = (own.apply, self.params, train.image, train.label)
         peer = torch_side.PerSample(
-            self.torch_network(self.params, channels_last=True), train.image, train.label
+            self.torch_network(self.params, channels_last=True), self.image, train.label
         )
         scores = own.score(self.params, train, ("logits", "features"))
         closed_form = jax.jit(jax.vmap(per_sample.last_layer_gradient))
@@ -226,17 +230,19 @@ class Bench:
     def step(self) -> Callable[[], float]:
         """Seconds of a bare jitted training step: its arithmetic, called over and over on the same rows."""
         settings, own, train = self.config.train, self.network, self.train
-        resident = to_device(train.image, train.label, np.zeros(len(train), np.int32))
+        resident = place(train.image, train.label, np.zeros(len(train), np.int32))
         optimiser = sgd(settings.momentum)(self.recipe)
         pure = make_step(own.train_apply, own.prepare, optimiser, objectives.erm_update, settings.shift)
-        jitted = jax.jit(pure, donate_argnums=0)
+        jitted = jax.jit(
+            lambda state, data, rows, mask, key: pure(state, data.batch(rows, mask), key), donate_argnums=0
+        )
         state, key = self.begin(), jax.random.key(0)
-        at = [jax.device_put(x) for x in (np.arange(settings.batch), np.ones(settings.batch, bool))]
+        rows, mask = (jax.device_put(x) for x in (np.arange(settings.batch), np.ones(settings.batch, bool)))
 
         def steps() -> None:
             nonlocal state
             for _ in range(BARE_STEPS):
-                state, _ = jitted(state, resident, *at, key)
+                state, _ = jitted(state, resident, rows, mask, key)
             jax.block_until_ready(state)
 
         steps()
