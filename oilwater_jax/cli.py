@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import os
 import signal
 import sys
 from pathlib import Path
@@ -26,6 +27,8 @@ examples:
   oilwater run --config=configs/waterdigits/jtt_dlbd.py --config.attack.budget=0.005 --workdir=runs/half --seeds=5
   oilwater show runs/first
   oilwater sweep --config=experiments/table02_amplification/grid.py --workdir=runs/waterdigits
+  oilwater study --config=configs/waterdigits/jtt_dlbd.py --workdir=runs/signals
+  oilwater plan --config=configs/waterdigits/jtt_dlbd.py --topology=v5e:2x4
   oilwater table runs/waterdigits --columns=wga,success --format=md
   oilwater weights import resnet50.safetensors --model=resnet50 --out=weights/resnet50
   oilwater data prepare waterbirds --source=waterbird_complete95_forest2water2.tar.gz
@@ -52,6 +55,21 @@ With --executor=ray (extra `ray`) the work goes to a Ray cluster that is running
 each of its CPUs; GPUs are not asked for. This machine must belong to the cluster. All machines must be of one kind,
 with the same packages, and see DIR at the same path with each other's locks (flock): NFS 4 in its default mount
 shows them, `nolock` and `local_lock` do not. A machine that does not see them refuses, and its runs count as failed."""
+
+STUDY_HELP = """\
+Which per-sample signal, if any, tells a poison from a minority sample. Train the identification model of a config on
+the poisoned data and, after the epochs of study.epochs, take every training sample's loss, margin, gradient norms (last
+layer, full), isolation (EPIc's cluster size, distance to the k-th neighbour), first-learned epoch, forgetting count,
+loss variance and cosine to its class's mean gradient. Prints AUROCs of poisons against minorities (LRG), poisons
+against majorities (HRG) and LRG against HRG with 95% intervals; DIR gets summary.json, scores.npz and figures/. The
+same command again goes on where a study was cut off. Fields: study.* in oilwater run --help-config."""
+
+PLAN_HELP = """\
+Compile the programs of an experiment (train step, scoring chunk, per-sample gradients, GM's crafting step) for a TPU
+topology, with the TPU's own compiler and without any TPU (extra `tpu`); print memory, operations and bytes moved per
+chip, the least time, what binds it, the share of peak, and the chip-hours of the whole experiment. Exit code 1, with
+what takes the memory, where a program does not fit. Needs no data; a large network takes minutes, the second time
+seconds. --topology=cpu: for this machine, memory and operations only."""
 
 TABLE_HELP = """\
 Print mean and 95% interval over the seeds of every finished run of a sweep. Columns: acc, acc_adjusted, wga,
@@ -90,16 +108,22 @@ def parser() -> Parser:
         )
 
     run = command("run", "run an experiment from a config file", RUN_HELP)
+    study = command("study", "ask which per-sample signal tells a poison from a minority sample", STUDY_HELP)
     sweep = command("sweep", "run a grid of experiments that share their common stages", SWEEP_HELP)
+    plan = command("plan", "say what an experiment needs of a machine, without it", PLAN_HELP)
     for one, function, change in (
         (run, "get_config()", "change one field, e.g. --config.attack.budget=0.002"),
+        (study, "get_config()", "change one field, e.g. --config.study.epochs=1,4"),
         (sweep, "get_grid()", "change one field of every run of the grid"),
+        (plan, "get_config()", "change one field, e.g. --config.train.batch=256"),
     ):
         one.add_argument("--config", metavar="FILE.py", help=f"Python file with {function}")
         one.add_argument("--config.KEY", metavar="VALUE", dest="_", help=change)
+    for one in (run, study, sweep):
         one.add_argument("--workdir", metavar="DIR", type=Path, help="folder of results, made if needed")
         one.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
-    run.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
+    for one in (run, study):
+        one.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
     run.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of several listens")
     run.add_argument("--processes", metavar="N", type=int, help="how many processes run as one")
     run.add_argument("--process", metavar="I", type=int, help="which of them this is, from 0")
@@ -125,6 +149,8 @@ def parser() -> Parser:
         default="",
         help="the Ray cluster (default: $RAY_ADDRESS, or the one started on this machine)",
     )
+    plan.add_argument("--topology", metavar="NAME", help="v5e:2x4, v5p:2x2x1, v6e:4x4, ..., or cpu")
+    plan.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
     table = command("table", "print the figures of a sweep as one table", TABLE_HELP)
     table.add_argument("workdir", metavar="DIR", type=Path)
     table.add_argument("--format", choices=("text", "md", "csv", "latex"), default="text")
@@ -185,7 +211,8 @@ def split_overrides(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command and exit.
 
-    0 done, 1 a run of a sweep failed, 2 bad input (one line), 75 preempted (SIGTERM), 130 interrupted (Ctrl-C).
+    0 done, 1 a run of a sweep failed or a plan does not fit,
+    2 bad input (one line), 75 preempted (SIGTERM), 130 interrupted (Ctrl-C).
     """
     try:
         dispatch(sys.argv[1:] if arguments is None else arguments)
@@ -229,8 +256,12 @@ def dispatch(arguments: list[str]) -> None:
             help_config()
         else:
             run(options, overrides)
+    elif options.command == "study":
+        study(options, overrides)
     elif options.command == "sweep":
         sweep(options, overrides)
+    elif options.command == "plan":
+        plan(options, overrides)
     elif options.command == "table":
         table(options)
     elif options.command == "weights":
@@ -260,6 +291,19 @@ def run(options: argparse.Namespace, overrides: dict[str, str]) -> None:
         show(options.workdir)
 
 
+def study(options: argparse.Namespace, overrides: dict[str, str]) -> None:
+    """`oilwater study`."""
+    from oilwater_jax.config import load
+
+    check_options(options)
+    config = load(options.config, overrides)
+    from oilwater_jax.study import run as studies  # imports JAX: only now is it sure to be needed
+
+    with preemption.heard(at_once=True):
+        studies.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite)
+    show(options.workdir)
+
+
 def check_processes(options: argparse.Namespace) -> bool:
     """Whether this process is one of several. Raises UserError where it is not said which."""
     given = [name for name in ("coordinator", "processes", "process") if getattr(options, name) is not None]
@@ -280,9 +324,9 @@ def check_processes(options: argparse.Namespace) -> bool:
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Refuse what run and sweep cannot do without, or cannot count."""
-    for name in ("config", "workdir"):
-        if getattr(options, name) is None:
+    """Refuse what run, sweep and plan cannot do without, or cannot count."""
+    for name in ("config", "workdir", "topology"):
+        if getattr(options, name, "") is None:
             raise UserError(f"{options.command} needs --{name}=... (see oilwater {options.command} --help)")
     if options.seeds is not None and not 1 <= options.seeds <= 10_000:
         raise UserError(f"--seeds={options.seeds} is out of range (1 .. 10000)")
@@ -308,6 +352,19 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
         f"{len(grid.runs) - len(failed)} of {len(grid.runs)} runs are finished; oilwater table {options.workdir}"
     )
     if failed:
+        sys.exit(FAILED)
+
+
+def plan(options: argparse.Namespace, overrides: dict[str, str]) -> None:
+    """`oilwater plan`: exit code 1 where a program does not fit."""
+    from oilwater_jax.config import load
+
+    check_options(options)
+    config = load(options.config, overrides)
+    os.environ["JAX_PLATFORMS"] = "cpu"  # where there is an accelerator, it is left alone
+    from oilwater_jax.planning import report
+
+    if not report.run(config, options.topology, seeds=options.seeds):
         sys.exit(FAILED)
 
 
@@ -351,6 +408,7 @@ def show(workdir: Path) -> None:
     from rich.console import Console
 
     from oilwater_jax.files import read_json
+    from oilwater_jax.reporting import study as study_tables
     from oilwater_jax.reporting import tables
     from oilwater_jax.reporting.summary import summarise
     from oilwater_jax.stages import read_figures, read_metrics
@@ -365,19 +423,23 @@ def show(workdir: Path) -> None:
     console = Console()
     result = read_json(workdir / "summary.json")
     finished = result is not None
-    if not finished:
-        seeds = [int(path.name.removeprefix("seed")) for path in workdir.glob("stages/seed*")]
-        result = summarise(read_figures(workdir), config, sorted(seeds))
-    if result["rows"]:
-        tables.print_summary(result, console)
+    of_study = config.get("command") == "study"
+    if of_study:
+        if finished:
+            study_tables.print_summary(result, console)
+    else:
+        if not finished:
+            seeds = [int(path.name.removeprefix("seed")) for path in workdir.glob("stages/seed*")]
+            result = summarise(read_figures(workdir), config, sorted(seeds))
+        if result["rows"]:
+            tables.print_summary(result, console)
     if not finished:
         rows = read_metrics(workdir / "metrics.jsonl")
         last = f"; last: {rows[-1]['stage']}, epoch {rows[-1]['epoch']}" if rows else ""
         console.print(f"unfinished{last}; the command that began it goes on with it", highlight=False)
         return
-    console.print(
-        f"report: {workdir / 'report.html'}   figures: {workdir / 'figures'}", highlight=False, soft_wrap=True
-    )
+    main = f"scores: {workdir / 'scores.npz'}" if of_study else f"report: {workdir / 'report.html'}"
+    console.print(f"{main}   figures: {workdir / 'figures'}", highlight=False, soft_wrap=True)
 
 
 def help_config() -> None:

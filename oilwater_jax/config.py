@@ -7,6 +7,7 @@ module needs neither JAX nor NumPy, so that help answers at once.
 import ast
 import difflib
 import functools
+import itertools
 import json
 import math
 import os
@@ -213,6 +214,10 @@ def check_together(config: Config) -> None:
             f"identify.epochs = {config.identify.epochs} (T) is more than robust.epochs = "
             f"{config.robust.epochs}; identification comes early: lower T or train longer"
         )
+    if any(later <= earlier for earlier, later in itertools.pairwise(config.study.epochs)):
+        raise UserError(
+            f"study.epochs = {tuple(config.study.epochs)} must grow from one to the next; sort them, each once"
+        )
     if config.pretrain.epochs and config.data.name in registry.LISTED:
         raise UserError(
             f"pretrain.epochs = {config.pretrain.epochs}, but {config.data.name} has no pretraining task; set it to 0"
@@ -263,6 +268,7 @@ def shrink(config: Config) -> Config:
         flat[f"{recipe}.epochs"] = min(flat[f"{recipe}.epochs"], most)
     for key, most in {"gm.steps": 8, "gm.restarts": 2, "gm.targets": 2, "sa.clusters": 4}.items():
         flat[f"attack.{key}"] = min(flat[f"attack.{key}"], most)
+    flat["study.epochs"] = tuple(dict.fromkeys(min(epoch, 2) for epoch in flat["study.epochs"]))
     # A round at the second of the two epochs that are left, unless the dial allows none.
     flat["epic.drop_after"], flat["epic.subset_freq"] = min(flat["epic.drop_after"], 2), 1
     if config.data.name in registry.LISTED:

@@ -56,6 +56,18 @@ def shard(array: np.ndarray, axis: int = 0, over: Mesh | None = None) -> np.ndar
     return array if over is None else _place(array, NamedSharding(over, PartitionSpec(*[None] * axis, AXIS)))
 
 
+def shard_rows(array: Any) -> jax.Array:
+    """An array on the host, or images on disk, cut along the first axis; each process reads its devices' rows only."""
+    over = mesh()
+    if over is None:
+        return jnp.asarray(array[:])
+
+    def read(index: Any) -> np.ndarray:
+        return array[index[0]]
+
+    return jax.make_array_from_callback(array.shape, NamedSharding(over, PartitionSpec(AXIS)), read)
+
+
 def _place(array: Any, sharding: NamedSharding) -> jax.Array:
     if jax.process_count() == 1 or (isinstance(array, jax.Array) and array.sharding == sharding):
         return jax.device_put(array, sharding)

@@ -16,9 +16,9 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "ml-collection
 
 
 def use_compilation_cache() -> None:
-    """Keep compiled programs on disk, so that the next process need not compile them."""
+    """Keep compiled programs on disk, so that the next process need not compile them; the small ones are many."""
     jax.config.update("jax_compilation_cache_dir", str(folder() / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def describe() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from oilwater_jax.models import record, weights
 from oilwater_jax.per_sample import Params
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.stages import Stage, Store, key_of
+from oilwater_jax.training import feed
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.fit import Fitted, Listener, Task, fit
@@ -21,6 +22,7 @@ from oilwater_jax.training.step import Recipe
 from oilwater_jax.types import Examples, Selector, Splits, Treatment
 
 PRETRAIN_SHOWN = 1024  # samples that the accuracy shown while pretraining is taken on
+NOTABLE = 1 << 28  # bytes of training images from which on it is told where they are
 PRETRAIN_SEED = 0  # one pretraining serves all seeds, as one ImageNet model does
 
 
@@ -46,6 +48,7 @@ class Experiment:
         self.method = registry.resolve(registry.METHODS, config.method.name)
         self.judged = splits.val if config.evaluate == "val" else splits.test
         self.settings = to_json(config)
+        self.streamed = self._streams()
         version = registry.resolve(registry.DATASETS, config.data.name).VERSION
         # The files' content, wherever they lie.
         from_files = self.settings["data"] | {"source": splits.identity}
@@ -57,6 +60,18 @@ class Experiment:
             model["init_from"] = imported.sha256  # the weights, wherever they lie
         # What every training depends on.
         self.base_key = key_of(self.data_key, model, train, self.settings["pretrain"], PRETRAIN_SEED)
+
+    def _streams(self) -> bool:
+        """Whether training sets are streamed to the device; said where they are not small."""
+        nbytes, memory = self.splits.train.image.nbytes, feed.device_memory()
+        streamed = devices.first(lambda: feed.streams(self.config.train.placement, nbytes, memory))
+        if nbytes >= NOTABLE or streamed:
+            how = "streamed to the device batch by batch" if streamed else "kept on the device"
+            self.progress.say(
+                f"training images: {nbytes / 1e9:.2f} GB, device memory: {memory / 1e9:.1f} GB; {how} "
+                f"(train.placement = {self.config.train.placement})"
+            )
+        return streamed
 
     def stage(self, name: str, key: str, compute: Callable[[], Stage]) -> Stage:
         """The product of a stage: read if it is finished, else computed and saved."""
@@ -144,6 +159,7 @@ class Experiment:
             rule=treatment.rule,
             first=treatment.first,
             sets=report_sets(train, self.n_classes, self.n_attributes),
+            stream=self.streamed,
         )
         return self._fit(task, key, self.n_classes)
 
@@ -168,7 +184,7 @@ class Experiment:
                 self.store.checkpoints(place), self.config.checkpoint.seconds, self.store.warn
             )
             try:
-                return fit(program, task, checkpoints, Listener(begin, add))
+                return fit(program, task, checkpoints, Listener(begin, add, self.progress.step))
             finally:
                 checkpoints.close()
 

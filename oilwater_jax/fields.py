@@ -156,6 +156,18 @@ FIELDS: dict[str, Field] = {
         "before: the method identifies and trains among what EPIc left of an ERM training",
         choices=("during", "before"),
     ),
+    "study.epochs": Field(
+        (1, 2, 4, 8, 12),
+        "epochs after which `oilwater study` takes its scores, growing; the identification model trains to the last of "
+        "them, by the recipe identify",
+        1,
+        100_000,
+    ),
+    "study.k": Field(
+        10,
+        "a score of `oilwater study`: distance to the k-th nearest neighbour of its class in gradient space",
+        1,
+    ),
     "group_dro.eta": Field(0.01, "step of group DRO's group weights (over groups or clusters)", 0, 1000),
     "group_dro.adjustment": Field(
         0.0, "size adjustment C over true groups: C / sqrt(n_g) is added to L_g", 0, 1000
@@ -190,7 +202,13 @@ FIELDS: dict[str, Field] = {
     "train.driver": Field(
         "auto", "how an epoch is driven; auto: what suits the backend", choices=("auto", "loop", "scan")
     ),
+    "train.placement": Field(
+        "auto",
+        "where the training images are: resident on the device, or streamed to it batch by batch; auto: streamed "
+        "where they would take more than 30% of a device's memory",
+        choices=("auto", "resident", "streamed"),
+    ),
     "checkpoint.seconds": Field(
-        2.0, "least time between checkpoints, which are made at epoch ends; 0: every epoch", 0, 1e9
+        5.0, "least time between checkpoints of a training; 0: every few steps", 0, 1e9
     ),
 }

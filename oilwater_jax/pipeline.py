@@ -5,8 +5,9 @@ product is saved under `stages/`, so a run that was cut off re-enters where it w
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from oilwater_jax import data, devices, registry
@@ -46,25 +47,11 @@ def run(
     first alone touches the folder, and all return the same.
     Raises UserError before anything is written where config, data or folder do not fit together.
     """
-    small, splits = prepare(config)
     own = own or {}
-    check_names(small, own)
-    devices.check_batch(small.train.batch)
-    devices.check_same((to_json(config), seeds, sorted(own)), "configs or seeds")
-    use_compilation_cache()
-    numbers = list(range(config.seed, config.seed + seeds))
-    with contextlib.ExitStack() as held:
-
-        def enter() -> None:
-            held.callback(RunFolder.open(workdir, to_json(config), overwrite=overwrite).close)
-            write_json(workdir / "environment.json", describe())
-            if (read_json(workdir / "summary.json") or {}).get("seeds") != numbers:
-                (workdir / "summary.json").unlink(missing_ok=True)  # of other seeds: not this run's
-
-        progress = held.enter_context(Progress(warn if devices.is_first() else ignore))
-        devices.first(enter)
-        store = Store(shared or workdir, progress.warn, shared=shared is not None)
-        experiment = Experiment(small, splits, store, progress, own)
+    with entered(
+        config, workdir, to_json(config), seeds=seeds, overwrite=overwrite, own=own, shared=shared, warn=warn
+    ) as (experiment, numbers):
+        small, progress = experiment.config, experiment.progress
         progress.begin(1 + (small.pretrain.epochs > 0) + len(numbers) * stage_count(experiment))
         first = Rooms(experiment, numbers[0])
         figures = first.walk()
@@ -75,6 +62,43 @@ def run(
         devices.first(lambda: report(workdir, first, result))
         progress.done("report")
     return result
+
+
+@contextlib.contextmanager
+def entered(
+    config: Config,
+    workdir: Path,
+    identity: Mapping[str, Any],
+    *,
+    seeds: int,
+    overwrite: bool,
+    own: Mapping[str, Selector] = MappingProxyType({}),
+    shared: Path | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Iterator[tuple[Experiment, list[int]]]:
+    """The experiment of a checked config in its folder, which is held until the end, and its seeds.
+
+    `identity` is what the folder holds as config.json, and by which it is known again. Arguments and errors are
+    those of `run`.
+    """
+    small, splits = prepare(config)
+    check_names(small, own)
+    devices.check_batch(small.train.batch)
+    devices.check_same((dict(identity), seeds, sorted(own)), "configs or seeds")
+    use_compilation_cache()
+    numbers = list(range(config.seed, config.seed + seeds))
+    with contextlib.ExitStack() as held:
+
+        def enter() -> None:
+            held.callback(RunFolder.open(workdir, identity, overwrite=overwrite).close)
+            write_json(workdir / "environment.json", describe())
+            if (read_json(workdir / "summary.json") or {}).get("seeds") != numbers:
+                (workdir / "summary.json").unlink(missing_ok=True)  # of other seeds: not this run's
+
+        progress = held.enter_context(Progress(warn if devices.is_first() else ignore))
+        devices.first(enter)
+        store = Store(shared or workdir, progress.warn, shared=shared is not None)
+        yield Experiment(small, splits, store, progress, own), numbers
 
 
 def ignore(message: str) -> None:

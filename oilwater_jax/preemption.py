@@ -1,6 +1,6 @@
 """Preemption: SIGTERM ends a run where the same command goes on with it. Imports no JAX.
 
-Within a training the run ends at the next epoch's end, after a checkpoint; elsewhere at once, as Ctrl-C does.
+Within a training the run ends a few steps later, after a checkpoint; elsewhere at once, as Ctrl-C does.
 """
 
 import contextlib
@@ -30,9 +30,9 @@ _signal = _Signal()
 
 @contextlib.contextmanager
 def heard(*, at_once: bool) -> Iterator[None]:
-    """Hear SIGTERM inside the block. Without `at_once` it ends a run at an epoch's end only.
+    """Hear SIGTERM inside the block. Without `at_once` it ends a run within a training only.
 
-    One of several processes must not leave the others waiting: they agree at an epoch's end.
+    One of several processes must not leave the others waiting: they agree between steps.
     """
     _signal.waits = not at_once
     before = signal.signal(signal.SIGTERM, _signal.hear)

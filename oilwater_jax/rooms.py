@@ -153,12 +153,6 @@ class Rooms:
         key = key_of(self.trained_key(row), self.config.evaluate, self.attack_key)
         return self._stage(row_key(self.config.method.name, row), key, lambda: self.evaluate(row))
 
-    def _kind(self, row: str) -> treatments.Row:
-        """What the row is; one that EPIc comes before needs no defence of its own any more."""
-        kind = treatments.ROWS.get(row, treatments.OWN)
-        before = kind.mode is not None and kind.defended and self.config.epic.when == "before"
-        return kind._replace(data="survivors", defended=False) if before else kind
-
     def _data_key(self, kind: treatments.Row) -> str:
         if kind.data == "survivors":
             return self.trained_key("epic")
@@ -171,7 +165,7 @@ class Rooms:
 
     def trained_key(self, row: str) -> str:
         """What a row's training depends on."""
-        e, kind = self.experiment, self._kind(row)
+        e, kind = self.experiment, treatments.kind(self.config, row)
         on = self._data_key(kind)
         extra = [self.settings["group_dro"]] if row.startswith("group_dro") or kind.mode else []
         if kind.mode:
@@ -185,7 +179,7 @@ class Rooms:
 
     def trained(self, row: str) -> Fitted:
         """The training of a row."""
-        e, kind = self.experiment, self._kind(row)
+        e, kind = self.experiment, treatments.kind(self.config, row)
         train = self._train_set(kind)
         recipe = Recipe(**self.config[kind.recipe])
         name = f"seed{self.seed}/{row_key(self.config.method.name, row)}"
@@ -215,7 +209,7 @@ class Rooms:
     def evaluate(self, row: str) -> Stage:
         """Figures of the selected model on the split `evaluate` and on the attack's goal."""
         e = self.experiment
-        fitted, kind = self.trained(row), self._kind(row)
+        fitted, kind = self.trained(row), treatments.kind(self.config, row)
         defence = self.trained("epic") if kind.data == "survivors" else fitted  # the training that eliminated
         watched = self.splits.train if kind.data == "clean" else self.poisoned
         sets = report_sets(watched, e.n_classes, e.n_attributes)

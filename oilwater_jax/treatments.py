@@ -9,7 +9,7 @@ from oilwater_jax.config import Config
 from oilwater_jax.defenses.epic import epic
 from oilwater_jax.fields import GRADIENTS, MODES
 from oilwater_jax.groups import group_ids
-from oilwater_jax.types import Examples, Splits, Treatment
+from oilwater_jax.types import Examples, Selector, Splits, Treatment
 
 
 class Row(NamedTuple):
@@ -37,10 +37,23 @@ ROWS = {
 OWN = Row("poisoned", "robust")  # a row of the user's
 
 
+def kind(config: Config, row: str) -> Row:
+    """What a row is; one that EPIc comes before needs no defence of its own any more."""
+    found = ROWS.get(row, OWN)
+    before = found.mode is not None and found.defended and config.epic.when == "before"
+    return found._replace(data="survivors", defended=False) if before else found
+
+
 def erm(config: Config, train: Examples) -> Treatment:
     """Every sample once per epoch, the mean loss."""
     everyone = selectors.everyone(len(train))
     return Treatment(everyone, objectives.erm(), np.zeros(len(train), np.int32), None, config.train.select)
+
+
+def defence(config: Config) -> Selector:
+    """EPIc's rounds, with a config's settings."""
+    settings = {name: value for name, value in config.epic.items() if name not in ("gradients", "when")}
+    return epic(**settings, score=GRADIENTS[config.epic.gradients])
 
 
 def defended(treatment: Treatment, config: Config, epochs: int) -> Treatment:
@@ -49,8 +62,7 @@ def defended(treatment: Treatment, config: Config, epochs: int) -> Treatment:
     An earlier epoch would be a model that the defence has not finished with: the better it was, the less the
     figures would say of the defence.
     """
-    settings = {name: value for name, value in config.epic.items() if name not in ("gradients", "when")}
-    selector = epic(**settings, score=GRADIENTS[config.epic.gradients])
+    selector = defence(config)
     rounds = [epoch for epoch in range(1, epochs + 1) if selector.due(epoch)]
     return treatment._replace(
         selector=selectors.chain(selector, treatment.selector), first=max(rounds, default=1)

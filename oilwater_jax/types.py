@@ -1,6 +1,6 @@
 """The nouns of the house: what the six rooms hand to one another.
 
-Stage: before everything; imports nothing of the package.
+Stage: before everything; imports nothing of the package but `images`.
 """
 
 import dataclasses
@@ -8,7 +8,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int32, UInt8
+from jaxtyping import Array, Bool, Float, Int, Int32
+
+from oilwater_jax import images
+from oilwater_jax.images import Pixels
 
 State = Any  # an explicit pytree; its structure is the owner's business
 
@@ -21,7 +24,7 @@ class Examples:
     `index` is a sample's stable id: its row in the clean split, or, for a poison, its source's row.
     """
 
-    image: UInt8[np.ndarray, "n h w c"]
+    image: Pixels
     label: Int32[np.ndarray, " n"]
     true_label: Int32[np.ndarray, " n"]
     attribute: Int32[np.ndarray, " n"]
@@ -32,20 +35,22 @@ class Examples:
         """Number of samples."""
         return len(self.image)
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The fields by name (as a stage saves them)."""
+    def arrays(self) -> dict[str, Any]:
+        """The fields by name (as a stage saves them, those in memory)."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def take(self, rows: Int[np.ndarray, " m"] | Bool[np.ndarray, " n"]) -> "Examples":
-        """The samples in `rows`, in that order."""
-        return Examples(**{name: array[rows] for name, array in self.arrays().items()})
+        """The samples in `rows`, in that order; images on disk stay there."""
+        return Examples(**{name: images.pick(array, rows) for name, array in self.arrays().items()})
 
     def append(self, other: "Examples") -> "Examples":
-        """These samples followed by the other ones."""
+        """These samples followed by the other ones; images on disk stay there."""
         more = other.arrays()
-        return Examples(
-            **{name: np.concatenate([array, more[name]]) for name, array in self.arrays().items()}
-        )
+        return Examples(**{name: images.join(array, more[name]) for name, array in self.arrays().items()})
+
+    def in_memory(self) -> "Examples":
+        """These samples with their images read into an array."""
+        return dataclasses.replace(self, image=np.asarray(self.image))
 
 
 class Splits(NamedTuple):
@@ -120,12 +125,12 @@ class Attacked(NamedTuple):
     evidence: dict[str, np.ndarray]
 
     def applied(self, train: Examples) -> Examples:
-        """The poisoned training set."""
-        inside = self.rows < len(train)
-        changed = {name: array.copy() for name, array in train.arrays().items()}
-        for name, array in self.poisons.arrays().items():
-            changed[name][self.rows[inside]] = array[inside]
-        return Examples(**changed).append(self.poisons.take(~inside))
+        """The poisoned training set; images on disk stay there."""
+        n, inside = len(train), self.rows < len(train)
+        order = np.arange(n)
+        order[self.rows[inside]] = n + np.flatnonzero(inside)
+        order = np.concatenate([order, n + np.flatnonzero(~inside)])
+        return train.append(self.poisons).take(order)
 
 
 class Goal(NamedTuple):
@@ -135,7 +140,7 @@ class Goal(NamedTuple):
     None. `counted` are the split's samples that the accuracies are taken on (not an attack's targets).
     """
 
-    image: UInt8[np.ndarray, "m h w c"]
+    image: Pixels
     measure: Callable[[Float[np.ndarray, "m k"], Float[np.ndarray, "m k"] | None], dict[str, float]]
     counted: Bool[np.ndarray, " n"]
     needs_clean: bool = False

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from oilwater_jax.images import Images
 from oilwater_jax.types import Examples
 
 Counts = dict[str, tuple[int, ...]]
@@ -132,9 +133,11 @@ def celeba(folder: Path, counts: Counts = FACES, *, variant: str = "txt", seed: 
 
 
 def file_of(examples: Examples) -> Path:
-    """The file that the images are mapped from."""
-    assert isinstance(examples.image, np.memmap)
-    return Path(examples.image.filename or "")
+    """The file that the images are read from."""
+    assert isinstance(examples.image, Images)
+    (part,) = examples.image.parts
+    assert isinstance(part.array, np.memmap)
+    return Path(part.array.filename or "")
 
 
 def write_csv(path: Path, header: Sequence[str], rows) -> None:

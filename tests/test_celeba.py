@@ -14,6 +14,7 @@ from oilwater_jax import data
 from oilwater_jax.data import catalogue, celeba, celeba10
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
+from oilwater_jax.images import Images
 from oilwater_jax.types import Examples
 
 
@@ -38,13 +39,13 @@ def copy(sources, tmp_path):
 
 
 def check(splits):
-    """The splits are those of layouts.FACES: counts, the colours that tell label and attribute, memory-mapped."""
+    """The splits are those of layouts.FACES: counts, the colours that tell label and attribute, on disk."""
     for name, counts in layouts.FACES.items():
         examples: Examples = getattr(splits, name)
-        assert isinstance(examples.image, np.memmap)
+        assert isinstance(examples.image, Images)
         assert examples.image.shape == (sum(counts), 224, 224, 3)
         np.testing.assert_array_equal(np.bincount(group_ids(examples, 2), minlength=4), counts)
-        red, _, blue = examples.image.mean(axis=(1, 2)).T
+        red, _, blue = np.asarray(examples.image).mean(axis=(1, 2)).T
         np.testing.assert_array_equal(red > 120, examples.label == 1)
         np.testing.assert_array_equal(blue > 120, examples.attribute == 1)
     assert splits.group_name(3) == "blond/male"
@@ -76,7 +77,7 @@ def test_celeba10_trains_on_a_tenth_and_keeps_val_and_test(cache, sources):
     assert tenth.train.index.tolist() == [0, 1, 2]
     assert layouts.file_of(tenth.val) == layouts.file_of(whole.val)
     assert layouts.file_of(tenth.test) == layouts.file_of(whole.test)
-    for image, label in zip(tenth.train.image, tenth.train.label, strict=True):
+    for image, label in zip(np.asarray(tenth.train.image), tenth.train.label, strict=True):
         same = [row for row in range(len(whole.train)) if (whole.train.image[row] == image).all()]
         assert whole.train.label[same].tolist() == [label]
 

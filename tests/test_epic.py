@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oilwater_jax import selectors
-from oilwater_jax.defenses.epic import EpicState, budgets, epic, keep, zero_sum
+from oilwater_jax.defenses.epic import EpicState, budgets, cluster_sizes, epic, keep, zero_sum
 from oilwater_jax.defenses.facility_location import TIE
 from oilwater_jax.errors import UserError
 from oilwater_jax.training.checkpoint import Checkpoints
@@ -47,6 +47,9 @@ def test_what_stands_alone_is_dropped():
     q = np.array([0.1, 0.9, 0.1, 0.1])
     kept = keep(np.stack([-q, q], 1), np.zeros(4, int), ratio=0.5)
     assert kept.tolist() == [True, False, True, True]
+    # and class 1, one sample, is kept whole
+    sizes = cluster_sizes(np.stack([-q, q], 1)[[0, 1, 2, 3, 0]], np.array([0, 0, 0, 0, 1]), 0.4)
+    assert sizes.tolist() == [3, 1, 3, 3, 1]
 
 
 def test_budgets_by_hand():

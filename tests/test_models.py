@@ -16,8 +16,9 @@ from oilwater_jax.models import resnet, vit, weights
 from oilwater_jax.models.variables import STATISTICS, join, split
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.checkpoint import Checkpoints
+from oilwater_jax.training.feed import place
 from oilwater_jax.training.fit import Listener, Task, fit
-from oilwater_jax.training.step import NORMALISE, Recipe, to_device
+from oilwater_jax.training.step import NORMALISE, Recipe
 
 # PyTorch's, for the weights and images of tests/named_weights.py (32x32), which printed them.
 GOLDEN = {
@@ -141,8 +142,9 @@ def one_epoch(program, params, recipe, n=16, seed=1):
     state = jax.tree.map(jnp.array, program.begin(params, recipe, ()))
     image = np.random.default_rng(seed).integers(0, 256, (n, 16, 16, 3), np.uint8)
     label = (np.arange(n) % 2).astype(np.int32)
-    data = to_device(image, label, np.zeros(n, np.int32))
-    return program.epoch(state, data, np.arange(n), jax.random.key(0))
+    data = place(image, label, np.zeros(n, np.int32))
+    *_, (state, losses, _) = program.epoch(state, data, np.arange(n), jax.random.key(0), 0)
+    return state, losses
 
 
 def test_the_optimiser_leaves_the_statistics_alone(tiny_resnet):

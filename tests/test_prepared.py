@@ -10,10 +10,11 @@ import layouts
 import numpy as np
 import pytest
 
-from oilwater_jax import data
+from oilwater_jax import data, images
 from oilwater_jax.data import prepared, waterbirds
 from oilwater_jax.data.catalogue import in_folder
 from oilwater_jax.errors import UserError
+from oilwater_jax.images import Images
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_images_that_changed_meanwhile_are_begun_anew(folder, root, tmp_path):
     (folder / name).write_bytes(layouts.jpeg(80, 80, 5, (200, 0, 0)))
     part = prepared.make(root, catalogue, "train", quiet)
     np.testing.assert_array_equal(part.examples.image, whole(folder, tmp_path).image)
-    assert part.examples.image[0, ..., 1].mean() < 40
+    assert part.examples.image[0][..., 1].mean() < 40
 
 
 def _prepare_slowly(folder, root, ready):
@@ -171,26 +172,13 @@ def test_a_full_disk_is_an_error_of_the_system_and_no_part(folder, root, monkeyp
     assert prepared.make(root, catalogue, "train", quiet)
 
 
-def test_loading_does_not_read_the_images(folder, root):
-    """Their pages stay out of memory until they are asked for: the files' arrays are maps, base and all."""
+def test_loading_does_not_read_the_images(folder, root, monkeypatch):
+    """They stay on disk until they are asked for."""
     data.prepare("waterbirds", source=str(folder), data_dir=root)
-    splits = data.load("waterbirds", source=str(root))
-    for examples in (splits.train, splits.val, splits.test):
-        assert isinstance(examples.image, np.memmap)
-        assert examples.image.mode == "r"
-        assert not examples.image.flags.owndata
-        with pytest.raises(ValueError, match="read-only"):
-            examples.image[0] = 0
-
-
-def test_rows_are_read_as_numpy_reads_them(folder, root):
-    image = prepared.make(root, waterbirds.catalogue(str(folder), root), "train", quiet).examples.image
-    assert isinstance(image, np.memmap)
-    rows = np.array([20, 3, 3, 0])
-    np.testing.assert_array_equal(prepared.read_rows(image, rows), image[rows])
-    assert prepared.read_rows(image, rows[:0]).shape == (0, 224, 224, 3)
-    with pytest.raises(OSError, match="file is cut off"):
-        prepared.read_rows(image, np.array([21]))
+    monkeypatch.setattr(images, "read_rows", lambda *_: pytest.fail("an image was read"))
+    splits = data.load("waterbirds", source=str(root), auxiliary=0.3)
+    for examples in (splits.train, splits.val, splits.test, splits.auxiliary):
+        assert isinstance(examples.append(examples.take(np.arange(1))).image, Images)
 
 
 def test_two_at_once_decode_once(folder, root):

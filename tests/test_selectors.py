@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from oilwater_jax import selectors
 from oilwater_jax.defenses.epic import epic
+from oilwater_jax.study.recorder import recorder
 from oilwater_jax.types import Selector
 
 N = 40
@@ -16,6 +17,7 @@ ALL = {
     "upsample": lambda: selectors.upsample(FLAGGED, 7),
     "balanced": lambda: selectors.fixed(selectors.balanced(np.arange(N) % 3)),
     "epic": lambda: epic(ratio=0.2, subset_freq=2, drop_after=10, stop_after=20),
+    "recorder": lambda: recorder((1, 4), k=3, ratio=0.2, score="last_layer_gradient"),
     "chain": lambda: selectors.chain(selectors.upsample(FLAGGED, 3), selectors.fixed(np.arange(N) % 2.0)),
 }
 

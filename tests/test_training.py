@@ -21,8 +21,9 @@ from oilwater_jax.training import program as programs
 from oilwater_jax.training import selection
 from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.epoch import SEGMENT, batches, make_epoch
+from oilwater_jax.training.feed import place
 from oilwater_jax.training.fit import Listener, Task, fit
-from oilwater_jax.training.step import Recipe, TrainState, make_step, normalise, random_shift, sgd, to_device
+from oilwater_jax.training.step import Recipe, TrainState, make_step, normalise, random_shift, sgd
 from oilwater_jax.types import Selector
 
 RECIPE = Recipe(0.05, 1e-2, 3)
@@ -90,15 +91,24 @@ def test_sgd_is_pytorchs():
 
 
 def resident(examples):
-    return to_device(examples.image, examples.label, group_ids(examples, 2))
+    return place(examples.image, examples.label, group_ids(examples, 2))
 
 
 def step_and_state():
     made = program()
     network = programs.network(model_config(), (8, 8, 3), 2)
     rule = sgd(0.9)(RECIPE)
-    step = jax.jit(make_step(network.train_apply, network.prepare, rule, objectives.erm_update, 0))
+    pure = make_step(network.train_apply, network.prepare, rule, objectives.erm_update, 0)
+    step = jax.jit(lambda state, data, rows, mask, key: pure(state, data.batch(rows, mask), key))
     return step, made.begin(PARAMS, RECIPE, ())
+
+
+def whole_epoch(made, state, data, draws, key, first=0):
+    """The state after an epoch and the losses of its steps."""
+    segments = list(made.epoch(state, data, draws, key, first))
+    losses = [loss for _, some, _ in segments for loss in some.tolist()]
+    assert {steps for *_, steps in segments} == {first + len(losses)}
+    return segments[-1][0], losses
 
 
 def test_masked_step_is_the_step_on_the_subset(examples):
@@ -127,7 +137,7 @@ def test_scan_and_loop_give_the_same_states(examples, n_draws):
     for driver in ("loop", "scan"):
         made = program(driver)
         state = copied(made.begin(PARAMS, Recipe(0.01, 1e-3, 1), ()))
-        ends.append(made.epoch(state, resident(examples), draws, jax.random.key(5)))
+        ends.append(whole_epoch(made, state, resident(examples), draws, jax.random.key(5)))
     assert len(ends[0][1]) == len(ends[1][1]) == -(-n_draws // 16)
     np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=1e-5, atol=1e-6)
     close(ends[0][0], ends[1][0], rtol=1e-5, atol=1e-6)
@@ -271,6 +281,52 @@ def test_cut_and_resumed_is_left_alone(objective, examples, tmp_path):
     equal(whole.params, resumed.params)
     assert whole.epoch == resumed.epoch
     assert [row["loss"] for row in whole.history] == [row["loss"] for row in resumed.history]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_sigterm_in_an_epoch_goes_on_in_it(stream, examples, tmp_path):
+    """50 steps an epoch, of which the signal comes after the first SEGMENT of the second."""
+    seen = []
+
+    def sigterm(done, steps):
+        seen.append((done, steps))
+        if len(seen) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def fit_in(name, listener=None):
+        return run_fit(
+            examples,
+            tmp_path / name,
+            selectors.fixed(np.full(40, 20.0)),
+            listener=listener,
+            validate=lambda params: {"val_acc": 0.0, "val_wga": 0.0},
+            rule="last",
+            seconds=1e6,
+            stream=stream,
+        )
+
+    def nothing(*_):
+        pass
+
+    whole = fit_in("whole")
+    with pytest.raises(preemption.Preempted), preemption.heard(at_once=True):
+        fit_in("cut", Listener(nothing, nothing, sigterm))
+    assert seen == [(SEGMENT, 50), (50, 50), (SEGMENT, 50)]
+    resumed = fit_in("cut", Listener(nothing, nothing, lambda *at: seen.append(at)))
+    assert seen[3:] == [(50, 50), (SEGMENT, 50), (50, 50)]
+    equal(whole.params, resumed.params)
+    assert [row["loss"] for row in whole.history] == [row["loss"] for row in resumed.history]
+
+
+def test_streamed_is_resident(examples, tmp_path):
+    selector = selectors.upsample(np.arange(40) < 9, 20)
+    resident, streamed = (
+        run_fit(examples, tmp_path / str(stream), selector, stream=stream) for stream in (False, True)
+    )
+    close(resident.params, streamed.params, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        *([row["loss"] for row in one.history] for one in (resident, streamed)), rtol=1e-5
+    )
 
 
 def test_sigterm_ends_with_a_checkpoint_of_the_epoch_in_which_it_came(examples, tmp_path):

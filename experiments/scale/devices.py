@@ -1,4 +1,4 @@
-"""Whether a run depends on the devices: the same run on 1 and on 8 devices, and in 1 and in 2 processes.
+"""Whether a run depends on the devices: on 1 and on 8 devices, in 1 and in 2 processes, resident and streamed.
 
     python experiments/scale/devices.py
 
@@ -38,18 +38,26 @@ FULL = {"erm.epochs": "4", "robust.epochs": "4"}
 
 
 class Setup(NamedTuple):
-    """How many processes, and devices of each."""
+    """How many processes, devices of each, and where the training images are."""
 
     processes: int
     devices: int
+    placement: str = "resident"
 
 
-SETUPS = {"1 device": Setup(1, 1), "8 devices": Setup(1, 8), "2 processes of 4 devices": Setup(2, 4)}
+SETUPS = {
+    "1 device": Setup(1, 1),
+    "1 device, streamed": Setup(1, 1, "streamed"),
+    "8 devices": Setup(1, 8),
+    "2 processes of 4 devices": Setup(2, 4),
+    "2 processes of 4 devices, streamed": Setup(2, 4, "streamed"),
+}
 
 
 def start(folder: Path, setup: Setup, settings: dict[str, str]) -> list[subprocess.Popen[str]]:
     """Start the processes of a setup on the run folder `folder`."""
     run = ["run", f"--config={CONFIG}", f"--workdir={folder}"]
+    settings = settings | {"train.placement": setup.placement}
     run += [f"--config.{key}={value}" for key, value in settings.items()]
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={setup.devices}"
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}

@@ -189,7 +189,7 @@ def cache_loader(files: Files, root: Path) -> Pass:
 
     def batches(order: np.ndarray) -> Iterator[np.ndarray]:
         for rows in files.cut(order):
-            yield prepared.read_rows(image, rows)
+            yield image[rows]
 
     return batches
 
@@ -294,7 +294,6 @@ def peak_memory() -> float:
 def measure_memory(root: Path) -> None:
     """In a process of its own: load, read 100 random batches of 128, print the peaks."""
     from oilwater_jax import data
-    from oilwater_jax.data import prepared
 
     peaks = {"packages imported": peak_memory()}
     splits = data.load("celeba", source=str(root))
@@ -302,7 +301,7 @@ def measure_memory(root: Path) -> None:
     rng = np.random.default_rng(0)
     image: Any = splits.train.image
     for _ in range(100):
-        prepared.read_rows(image, rng.integers(0, len(splits.train), 128))
+        image[rng.integers(0, len(splits.train), 128)]
     peaks["100 random batches read"] = peak_memory()
     print(json.dumps(peaks))
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from oilwater_jax import metrics, rng
+from oilwater_jax import images, metrics, rng
 from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.attacks.sources import check_budget, check_target, poison_count, source_group
 from oilwater_jax.config import Config
@@ -59,10 +59,10 @@ def poison(
     if count > len(pool):
         raise ValueError(f"poison: {count} poisons wanted from {len(pool)} sources")
     rows = np.sort(rng.generator(seed, "dlbd sources").choice(pool, count, replace=False))
-    source = train.take(rows)
+    source = train.take(rows).in_memory()
     return dataclasses.replace(
         source,
-        image=stamp(source.image, trigger),
+        image=stamp(np.asarray(source.image), trigger),
         label=np.full(count, target, np.int32),
         is_poison=np.ones(count, bool),
     )
@@ -81,8 +81,8 @@ def goal(examples: Examples, target: int, trigger: Trigger) -> Goal:
             "asr_untriggered": metrics.attack_success_rate(predicted[n:], truth, target),
         }
 
-    images = np.concatenate([stamp(victims.image, trigger), victims.image])
-    return Goal(images, measure, np.ones(len(examples), bool))
+    stamped = images.changed(victims.image, lambda image: stamp(image, trigger))
+    return Goal(images.join(stamped, victims.image), measure, np.ones(len(examples), bool))
 
 
 def trigger_of(config: Config) -> Trigger:

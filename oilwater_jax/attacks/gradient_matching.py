@@ -65,7 +65,7 @@ def attack(config: Config, splits: Splits, judged: Examples, seed: int, lab: Lab
     group, n_attributes = source_group(config, splits), len(splits.attribute_names)
     targets = draw_targets(judged, n_attributes, group, gm.targets, seed)
     rows = draw_sources(splits.train, label, poison_count(config.attack.budget, len(splits.train)), seed)
-    source = splits.train.take(rows)
+    source = splits.train.take(rows).in_memory()
     victim = lab.train("victim", splits.train)
     settings = matching.Settings(
         gm.eps, gm.steps, gm.restarts, gm.step_size, float(config.train.shift), gm.flip
@@ -75,7 +75,7 @@ def attack(config: Config, splits: Splits, judged: Examples, seed: int, lab: Lab
         lab.apply,
         lab.prepare,
         victim,
-        image=source.image,
+        image=np.asarray(source.image),
         label=source.label,
         target_gradient=wanted,
         settings=settings,

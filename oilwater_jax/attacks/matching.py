@@ -59,7 +59,9 @@ class Crafted(NamedTuple):
     history: Float[np.ndarray, "restarts steps"]
 
 
-class _State(NamedTuple):
+class CraftState(NamedTuple):
+    """What the steps of some restarts change, each array with the restarts as first axis."""
+
     delta: Float[Array, "..."]  # in pixels
     adam: Any
 
@@ -157,35 +159,35 @@ def _project(
 
 
 @jax.jit
-def _begin(clean: Float[Array, "b h w c"], eps: Float[Array, ""], keys: Key[Array, " r"]) -> _State:
+def begin(clean: Float[Array, "b h w c"], eps: Float[Array, ""], keys: Key[Array, " r"]) -> CraftState:
     """Each restart's first delta, N(0, 1) eps projected, and its Adam."""
 
-    def one(key: Key[Array, ""]) -> _State:
+    def one(key: Key[Array, ""]) -> CraftState:
         delta = _project(eps * jax.random.normal(key, clean.shape), clean, eps)
-        return _State(delta, optax.scale_by_adam().init(delta))
+        return CraftState(delta, optax.scale_by_adam().init(delta))
 
     return jax.vmap(one)(keys)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=5)
-def _step(
+def step(
     apply: Apply,
     prepare: Prepare,
     problem: Problem,
     clean: Float[Array, "b h w c"],
     eps: Float[Array, ""],
-    state: _State,
+    state: CraftState,
     keys: Key[Array, " r"],
     i: Int[np.ndarray, ""] | Int[Array, ""],
     rate: Float[np.ndarray, ""] | Float[Array, ""],
-) -> tuple[_State, Float[Array, " r"]]:
+) -> tuple[CraftState, Float[Array, " r"]]:
     """One signed-Adam step of r restarts, each with `fold_in(key, i)`; the losses are those before it."""
 
-    def one(state: _State, key: Key[Array, ""]) -> tuple[_State, Float[Array, ""]]:
+    def one(state: CraftState, key: Key[Array, ""]) -> tuple[CraftState, Float[Array, ""]]:
         step_key = jax.random.fold_in(key, i)
         loss, gradient = loss_and_pixel_gradient(apply, prepare, problem, clean + state.delta, step_key)
         update, adam = optax.scale_by_adam().update(jnp.sign(gradient), state.adam)
-        return _State(_project(state.delta - rate * jnp.asarray(update), clean, eps), adam), loss
+        return CraftState(_project(state.delta - rate * jnp.asarray(update), clean, eps), adam), loss
 
     return jax.vmap(one)(state, keys)
 
@@ -222,6 +224,11 @@ def rates(settings: Settings) -> Float[np.ndarray, " steps"]:
     falls = [max(1, math.floor(part * settings.steps)) for part in DECAY_AT]
     fallen = np.searchsorted(falls, np.arange(settings.steps), side="right")
     return (settings.step_size * settings.eps * 0.1**fallen).astype(np.float32)
+
+
+def default_at_once(restarts: int, platform: str) -> int:
+    """How many restarts share a dispatch if nobody says: 1 on a CPU and all elsewhere."""
+    return 1 if platform == "cpu" else restarts
 
 
 def _check(image: np.ndarray, settings: Settings, at_once: int) -> None:
@@ -261,7 +268,7 @@ def craft(
     eps 0.9        the images unchanged: pixels are whole
     """
     if at_once is None:
-        at_once = 1 if jax.default_backend() == "cpu" else settings.restarts
+        at_once = default_at_once(settings.restarts, jax.default_backend())
     _check(image, settings, at_once)
     shift, flip = jnp.float32(settings.shift), jnp.asarray(settings.flip)
     problem = Problem(params, target_gradient, jnp.asarray(label), shift, flip)
@@ -269,12 +276,12 @@ def craft(
     restart_key, final_key = jax.random.split(key)
     keys = [jax.random.fold_in(restart_key, r) for r in range(settings.restarts)]
     groups = [jnp.stack(keys[first : first + at_once]) for first in range(0, len(keys), at_once)]
-    states = [_begin(clean, eps, group) for group in groups]
+    states = [begin(clean, eps, group) for group in groups]
     history = []
     for i, rate in enumerate(rates(settings)):
         losses = []
         for at, group in enumerate(groups):
-            states[at], loss = _step(
+            states[at], loss = step(
                 apply,
                 prepare,
                 problem,

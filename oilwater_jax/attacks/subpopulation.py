@@ -69,7 +69,7 @@ def poison(held: Examples, members: Bool[np.ndarray, " a"], count: int, target: 
         raise ValueError("poison: the subpopulation has no auxiliary sample of another class than the target")
     order = rng.generator(seed, "subpopulation poisons")
     rounds = [order.permutation(pool) for _ in range(-(-count // len(pool)))]
-    source = held.take(np.sort(np.concatenate(rounds)[:count]))
+    source = held.take(np.sort(np.concatenate(rounds)[:count])).in_memory()
     return dataclasses.replace(source, label=np.full(count, target, np.int32), is_poison=np.ones(count, bool))
 
 

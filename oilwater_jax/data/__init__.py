@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from oilwater_jax import registry, rng
 from oilwater_jax.data import cache, prepared
@@ -49,15 +48,15 @@ def load(name: str, *, source: str = "", auxiliary: float = 0.0, smoke: bool = F
     """The data set `name` (a key of `registry.DATASETS`), from the cache if it has been made before.
 
     `source` is the folder or archive of its files, for a data set that is made from files; for a listed one also a
-    folder that was `prepare`'s `data_dir`, and empty: what was prepared last. The images of a listed data set are
-    memory-mapped. With `smoke`, a few samples of each group only. A share `auxiliary` of the training samples is set
-    aside before anything else. Raises UserError if the source does not do.
+    folder that was `prepare`'s `data_dir`, and empty: what was prepared last. The images of a listed data set stay
+    on disk until they are read. With `smoke`, a few samples of each group only. A share `auxiliary` of the training
+    samples is set aside before anything else. Raises UserError if the source does not do.
     """
     module = registry.resolve(registry.DATASETS, name)
     if hasattr(module, "catalogue"):
         root, source = _place(name, source)
         splits = _load_listed(name, module, root, source, smoke=smoke)
-        return carve(splits, auxiliary, functools.partial(prepared.take, root))
+        return carve(splits, auxiliary)
     recipe = _recipe(name, source)
     splits = cache.splits(recipe.key, recipe.version, recipe.build)._replace(identity=recipe.key)
     if smoke:
@@ -122,7 +121,7 @@ def _unprepared(name: str, root: Path, source: str) -> str:
 def _smoke(splits: Splits) -> Splits:
     def small(split: str, examples: Examples) -> Examples:
         rows = smoke_rows(split, examples.label, examples.attribute, SMOKE_PER_GROUP_LISTED)
-        return prepared.take_in_memory(examples, rows)
+        return examples.take(rows).in_memory()
 
     return splits._replace(**{split: small(split, getattr(splits, split)) for split in SPLITS})
 
@@ -182,13 +181,10 @@ def find(name: str, *, source: str = "", data_dir: Path | None = None) -> Loaded
     return Loaded(splits, files, root)
 
 
-Take = Callable[[Examples, Int[np.ndarray, " m"] | Bool[np.ndarray, " n"]], Examples]
-
-
-def carve(splits: Splits, share: float, take: Take = Examples.take) -> Splits:
+def carve(splits: Splits, share: float) -> Splits:
     """Move a share of every group's training samples, rounded down, to the auxiliary part (in place of the old).
 
-    The same samples for every seed. Share 0 leaves the auxiliary part empty. `take` is how rows are picked out.
+    The same samples for every seed. Share 0 leaves the auxiliary part empty.
     """
     train = splits.train
     if not share:  # without a copy of all images
@@ -198,7 +194,7 @@ def carve(splits: Splits, share: float, take: Take = Examples.take) -> Splits:
     for group in range(splits.n_groups):
         members = rng.generator(0, "auxiliary", group).permutation(np.flatnonzero(groups == group))
         aside[members[: int(share * len(members))]] = True
-    return splits._replace(train=take(train, ~aside), auxiliary=take(train, aside))
+    return splits._replace(train=train.take(~aside), auxiliary=train.take(aside))
 
 
 def load_pretraining(name: str, *, source: str = "", smoke: bool = False) -> Examples:

@@ -30,6 +30,7 @@ COUNTS = {
     "val": (8535, 8276, 2874, 182),
     "test": (9767, 7535, 2480, 180),
 }
+SIZES = {split: sum(sizes) for split, sizes in COUNTS.items()}
 PREPROCESSING = CROP_178_RESIZE_224
 TABLES = ("list_attr_celeba", "list_eval_partition")
 IMAGES = "img_align_celeba"

@@ -11,6 +11,8 @@ from oilwater_jax.data.catalogue import Catalogue
 
 VERSION = 1
 SHARE = 0.1
+CLASSES, ATTRIBUTES = celeba.CLASSES, celeba.ATTRIBUTES
+SIZES = {**celeba.SIZES, "train": int(SHARE * celeba.SIZES["train"])}  # published
 PREPROCESSING = celeba.PREPROCESSING
 
 

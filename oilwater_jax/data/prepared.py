@@ -3,7 +3,6 @@
     known/<stamp>.json        the digest of a part that was made of files of these names, sizes and times
     unfinished/<name>.../     a part in the making: its images so far, how many these are, of which files
     images/<digest>/          a whole part: image.npy [n, 224, 224, 3], columns.npz, part.json
-    rows/<digest>.npy         images picked out of a part
     unpacked/<digest>/        an archive's files; once all is decoded they may be deleted
     <name>.json               the parts that a data set without a source stands for
 
@@ -11,7 +10,6 @@ The digest of a part is that of its image files, labels, attributes and preproce
 folder in images/ got its name when it was finished; nothing is ever read out of an unfinished one but to go on.
 """
 
-import errno
 import functools
 import hashlib
 import os
@@ -23,14 +21,16 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import UInt8
 
 from oilwater_jax.data import cache
 from oilwater_jax.data.archive import Tick
 from oilwater_jax.data.catalogue import Catalogue, Rows, absent
 from oilwater_jax.data.decode import SIDE, decode
 from oilwater_jax.errors import UserError
-from oilwater_jax.files import read_json, write_json, write_npz, write_whole
+from oilwater_jax.files import read_json, write_json, write_npz
+from oilwater_jax.images import Images
+from oilwater_jax.images import Part as Stored
 from oilwater_jax.types import Examples, Splits
 
 SHAPE = (SIDE, SIDE, 3)
@@ -54,7 +54,7 @@ def find(root: Path, catalogue: Catalogue, split: str) -> Part | None:
 
 
 def read(root: Path, digest: str) -> Part | None:
-    """A whole part, its images memory-mapped; None if it is absent or damaged."""
+    """A whole part, its images left on disk; None if it is absent or damaged."""
     folder = root / "images" / digest
     try:
         image = np.load(folder / "image.npy", mmap_mode="r", allow_pickle=False)
@@ -64,7 +64,10 @@ def read(root: Path, digest: str) -> Part | None:
         return None
     if image.shape != (len(label), *SHAPE):
         return None
-    return Part(folder, Examples(image, label, label.copy(), attribute, np.zeros(len(label), bool), index))
+    examples = Examples(
+        Images([Stored(image)]), label, label.copy(), attribute, np.zeros(len(label), bool), index
+    )
+    return Part(folder, examples)
 
 
 def make(root: Path, catalogue: Catalogue, split: str, tick: Tick) -> Part:
@@ -129,54 +132,6 @@ def remembered(root: Path, name: str, preprocessing: str) -> tuple[Splits, dict[
     if len(whole) < len(parts):
         return None
     return _splits(tuple(record["classes"]), tuple(record["attributes"]), whole), whole
-
-
-def read_rows(image: np.memmap, rows: Int[np.ndarray, " m"]) -> UInt8[np.ndarray, "m 224 224 3"]:
-    """The images of `rows`, in memory: as `image[rows]`, of a whole mapped file.
-
-    Through the file and not the map: rows far apart come several times faster than page by page.
-    """
-    out = np.empty((len(rows), *SHAPE), np.uint8)
-    with open(image.filename or "", "rb", buffering=0) as file:
-        for row, into in zip(rows.tolist(), out, strict=True):
-            file.seek(image.offset + row * ROW_BYTES)
-            if file.readinto(into.data) != ROW_BYTES:
-                raise OSError(errno.EIO, "file is cut off", image.filename)
-    return out
-
-
-def take(root: Path, examples: Examples, rows: Int[np.ndarray, " m"] | Bool[np.ndarray, " n"]) -> Examples:
-    """`examples.take(rows)` with the images memory-mapped: they are picked out into a file, a few at a time.
-
-    Images that are in memory, and none at all, are taken as ever.
-    """
-    image, places = examples.image, np.arange(len(examples))[rows]
-    if not isinstance(image, np.memmap) or not len(places):
-        return examples.take(rows)
-    key = hashlib.sha256(f"{image.filename}\n".encode() + places.astype("<i8").tobytes()).hexdigest()[:32]
-    path = root / "rows" / f"{key}.npy"
-    with cache.locked(path.with_suffix(".lock")):
-        if not path.exists():
-            _check_room(root, len(places) * ROW_BYTES)
-
-            def write(file: IO[bytes]) -> None:
-                _write_header(file, len(places))
-                for first in range(0, len(places), CHUNK):
-                    file.write(read_rows(image, places[first : first + CHUNK]).data)
-
-            write_whole(path, write)
-    return _with_images(examples, places, np.load(path, mmap_mode="r", allow_pickle=False))
-
-
-def take_in_memory(examples: Examples, rows: Int[np.ndarray, " m"]) -> Examples:
-    """`examples.take(rows)` of a whole part, a few samples of it."""
-    assert isinstance(examples.image, np.memmap)
-    return _with_images(examples, rows, read_rows(examples.image, rows))
-
-
-def _with_images(examples: Examples, rows: Int[np.ndarray, " m"], image: np.ndarray) -> Examples:
-    rest = {name: array[rows] for name, array in examples.arrays().items() if name != "image"}
-    return Examples(image=image, **rest)
 
 
 def _splits(

@@ -5,6 +5,7 @@ Stage: a selector between epochs; `keep` is one round, `epic` the rounds of a tr
 References: Yang et al. 2022, "Not All Poisons are Created Equal: Robust Training against Data Poisoning".
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,14 @@ class EpicState(NamedTuple):
 
     kept: Bool[np.ndarray, " n"]
     label: Int32[np.ndarray, " n"]
+
+
+class Clustered(NamedTuple):
+    """A class that a round cuts into clusters: its samples' rows, and the size of each one's cluster."""
+
+    label: int
+    rows: Int[np.ndarray, " m"]
+    sizes: Int[np.ndarray, " m"]
 
 
 def keep(
@@ -53,15 +62,31 @@ def keep(
     ratio not in [0, 1], cluster_thresh < 0, no samples   ValueError naming the value
     """
     _check(ratio, cluster_thresh)
-    n, c = gradients.shape
-    finite = np.isfinite(gradients).all(axis=1)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise UserError(f"EPIc: the gradient of sample {row} is not finite; lower the learning rate")
+    kept = np.ones(len(gradients), bool)
     if cluster_thresh == 0:
-        return np.ones(n, bool)
+        _check_finite(gradients)
+        return kept
+    for cut in clusters(gradients, labels, ratio):
+        kept[cut.rows] = cut.sizes > cluster_thresh
+        if not kept[cut.rows].any():
+            raise UserError(
+                f"EPIc: class {cut.label} would lose all its {len(cut.rows)} samples: cluster_thresh is "
+                f"{cluster_thresh} and its largest cluster has {cut.sizes.max()}; lower cluster_thresh or ratio"
+            )
+    return kept
+
+
+def clusters(
+    gradients: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"], ratio: float
+) -> Iterator[Clustered]:
+    """Every class that a round cuts into clusters; one that it keeps whole is passed over (see `keep`).
+
+    Raises what `keep` raises for its arguments.
+    """
+    _check(ratio, 0)
+    _check_finite(gradients)
+    c = gradients.shape[1]
     exact = zero_sum(gradients, labels)
-    kept = np.ones(n, bool)
     for label, k in budgets(labels, ratio).items():
         rows = np.flatnonzero(labels == label)
         own = exact[rows]
@@ -69,14 +94,21 @@ def keep(
         if k == 0 or np.linalg.norm(np.ptp(own, axis=0)) <= SAME * c:
             continue
         assignment = select(own, k, scale=float(c)).assignment
-        sizes = np.bincount(assignment, minlength=k)
-        kept[rows] = sizes[assignment] > cluster_thresh
-        if not kept[rows].any():
-            raise UserError(
-                f"EPIc: class {label} would lose all its {len(rows)} samples: cluster_thresh is {cluster_thresh} "
-                f"and its largest cluster has {sizes.max()}; lower cluster_thresh or ratio"
-            )
-    return kept
+        yield Clustered(label, rows, np.bincount(assignment, minlength=k)[assignment])
+
+
+def cluster_sizes(
+    gradients: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"], ratio: float
+) -> Int[np.ndarray, " n"]:
+    """How many samples the cluster of each has in a round of EPIc; in a class that is kept whole, the class's size.
+
+    Raises what `keep` raises for its arguments.
+    """
+    _, at, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    sizes = counts[at]
+    for cut in clusters(gradients, labels, ratio):
+        sizes[cut.rows] = cut.sizes
+    return sizes
 
 
 def budgets(labels: Int[np.ndarray, " n"], ratio: float) -> dict[int, int]:
@@ -180,3 +212,11 @@ def _check(ratio: float, cluster_thresh: int) -> None:
         raise ValueError(f"EPIc: ratio must be between 0 and 1, not {ratio}")
     if cluster_thresh < 0:
         raise ValueError(f"EPIc: cluster_thresh must be at least 0, not {cluster_thresh}")
+
+
+def _check_finite(gradients: Float[np.ndarray, "n c"]) -> None:
+    finite = np.isfinite(gradients).all(axis=1)
+    if not finite.all():
+        raise UserError(
+            f"EPIc: the gradient of sample {int(np.argmin(finite))} is not finite; lower the learning rate"
+        )

@@ -11,12 +11,14 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
 from oilwater_jax.devices import AXIS, mesh, replicate, replicated, shard
+from oilwater_jax.images import Images
 from oilwater_jax.per_sample.convolution import with_matmuls
 from oilwater_jax.per_sample.figures import FROM_LOGITS, Params, loss
 
 Prepare = Callable[[Shaped[Array, "b ..."]], Float[Array, "b ..."]]
 Apply = Callable[[Params, Float[Array, "b ..."]], tuple[Float[Array, "b k"], Float[Array, "b d"]]]
 Devices = Sequence[Any]  # of jax.Device, which is no type to a type checker
+Inputs = Shaped[np.ndarray, "n ..."] | Shaped[Images, "n ..."]
 Figure = Callable[..., Any]  # (one sample's gradient, *given) -> arrays
 
 BUDGET = 2**30  # bytes of per-sample gradients on a device at once
@@ -50,12 +52,13 @@ class Backward:
     apply: Apply
     prepare: Prepare
     figure: Figure
+    platform: str = dataclasses.field(default_factory=jax.default_backend)  # that it is compiled for
 
     def __call__(
         self, params: Params, given: tuple[Any, ...], image: Shaped[Array, "b ..."], label: Int[Array, " b"]
     ) -> Any:
         """What the figure yields, with the samples as first axis; `given` goes to the figure."""
-        apply = with_matmuls(self.apply) if jax.default_backend() in MATMUL_BACKENDS else self.apply
+        apply = with_matmuls(self.apply) if self.platform in MATMUL_BACKENDS else self.apply
 
         def sample_loss(
             params: Params, image: Shaped[Array, "..."], label: Int[Array, ""]
@@ -69,18 +72,19 @@ class Backward:
         return jax.vmap(one)(image, label)
 
 
-def gradient_chunk(params: Params, budget: int = BUDGET) -> int:
+def gradient_chunk(params: Params, budget: int = BUDGET, platform: str | None = None) -> int:
     """How many samples' gradients a device may hold at once: what `budget` bytes have room for, at least one.
 
-    At most GRADIENT_CHUNK on the backends it names, 512 elsewhere. Counted are a gradient and a flattened copy
-    of it, not the network's activations.
+    At most GRADIENT_CHUNK on the platforms it names, 512 elsewhere; the platform is JAX's own if not given. Counted
+    are a gradient and a flattened copy of it, not the network's activations.
     """
     size = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
-    return max(1, min(budget // max(size, 1), GRADIENT_CHUNK.get(jax.default_backend(), 512)))
+    return max(1, min(budget // max(size, 1), GRADIENT_CHUNK.get(platform or jax.default_backend(), 512)))
 
 
 @functools.lru_cache(maxsize=256)
-def _program(per_chunk: Forward | Backward, over: Mesh | None) -> Callable[..., Any]:
+def program(per_chunk: Forward | Backward, over: Mesh | None) -> Any:
+    """`(params, given, image, label) -> figures` of one chunk, compiled for the devices of `over` (None: for one)."""
     if over is None:
         return jax.jit(per_chunk.__call__)
     everywhere, rows = PartitionSpec(), PartitionSpec(AXIS)
@@ -99,7 +103,7 @@ def _program(per_chunk: Forward | Backward, over: Mesh | None) -> Callable[..., 
 def in_chunks(
     per_chunk: Forward | Backward,
     params: Params,
-    image: Shaped[np.ndarray, "n ..."],
+    image: Inputs,
     label: Int[np.ndarray, " n"],
     *,
     chunk: int,
@@ -109,9 +113,9 @@ def in_chunks(
     """What `per_chunk` yields for all n samples, as arrays on the host.
 
     Works on `chunk` rows a device at a time; only these, and the results of the chunk before, are on the devices,
-    so `image` may be a np.memmap larger than memory. `devices` are all, of all processes, if not given; with several,
-    each takes its share of the rows of every chunk. Compiles once whatever n is. Raises ValueError for no samples
-    or a number of labels that is not that of the images.
+    so `image` may be a np.memmap, or Images, larger than memory. `devices` are all, of all processes, if not given;
+    with several, each takes its share of the rows of every chunk. Compiles once whatever n is. Raises ValueError for
+    no samples or a number of labels that is not that of the images.
     """
     n = len(image)
     if not n:
@@ -119,7 +123,7 @@ def in_chunks(
     if len(label) != n:
         raise ValueError(f"{n} images and {len(label)} labels")
     over = mesh(devices)
-    program = _program(per_chunk, over)
+    run = program(per_chunk, over)
     put: Callable[[Any], Any] = np.asarray
     if over is not None:
         params, given = replicate((params, given), over)
@@ -138,7 +142,7 @@ def in_chunks(
     for start in range(0, n, rows):
         # The last chunk is filled up with the first rows; what they yield is cut off again.
         at = np.arange(start, start + rows) % n
-        part = program(params, given, put(image[at]), put(label[at]))
+        part = run(params, given, put(image[at]), put(label[at]))
         if before is not None:
             keep(*before)  # while the devices work on this one
         before = start, part

@@ -13,6 +13,7 @@ from oilwater_jax.per_sample.chunks import (
     Devices,
     Figure,
     Forward,
+    Inputs,
     Prepare,
     gradient_chunk,
     in_chunks,
@@ -22,7 +23,6 @@ from oilwater_jax.per_sample.figures import Params, flat_gradient, gradient_cosi
 from oilwater_jax.per_sample.projection import Projection
 
 FORWARD_CHUNK = 256  # rows per forward pass on a device; larger ones fall out of a core's cache
-Images = Shaped[np.ndarray, "n ..."]
 Labels = Int[np.ndarray, " n"]
 
 
@@ -40,14 +40,14 @@ class How(TypedDict, total=False):
 
 
 def _forward(
-    names: tuple[str, ...], apply: Apply, params: Params, image: Images, label: Labels, how: How
+    names: tuple[str, ...], apply: Apply, params: Params, image: Inputs, label: Labels, how: How
 ) -> Any:
     per_chunk = Forward(apply, how.get("prepare", as_float), names)
     return in_chunks(per_chunk, params, image, label, chunk=FORWARD_CHUNK, devices=how.get("devices"))
 
 
 def _backward(
-    figure: Figure, apply: Apply, params: Params, image: Images, label: Labels, how: How, *given: Any
+    figure: Figure, apply: Apply, params: Params, image: Inputs, label: Labels, how: How, *given: Any
 ) -> Any:
     per_chunk = Backward(apply, how.get("prepare", as_float), figure)
     chunk = gradient_chunk(params, how.get("budget", BUDGET))
@@ -55,28 +55,28 @@ def _backward(
 
 
 def losses(
-    apply: Apply, params: Params, image: Images, label: Labels, **how: Unpack[How]
+    apply: Apply, params: Params, image: Inputs, label: Labels, **how: Unpack[How]
 ) -> Float[np.ndarray, " n"]:
     """Cross-entropy of each sample, in nats."""
     return _forward(("loss",), apply, params, image, label, how)["loss"]
 
 
 def margins(
-    apply: Apply, params: Params, image: Images, label: Labels, **how: Unpack[How]
+    apply: Apply, params: Params, image: Inputs, label: Labels, **how: Unpack[How]
 ) -> Float[np.ndarray, " n"]:
     """Each sample's logit of its label less the largest other logit."""
     return _forward(("margin",), apply, params, image, label, how)["margin"]
 
 
 def last_layer_gradients(
-    apply: Apply, params: Params, image: Images, label: Labels, **how: Unpack[How]
+    apply: Apply, params: Params, image: Inputs, label: Labels, **how: Unpack[How]
 ) -> Float[np.ndarray, "n k"]:
     """Each loss's gradient in the logits, which is that in the last layer's bias: softmax - onehot, in closed form."""
     return _forward(("last_layer_gradient",), apply, params, image, label, how)["last_layer_gradient"]
 
 
 def last_layer_weight_gradients(
-    apply: Apply, params: Params, image: Images, label: Labels, *, bias: bool = True, **how: Unpack[How]
+    apply: Apply, params: Params, image: Inputs, label: Labels, *, bias: bool = True, **how: Unpack[How]
 ) -> LastLayer:
     """Each loss's gradient in the last layer's weights (and bias), in closed form, as factors.
 
@@ -89,7 +89,7 @@ def last_layer_weight_gradients(
     return LastLayer(found["last_layer_gradient"], features)
 
 
-def gradients(apply: Apply, params: Params, image: Images, label: Labels, **how: Unpack[How]) -> Params:
+def gradients(apply: Apply, params: Params, image: Inputs, label: Labels, **how: Unpack[How]) -> Params:
     """Each loss's gradient in all parameters: the tree of `params`, each leaf with a first axis of n.
 
     n times the parameters' memory on the host.
@@ -98,7 +98,7 @@ def gradients(apply: Apply, params: Params, image: Images, label: Labels, **how:
 
 
 def flat_gradients(
-    apply: Apply, params: Params, image: Images, label: Labels, **how: Unpack[How]
+    apply: Apply, params: Params, image: Inputs, label: Labels, **how: Unpack[How]
 ) -> Float[np.ndarray, "n p"]:
     """The same as one vector each, in the order of `jax.flatten_util.ravel_pytree`."""
     return _backward(flat_gradient, apply, params, image, label, how)
@@ -107,7 +107,7 @@ def flat_gradients(
 def projected_gradients(
     apply: Apply,
     params: Params,
-    image: Images,
+    image: Inputs,
     label: Labels,
     *,
     dim: int = 64,
@@ -119,14 +119,14 @@ def projected_gradients(
 
 
 def gradient_norms(
-    apply: Apply, params: Params, image: Images, label: Labels, **how: Unpack[How]
+    apply: Apply, params: Params, image: Inputs, label: Labels, **how: Unpack[How]
 ) -> Float[np.ndarray, " n"]:
     """L2 norm of each loss's gradient in all parameters."""
     return _backward(gradient_norm, apply, params, image, label, how)
 
 
 def gradient_cosines(
-    apply: Apply, params: Params, image: Images, label: Labels, to: Params, **how: Unpack[How]
+    apply: Apply, params: Params, image: Inputs, label: Labels, to: Params, **how: Unpack[How]
 ) -> Float[np.ndarray, " n"]:
     """Cosine of each loss's gradient and `to`, a tree of the parameters' shapes; 0 where either vanishes."""
     return _backward(gradient_cosine, apply, params, image, label, how, to)

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Array, UInt8
+from jaxtyping import Array
 
+from oilwater_jax.images import Pixels
 from oilwater_jax.per_sample.chunks import (
     Apply,
     Backward,
@@ -22,16 +23,17 @@ from oilwater_jax.types import Examples, Scores
 FROM_GRADIENT: dict[str, Figure] = {"gradient_norm": gradient_norm, "projected_gradient": Projection()}
 NAMES = (*FROM_LOGITS, "features", *FROM_GRADIENT)
 LABEL_FREE = ("logits", "features")
-Scorer = Callable[[Params, Examples | UInt8[np.ndarray, "n h w c"], Sequence[str]], Scores]
+Scorer = Callable[[Params, Examples | Pixels, Sequence[str]], Scores]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Named:
+class Named:
     """Several figures of one gradient, by name."""
 
     names: tuple[str, ...]
 
     def __call__(self, gradient: Params) -> dict[str, Array]:
+        """Each by its name."""
         return {name: FROM_GRADIENT[name](gradient) for name in self.names}
 
 
@@ -43,9 +45,7 @@ def make_scorer(apply: Apply, prepare: Prepare, chunk: int) -> Scorer:
     `gradient_chunk` rows. Raises ValueError for an unknown name, no samples, or labels that are needed and missing.
     """
 
-    def scorer(
-        params: Params, examples: Examples | UInt8[np.ndarray, "n h w c"], names: Sequence[str]
-    ) -> Scores:
+    def scorer(params: Params, examples: Examples | Pixels, names: Sequence[str]) -> Scores:
         if unknown := [name for name in names if name not in NAMES]:
             raise ValueError(f"unknown score {unknown[0]!r}; known: {', '.join(NAMES)}")
         if isinstance(examples, Examples):
@@ -58,7 +58,7 @@ def make_scorer(apply: Apply, prepare: Prepare, chunk: int) -> Scorer:
         if forward := tuple(name for name in names if name not in FROM_GRADIENT):
             scores |= in_chunks(Forward(apply, prepare, forward), params, image, label, chunk=chunk)
         if backward := tuple(name for name in names if name in FROM_GRADIENT):
-            per_chunk = Backward(apply, prepare, _Named(backward))
+            per_chunk = Backward(apply, prepare, Named(backward))
             scores |= in_chunks(per_chunk, params, image, label, chunk=gradient_chunk(params))
         return {name: scores[name] for name in names}
 

@@ -88,7 +88,7 @@ def write_poisons(folder: Path, poisons: Examples, splits: Splits) -> None:
         return
     shown = poisons.take(np.arange(min(COLUMNS, len(poisons))))
     source = np.stack([original(splits, index) for index in shown.index.tolist()])
-    change = 10 * (shown.image.astype(int) - source)
+    change = 10 * (np.asarray(shown.image, int) - source)
     lines = {"original": source, "poison": shown.image, "difference x 10": np.clip(128 + change, 0, 255)}
     figure, axes = plt.subplots(
         len(lines), COLUMNS, figsize=(COLUMNS * 0.8 + 2, len(lines) * 0.9), squeeze=False

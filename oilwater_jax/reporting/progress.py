@@ -63,6 +63,15 @@ class Progress:
             self._epochs, description=row["stage"], completed=row["epoch"], note=note, visible=True
         )
 
+    def step(self, done: int, steps: int) -> None:
+        """So many of the steps of the epoch under way are done."""
+        self._bars.update(self._epochs, note=f"step {done} of {steps}")
+
+    def say(self, message: str) -> None:
+        """Tell what was decided."""
+        if not self._listener:
+            self.console.print(message, highlight=False, markup=False, soft_wrap=True)
+
     def count(self, name: str, done: int, total: int, note: str) -> None:
         """So many of the current stage's steps are done, where it has steps and not epochs."""
         self._bars.update(

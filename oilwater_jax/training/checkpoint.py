@@ -1,4 +1,4 @@
-"""Checkpoints of one training, by orbax, at epoch ends; each carries a digest of all that it holds.
+"""Checkpoints of one training, by orbax; each carries a digest of all that it holds.
 
 The two newest are kept. One that is truncated or tampered with is passed over for the one before.
 """

@@ -2,24 +2,29 @@
 
 On a CPU: a Python loop over the jitted step, because XLA's CPU backend runs a convolution inside a
 while-loop on one thread by a slow path. On an accelerator: `lax.scan` over segments of steps, one dispatch
-each. Both give the same states. On several devices each works on its part of every batch.
+each. Both give the same states. A streamed training set is a loop over its batches on any backend. On several devices
+each works on its part of every batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from oilwater_jax import devices
-from oilwater_jax.training.step import Resident, StepFn, TrainState
+from oilwater_jax.training.feed import Batch, Resident, Streamed
+from oilwater_jax.training.step import StepFn, TrainState
 
-SEGMENT = 32  # steps per dispatch on an accelerator
+SEGMENT = 32  # steps per dispatch on an accelerator, and between two looks at the clock anywhere
 
+# The state, the losses of the steps since the last, and how many steps the whole epoch has.
+Segments = Iterator[tuple[TrainState, Float[np.ndarray, " steps"], int]]
 EpochFn = Callable[
-    [TrainState, Resident, Int[np.ndarray, " draws"], Key[Array, ""]],
-    tuple[TrainState, Float[np.ndarray, " steps"]],
+    [TrainState, Resident | Streamed, Int[np.ndarray, " draws"], Key[Array, ""], int], Segments
 ]
 
 
@@ -34,20 +39,37 @@ def batches(
     return rows.reshape(steps, batch), mask.reshape(steps, batch)
 
 
-def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
-    """An epoch function `(state, data, draws, key) -> (state, loss of each step)`; the state is donated.
+class Dispatches(NamedTuple):
+    """The compiled functions that an epoch consists of; all donate the state.
 
-    `driver` is "loop", "scan" or "auto" (loop on a CPU, scan elsewhere). Step i uses `fold_in(key, i)`.
+    `sent(state, batch, key, i)` is a step on a batch that was sent, `step(state, data, rows [b], mask [b], key, i)` one
+    on rows of a resident set, `segment(state, data, rows [s, b], mask [s, b], key, first)` s = SEGMENT of these.
     """
+
+    sent: Any  # of jax.stages.Wrapped, which says nothing of arguments
+    step: Any
+    segment: Any
+
+
+def choose_driver(driver: str, platform: str) -> str:
+    """For "auto" what suits the platform: loop on a CPU, scan elsewhere. Raises ValueError for an unknown driver."""
     if driver == "auto":
-        driver = "loop" if jax.default_backend() == "cpu" else "scan"
+        return "loop" if platform == "cpu" else "scan"
     if driver not in ("loop", "scan"):
         raise ValueError(f"driver must be auto, loop or scan, not {driver!r}")
+    return driver
 
-    def folded(
+
+def make_dispatches(step: StepFn, over: Mesh | None) -> Dispatches:
+    """A step compiled for the devices of `over` (all of them, if None), when it is first called or lowered."""
+
+    def sent(state: TrainState, data: Batch, key: Key[Array, ""], i: Array) -> tuple[TrainState, Array]:
+        return step(state, data, jax.random.fold_in(key, i))
+
+    def picked(
         state: TrainState, data: Resident, rows: Array, mask: Array, key: Key[Array, ""], i: Array
     ) -> tuple[TrainState, Array]:
-        return step(state, data, rows, mask, jax.random.fold_in(key, i))
+        return sent(state, data.batch(rows, mask), key, i)
 
     def segment(
         state: TrainState, data: Resident, rows: Array, mask: Array, key: Key[Array, ""], first: Array
@@ -57,35 +79,56 @@ def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
             # A step of padding only must leave the state (momentum, decay) untouched.
             return jax.lax.cond(
                 jnp.any(keep),
-                lambda s: folded(s, data, row, keep, key, i),
+                lambda s: picked(s, data, row, keep, key, i),
                 lambda s: (s, jnp.float32(0)),
                 state,
             )
 
         return jax.lax.scan(body, state, (rows, mask, first + jnp.arange(SEGMENT)))
 
-    jit_step = jax.jit(folded, donate_argnums=0, out_shardings=devices.replicated())
-    jit_segment = jax.jit(segment, donate_argnums=0, out_shardings=devices.replicated())
+    return Dispatches(
+        *(
+            jax.jit(function, donate_argnums=0, out_shardings=devices.replicated(over))
+            for function in (sent, picked, segment)
+        )
+    )
+
+
+def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
+    """An epoch function `(state, data, draws, key, first) -> segments`, from step `first` on; the state is donated.
+
+    Yields every SEGMENT steps and at the end: a place to save and to stop. `driver` is "loop", "scan" or "auto" (loop
+    on a CPU, scan elsewhere). Step i uses `fold_in(key, i)`.
+    """
+    driver = choose_driver(driver, jax.default_backend())
+    jit_sent, jit_step, jit_segment = make_dispatches(step, devices.mesh())
 
     def epoch(
-        state: TrainState, data: Resident, draws: Int[np.ndarray, " draws"], key: Key[Array, ""]
-    ) -> tuple[TrainState, Float[np.ndarray, " steps"]]:
+        state: TrainState,
+        data: Resident | Streamed,
+        draws: Int[np.ndarray, " draws"],
+        key: Key[Array, ""],
+        first: int = 0,
+    ) -> Segments:
         rows, mask = batches(draws, batch)
         steps = len(rows)
-        losses = []
-        if driver == "loop":
-            for i in range(steps):
-                row, keep = devices.shard(rows[i]), devices.shard(mask[i])
-                state, loss = jit_step(state, data, row, keep, key, np.int32(i))
+        stream = data.batches(rows, mask, first) if isinstance(data, Streamed) else iter(())
+        for start in range(first, steps, SEGMENT):
+            end = min(start + SEGMENT, steps)
+            if isinstance(data, Resident) and driver == "scan":
+                fill = [(0, start + SEGMENT - end), (0, 0)]
+                row, keep = (devices.shard(np.pad(part[start:end], fill), axis=1) for part in (rows, mask))
+                state, losses = jit_segment(state, data, row, keep, key, np.int32(start))
+                yield state, jax.device_get(losses)[: end - start], steps
+                continue
+            losses = []
+            for i in range(start, end):
+                if isinstance(data, Streamed):
+                    state, loss = jit_sent(state, next(stream), key, np.int32(i))
+                else:
+                    row, keep = devices.shard(rows[i]), devices.shard(mask[i])
+                    state, loss = jit_step(state, data, row, keep, key, np.int32(i))
                 losses.append(loss)
-            return state, np.array(jax.device_get(losses))
-        fill = [(0, -steps % SEGMENT), (0, 0)]
-        rows, mask = np.pad(rows, fill), np.pad(mask, fill)
-        for first in range(0, steps, SEGMENT):
-            part = slice(first, first + SEGMENT)
-            row, keep = devices.shard(rows[part], axis=1), devices.shard(mask[part], axis=1)
-            state, loss = jit_segment(state, data, row, keep, key, np.int32(first))
-            losses.append(loss)
-        return state, np.concatenate(jax.device_get(losses))[:steps]
+            yield state, np.array(jax.device_get(losses)), steps
 
     return epoch

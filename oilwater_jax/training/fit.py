@@ -16,10 +16,11 @@ from oilwater_jax.errors import UserError
 from oilwater_jax.per_sample import Params
 from oilwater_jax.selectors import draw_epoch
 from oilwater_jax.training.checkpoint import Checkpoints, to_host
+from oilwater_jax.training.feed import place
 from oilwater_jax.training.program import Program
 from oilwater_jax.training.selection import score
-from oilwater_jax.training.step import Recipe, to_device
-from oilwater_jax.types import Examples, Objective, Selector
+from oilwater_jax.training.step import Recipe, TrainState
+from oilwater_jax.types import Examples, Objective, Selector, State
 
 Row = dict[str, Any]
 
@@ -39,22 +40,28 @@ class Task(NamedTuple):
     rule: str
     first: int = 1  # the earliest epoch that may be selected
     sets: Mapping[str, Bool[np.ndarray, " n"]] = MappingProxyType({})  # whose elimination each round tells of
+    stream: bool = False  # send the images batch by batch: they are too many for the device
 
 
 class Fitted(NamedTuple):
-    """The selected model, its epoch (1 is the first), a row of figures per epoch, the last epoch's weights."""
+    """The selected model, its epoch (1 is the first), a row of figures per epoch, the last epoch's weights.
+
+    `selector` is the selector's state after the last epoch.
+    """
 
     params: Params
     epoch: int
     history: list[Row]
     weights: Float[np.ndarray, " n"]
+    selector: State
 
 
 class Listener(NamedTuple):
-    """Who hears of a training: the rows it resumes from, then each new row."""
+    """Who hears of a training: the rows it resumes from, each new row, steps done of an epoch's steps now and then."""
 
     begin: Callable[[list[Row]], None]
     row: Callable[[Row], None]
+    step: Callable[[int, int], None] = lambda done, steps: None
 
 
 @jax.jit
@@ -85,9 +92,10 @@ def check_finite(task: Task, epoch: int, losses: Float[np.ndarray, " steps"], pa
 def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listener) -> Fitted:
     """Train for `task.recipe.epochs` epochs, or go on from the newest checkpoint; the result is the same.
 
+    Checkpoints are saved when they are due, in the middle of an epoch too, and at the end.
     Epoch e draws with streams named by (seed, e) alone: two tasks that differ only in their selector see the
     same random numbers. Raises UserError when the loss stops being finite (the last checkpoint stays) or a
-    checkpoint cannot be saved, Preempted after the epoch in which SIGTERM came.
+    checkpoint cannot be saved, Preempted a few steps after SIGTERM came.
     """
     selector_state = task.selector.init(task.train)
     # Copied: the first step donates the state, and the caller keeps its parameters.
@@ -98,39 +106,64 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
         "selector": selector_state,
         "weights": np.ones(len(task.train)),
     }
-    meta: dict[str, Any] = {"epoch": 0, "best_epoch": 0, "best_score": None, "history": []}
+    meta: dict[str, Any] = {
+        **{"epoch": 0, "best_epoch": 0, "best_score": None, "history": []},
+        # Of the epoch under way, where it was cut off: losses of its steps and seconds; steps of all epochs.
+        **{"losses": [], "seconds": 0.0, "steps": 0},
+    }
     if (restored := devices.first(lambda: checkpoints.restore(tree))) is not None:
         tree, meta = restored
     listener.begin(meta["history"])
+
+    def fitted() -> Fitted:
+        return Fitted(tree["best"], meta["best_epoch"], meta["history"], tree["weights"], tree["selector"])
+
+    def pause(state: TrainState, *, save: bool) -> None:
+        """Save where it is time or asked for; leave where SIGTERM came."""
+        stop = devices.anywhere(preemption.came())
+        if stop or save or devices.first(checkpoints.due):
+            whole = tree | {"state": to_host(state)}
+            devices.first(functools.partial(checkpoints.save, meta["steps"], whole, meta))
+        if stop:
+            raise preemption.Preempted
+
+    if meta["epoch"] == task.recipe.epochs:
+        return fitted()
     state = devices.replicate(jax.tree.map(jnp.array, tree["state"]))
-    data = to_device(task.train.image, task.train.label, task.group)
+    data = place(task.train.image, task.train.label, task.group, stream=task.stream)
     key = rng.key(task.seed, "augmentation")
     with preemption.held_back():
         for epoch in range(meta["epoch"] + 1, task.recipe.epochs + 1):
-            began = time.monotonic()
+            began = time.monotonic() - meta["seconds"]
             names = task.selector.due(epoch)
-            scores = program.score(state.params, task.train, names) if names else None
-            update = functools.partial(task.selector.update, tree["selector"], epoch, scores)
-            tree["selector"], tree["weights"] = devices.first(update)
+            if not meta["losses"]:
+                scores = program.score(state.params, task.train, names) if names else None
+                update = functools.partial(task.selector.update, tree["selector"], epoch, scores)
+                tree["selector"], tree["weights"] = devices.first(update)
             draws = draw_epoch(tree["weights"], rng.generator(task.seed, "order", epoch))
-            state, losses = program.epoch(state, data, draws, jax.random.fold_in(key, epoch))
-            check_finite(task, epoch, losses, state.params)
-            row: Row = {"stage": task.name, "seed": task.seed, "epoch": epoch, "loss": float(np.mean(losses))}
+            begun = len(meta["losses"])
+            segments = program.epoch(state, data, draws, jax.random.fold_in(key, epoch), begun)
+            for now, losses, steps in segments:
+                state = now
+                meta["losses"] += losses.tolist()
+                meta["steps"] += len(losses)
+                meta["seconds"] = time.monotonic() - began
+                check_finite(task, epoch, np.array(meta["losses"]), state.params)
+                listener.step(len(meta["losses"]), steps)
+                if len(meta["losses"]) < steps:
+                    pause(state, save=False)
+            loss = float(np.mean(np.array(meta["losses"], np.float32)))
+            row: Row = {"stage": task.name, "seed": task.seed, "epoch": epoch, "loss": loss}
             row |= {**task.validate(state.params), "draws": len(draws)}
             if names and task.sets:
                 row["elmf"] = metrics.shares_within(tree["weights"] == 0, task.sets)
             row["seconds"] = round(time.monotonic() - began, 3)
             meta["history"].append(row)
-            meta["epoch"] = epoch
+            meta |= {"epoch": epoch, "losses": [], "seconds": 0.0}
             listener.row(row)
             better = meta["best_score"] is None or score(task.rule, row) > meta["best_score"]
             if better and epoch >= min(task.first, task.recipe.epochs):
                 meta |= {"best_score": score(task.rule, row), "best_epoch": epoch}
                 tree["best"] = to_host(state.params)
-            stop = devices.anywhere(preemption.came())
-            if stop or devices.first(checkpoints.due) or epoch == task.recipe.epochs:
-                whole = tree | {"state": to_host(state)}
-                devices.first(functools.partial(checkpoints.save, epoch, whole, meta))
-            if stop:
-                raise preemption.Preempted
-    return Fitted(tree["best"], meta["best_epoch"], meta["history"], tree["weights"])
+            pause(state, save=epoch == task.recipe.epochs)
+    return fitted()

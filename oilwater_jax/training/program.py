@@ -12,7 +12,16 @@ from oilwater_jax.config import Config
 from oilwater_jax.models.variables import STATISTICS, Params, join, split
 from oilwater_jax.per_sample import Apply, Scorer, make_scorer
 from oilwater_jax.training.epoch import EpochFn, make_epoch
-from oilwater_jax.training.step import NORMALISE, Prepare, Recipe, TrainApply, TrainState, make_step, sgd
+from oilwater_jax.training.step import (
+    NORMALISE,
+    Prepare,
+    Recipe,
+    StepFn,
+    TrainApply,
+    TrainState,
+    make_step,
+    sgd,
+)
 from oilwater_jax.types import State, Update
 
 SCORE_CHUNK = 256  # rows per forward pass; larger ones fall out of a core's cache
@@ -33,6 +42,7 @@ class Program(NamedTuple):
 
     score: Scorer
     begin: Callable[[Params, Recipe, State], TrainState]  # the last is the objective's first state
+    step: StepFn  # what an epoch repeats
     epoch: EpochFn
 
 
@@ -92,8 +102,11 @@ def _network(
         )
         return logits, moved
 
+    jit_init = jax.jit(layers.init)  # one program, without the forward pass that flax makes to see the shapes
+
+    @functools.lru_cache(maxsize=1)  # all trainings of a seed begin here
     def init_params(seed: int) -> Params:
-        return join(layers.init(rng.key(seed, "parameters"), jnp.zeros((1, *image_shape))))
+        return join(jit_init(rng.key(seed, "parameters"), jnp.zeros((1, *image_shape))))
 
     return Network(
         init_params, apply, train_apply, prepare, make_scorer(apply, prepare, score_chunk(image_shape))
@@ -111,4 +124,4 @@ def _program(
         return TrainState(params, optimiser(recipe).init(split(params)[0]), objective_state)
 
     step = make_step(network.train_apply, network.prepare, optimiser(Recipe(0.0, 0.0, 1)), update, shift)
-    return Program(network.score, begin, make_epoch(step, batch, driver))
+    return Program(network.score, begin, step, make_epoch(step, batch, driver))

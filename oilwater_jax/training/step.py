@@ -1,20 +1,18 @@
-"""The training step: a pure jitted function (state, data, rows, mask, key) -> (state, metrics)."""
+"""The training step: a pure function (state, batch, key) -> (state, loss)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+from jaxtyping import Array, Bool, Float, Key, UInt8
 
-from oilwater_jax import devices
 from oilwater_jax.models.variables import Params, join, split
 from oilwater_jax.per_sample import loss as sample_loss
+from oilwater_jax.training.feed import Batch
 from oilwater_jax.types import State, Update
 
-CAPACITY_STEP = 512  # rows; data sets of nearly the same size share their compiled programs
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1
 
 Pixels = UInt8[Array, "b h w c"] | Float[Array, "b h w c"]
@@ -33,32 +31,12 @@ class TrainState(NamedTuple):
     objective_state: State
 
 
-class Resident(NamedTuple):
-    """A training set whole on every device, filled up with zero rows to a multiple of CAPACITY_STEP."""
-
-    image: UInt8[Array, "n h w c"]
-    label: Int[Array, " n"]
-    group: Int[Array, " n"]
-
-
 class Recipe(NamedTuple):
     """The optimisation settings of one training; numbers, so that changing them compiles nothing."""
 
     learning_rate: float
     weight_decay: float
     epochs: int
-
-
-def to_device(
-    image: UInt8[np.ndarray, "n h w c"], label: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"]
-) -> Resident:
-    """Put a training set on the device, of several whole on each; the added rows are never drawn."""
-    fill = -len(image) % CAPACITY_STEP
-
-    def padded(array: np.ndarray) -> Array:
-        return devices.replicate(np.pad(array, [(0, fill)] + [(0, 0)] * (array.ndim - 1)))
-
-    return Resident(padded(image), padded(label), padded(group))
 
 
 def sgd(momentum: float) -> Callable[[Recipe], optax.GradientTransformation]:
@@ -110,7 +88,7 @@ def random_shift(image: UInt8[Array, "b h w c"], key: Key[Array, ""], pixels: in
     return cut(padded, corner)
 
 
-StepFn = Callable[[TrainState, Resident, Array, Array, Key[Array, ""]], tuple[TrainState, Float[Array, ""]]]
+StepFn = Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Float[Array, ""]]]
 
 
 def make_step(
@@ -122,26 +100,18 @@ def make_step(
 ) -> StepFn:
     """The pure step function, not yet jitted.
 
-    `step(state, data, rows [b], mask [b], key)` trains on data[rows] where mask is True and returns the
-    new state and the loss of the batch. The optimiser sees the weights alone; running statistics are those that
-    `apply` returns.
+    `step(state, batch, key)` trains on the batch's rows where its mask is True and returns the new state and the
+    loss of the batch. The optimiser sees the weights alone; running statistics are those that `apply` returns.
     """
 
-    def step(
-        state: TrainState,
-        data: Resident,
-        rows: Int[Array, " b"],
-        mask: Bool[Array, " b"],
-        key: Key[Array, ""],
-    ) -> tuple[TrainState, Float[Array, ""]]:
-        image = prepare(random_shift(data.image[rows], key, shift))
-        label, group = data.label[rows], data.group[rows]
+    def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[TrainState, Float[Array, ""]]:
+        image = prepare(random_shift(batch.image, key, shift))
         weights, statistics = split(state.params)
 
         def scalar(weights: Params) -> tuple[Float[Array, ""], tuple[State, Params]]:
-            logits, moved = apply({**weights, **statistics}, image, mask)
-            losses = jax.vmap(sample_loss)(logits, label)
-            value, objective_state = update_objective(state.objective_state, losses, group, mask)
+            logits, moved = apply({**weights, **statistics}, image, batch.mask)
+            losses = jax.vmap(sample_loss)(logits, batch.label)
+            value, objective_state = update_objective(state.objective_state, losses, batch.group, batch.mask)
             return value, (objective_state, moved)
 
         (value, (objective_state, moved)), grads = jax.value_and_grad(scalar, has_aux=True)(weights)

@@ -31,6 +31,7 @@ COUNTS = {
     "val": (467, 466, 133, 133),
     "test": (2255, 2255, 642, 642),
 }
+SIZES = {split: sum(sizes) for split, sizes in COUNTS.items()}
 PREPROCESSING = RESIZE_256_CROP_224
 WAYS = (
     "give --source (in a config: data.source), the "

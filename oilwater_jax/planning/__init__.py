@@ -1,0 +1,6 @@
+"""What an experiment asks of a machine that need not be here: memory, time and chip-hours of its programs.
+
+The programs of a run are compiled, from the shapes of their arguments alone, for a TPU topology by the TPU's own
+compiler, or for this machine's CPU. The compiler says what memory each takes and what it computes and moves; a roofline
+makes a time of that: no program is faster, and how much slower it is, only the machine can tell.
+"""

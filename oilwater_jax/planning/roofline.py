@@ -1,0 +1,89 @@
+"""What a compiled program costs on a chip, and the least time that this takes."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from oilwater_jax.planning.chips import Chip
+
+TEMPORARIES = "activations and temporaries"
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class Cost(NamedTuple):
+    """Of one chip's part of a program: bytes of memory, and of what; operations and bytes moved in one call.
+
+    Both of the last are None where the program was too large to be compiled; the first are then what the compiler
+    said that it would need.
+    """
+
+    total: int
+    tenants: Mapping[str, int]
+    flops: float | None
+    moved: float | None
+
+
+class Time(NamedTuple):
+    """The least time of one call in seconds, what it is spent on, and the share of the peak that is reached then."""
+
+    seconds: float
+    bound: str
+    share: float
+
+
+def measure(compiled: Any, known: Mapping[str, int]) -> Cost:
+    """The cost of a compiled program, with its arguments' bytes told apart as in `known`.
+
+    Arrays lie in tiles, so arguments may take more than their bytes; those that a program does not look at take none.
+    The memory of an argument that is given away is used again for an output. What a loop repeats (the steps of a
+    segment) is counted once.
+    """
+    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+    tenants = {
+        **known,
+        "other arguments, and tiles": max(0, memory.argument_size_in_bytes - sum(known.values())),
+        "outputs": memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        TEMPORARIES: memory.temp_size_in_bytes,
+        "the program itself": memory.generated_code_size_in_bytes,
+    }
+    total = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+        + memory.generated_code_size_in_bytes
+    )
+    return Cost(total, tenants, cost["flops"], cost["bytes accessed"])
+
+
+def refused(message: str, known: Mapping[str, int]) -> Cost | None:
+    """The cost of a program that the compiler refused as too large, from its message; None for another message."""
+    if "RESOURCE_EXHAUSTED" not in message:
+        return None
+    need = re.search(r"(?:\(|Used )([\d.]+)([KMGT]?)\)?(?: exceeds| of [\d.]+)", message)
+    asked = int(float(need[1]) * UNITS[need[2]]) if need else 0
+    arguments = sum(known.values())
+    if "HLO temporaries" not in message:  # then it is all that the program needs
+        asked = max(0, asked - arguments)
+    return Cost(arguments + asked, {**known, TEMPORARIES: asked}, None, None)
+
+
+def least_time(cost: Cost, chip: Chip) -> Time | None:
+    """max(operations / peak, bytes moved / bandwidth): the roofline. None where one of the four is not known."""
+    if cost.flops is None or cost.moved is None or chip.flops is None or chip.bandwidth is None:
+        return None
+    computing, moving = cost.flops / chip.flops, cost.moved / chip.bandwidth
+    seconds = max(computing, moving)
+    bound = "compute" if computing >= moving else "memory"
+    return Time(seconds, bound, computing / seconds if seconds else 0.0)
+
+
+def fits(cost: Cost, chip: Chip) -> bool:
+    """Whether a program has room on the chip."""
+    return cost.flops is not None and cost.total <= chip.memory
+
+
+def largest(cost: Cost) -> list[tuple[str, int]]:
+    """What takes memory, the most first, without what takes next to none."""
+    tenants = sorted(cost.tenants.items(), key=lambda item: -item[1])
+    return [(name, size) for name, size in tenants if size * 100 >= cost.total]

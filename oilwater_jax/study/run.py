@@ -1,0 +1,115 @@
+"""`oilwater study`: for every seed the identification model's training with its record, then tables and figures."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oilwater_jax import devices, pipeline, treatments
+from oilwater_jax.config import Config, to_json
+from oilwater_jax.fields import GRADIENTS
+from oilwater_jax.files import write_json, write_npz
+from oilwater_jax.groups import report_sets
+from oilwater_jax.reporting import study_plots
+from oilwater_jax.reporting.study import summarise
+from oilwater_jax.rooms import Rooms
+from oilwater_jax.stages import Stage, key_of
+from oilwater_jax.study.recorder import recorder
+from oilwater_jax.study.separability import separability, unions
+from oilwater_jax.training.fit import Fitted
+from oilwater_jax.training.step import Recipe
+from oilwater_jax.types import Selector
+
+
+def run(
+    config: Config,
+    workdir: Path,
+    *,
+    seeds: int = 1,
+    overwrite: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Study, or go on with studying, the experiment of a checked config; returns what summary.json holds.
+
+    Seeds and folder are as `pipeline.run`'s; the folder of a study is no run's. It gets summary.json, scores.npz
+    (`seed0.loss` [t n], ... for t epochs and n training samples, `seed0.set` with each sample's set by name) and
+    figures/. Raises UserError before anything is written where config, data or folder do not fit together.
+    """
+    with pipeline.entered(config, workdir, identity(config), seeds=seeds, overwrite=overwrite, warn=warn) as (
+        e,
+        numbers,
+    ):
+        models = len(e.attack.MODELS)
+        e.progress.begin(1 + (e.config.pretrain.epochs > 0) + len(numbers) * (2 + models))
+        found = {seed: studied(Rooms(e, seed)) for seed in numbers}
+        figures = {seed: stage.figures for seed, stage in found.items()}
+        result = summarise(figures, to_json(e.config), numbers)
+        e.progress.stage("report", 0)
+        devices.first(functools.partial(report, workdir, found, result))
+        e.progress.done("report")
+    return result
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What a study's folder holds as config.json: the config, and that it is of a study."""
+    return {"command": "study", **to_json(config)}
+
+
+def place(rooms: Rooms) -> tuple[str, str]:
+    """The stage's name, which is its training's too, and the key of what they depend on."""
+    rates = {name: value for name, value in rooms.settings["identify"].items() if name != "epochs"}
+    compared = rooms.config.epic.ratio, rooms.config.epic.gradients
+    key = key_of(rooms.experiment.base_key, rooms.attack_key, rates, rooms.settings["study"], compared)
+    return f"seed{rooms.seed}/study", key
+
+
+def watch(config: Config) -> Selector:
+    """The recorder of a config."""
+    compared = GRADIENTS[config.epic.gradients]
+    return recorder(tuple(config.study.epochs), k=config.study.k, ratio=config.epic.ratio, score=compared)
+
+
+def fitted(rooms: Rooms) -> Fitted:
+    """The identification model, trained to the last of `study.epochs`; to T epochs it is the model of `identify`."""
+    config, train = rooms.config, rooms.poisoned
+    treatment = treatments.erm(config, train)._replace(selector=watch(config), rule="last")
+    recipe = Recipe(**config.identify)._replace(epochs=config.study.epochs[-1])
+    return rooms.experiment.train(rooms.seed, *place(rooms), train, recipe, treatment)
+
+
+def studied(rooms: Rooms) -> Stage:
+    """Stage `study` of a seed: arrays are the record of a training, figures what it tells apart."""
+    e, train, config = rooms.experiment, rooms.poisoned, rooms.config
+
+    def compute() -> Stage:
+        found, own = fitted(rooms), watch(config)
+        # What the model is after the last epoch, the selector would see at the start of the next.
+        end = config.study.epochs[-1] + 1
+        record, _ = own.update(found.selector, end, e.network.score(found.params, train, own.due(end)))
+        sets = report_sets(train, e.n_classes, e.n_attributes)
+        figures = separability(record["scores"], unions(sets), config.study.epochs, rooms.seed)
+        arrays = {
+            **record["scores"],
+            "plane": record["plane"],
+            "loss_by_epoch": record["loss"],
+            "correct_by_epoch": record["correct"],
+            "set": np.select(list(sets.values()), list(sets), ""),
+            "index": train.index,
+        }
+        return Stage(arrays, {"n_train": len(e.splits.train), **figures})
+
+    return e.stage(*place(rooms), compute)
+
+
+def report(workdir: Path, found: dict[int, Stage], result: dict[str, Any]) -> None:
+    """Write a study's scores, figures and summary."""
+    arrays = {"epochs": np.array(result["epochs"])}
+    for seed, stage in found.items():
+        arrays |= {f"seed{seed}.{name}": array for name, array in stage.arrays.items()}
+    write_npz(workdir / "scores.npz", arrays)
+    study_plots.write_questions(workdir / "figures", result)
+    first = found[result["seeds"][0]].arrays
+    study_plots.write_plane(workdir / "figures", first["plane"], first["set"], result["epochs"])
+    write_json(workdir / "summary.json", result)  # last: it says that the study is finished

@@ -1,0 +1,104 @@
+"""Where a training set is while it is trained on: whole on every device, or on the host and sent batch by batch.
+
+Which of the two is decided from its size and the device's memory; both train the same models. Streaming is in the
+order of the draws, a few batches ahead of the training, by grain; it begins at any batch, so that a training that was
+cut off in an epoch goes on there.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Int, UInt8
+
+from oilwater_jax import devices
+from oilwater_jax.images import Images, Pixels, pick
+
+CAPACITY_STEP = 512  # rows; data sets of nearly the same size share their compiled programs
+SHARE = 0.3  # of a device's memory that a training set may take; the rest is the model's, and a CPU's host's
+AHEAD = 4  # batches that are read and sent before they are needed
+LIMIT = Path("/sys/fs/cgroup/memory.max")  # what a container may use
+
+
+class Batch(NamedTuple):
+    """What one training step sees; rows where `mask` is False are padding."""
+
+    image: UInt8[Array, "b h w c"]
+    label: Int[Array, " b"]
+    group: Int[Array, " b"]
+    mask: Bool[Array, " b"]
+
+
+class Resident(NamedTuple):
+    """A training set whole on every device, filled up with zero rows to a multiple of CAPACITY_STEP."""
+
+    image: UInt8[Array, "n h w c"]
+    label: Int[Array, " n"]
+    group: Int[Array, " n"]
+
+    def batch(self, rows: Int[Array, " b"], mask: Bool[Array, " b"]) -> Batch:
+        """The rows of a batch, picked out on the device."""
+        return Batch(self.image[rows], self.label[rows], self.group[rows], mask)
+
+
+class Streamed(NamedTuple):
+    """A training set on the host, its images often on disk."""
+
+    image: Pixels
+    label: Int[np.ndarray, " n"]
+    group: Int[np.ndarray, " n"]
+
+    def batches(
+        self, rows: Int[np.ndarray, "steps b"], mask: Bool[np.ndarray, "steps b"], first: int
+    ) -> Iterator[Batch]:
+        """The batches from number `first` on, each cut along the devices; threads read and send ahead."""
+        import grain  # slow, and seldom needed
+
+        def send(step: int) -> Batch:
+            at = rows[step]
+            image = devices.shard_rows(
+                pick(self.image, at) if isinstance(self.image, Images) else self.image[at]
+            )
+            columns = (self.label[at], self.group[at], mask[step])
+            return Batch(image, *(devices.shard_rows(column) for column in columns))
+
+        reading = grain.ReadOptions(num_threads=AHEAD, prefetch_buffer_size=AHEAD)
+        return iter(grain.MapDataset.range(first, len(rows)).map(send).to_iter_dataset(reading))
+
+
+def device_memory() -> int:
+    """Bytes of memory of one of this process's devices; CPU devices share the host's, or the container's."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # no such container, or no limit: "max"
+        host = min(host, int(LIMIT.read_text()))
+    return host // jax.local_device_count()
+
+
+def streams(placement: str, nbytes: int, memory: int) -> bool:
+    """Whether a training set of so many bytes is streamed; "auto": where it is more than SHARE of a device's memory."""
+    return placement == "streamed" or (placement == "auto" and nbytes > SHARE * memory)
+
+
+def place(
+    image: Pixels, label: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"], *, stream: bool = False
+) -> Resident | Streamed:
+    """A training set ready for an epoch: on the device (of several whole on each), or left on the host."""
+    if stream:
+        return Streamed(image, label, group)
+    n = len(image)
+    full = n + -n % CAPACITY_STEP
+
+    def padded(array: Pixels | Int[np.ndarray, " n"]) -> Array:
+        whole = np.zeros((full, *array.shape[1:]), array.dtype)  # the added rows are never drawn
+        for start in range(0, n, CAPACITY_STEP):
+            whole[start : start + CAPACITY_STEP][: n - start] = array[start : start + CAPACITY_STEP]
+        return devices.replicate(whole)
+
+    return Resident(padded(image), padded(label), padded(group))

@@ -1,0 +1,60 @@
+"""Where a training set is: resident and streamed train the same model, and the decision is by size."""
+
+import numpy as np
+import pytest
+
+from oilwater_jax.images import Images, Part
+from oilwater_jax.training import feed
+from oilwater_jax.training.feed import CAPACITY_STEP, Resident, place, streams
+
+
+@pytest.mark.parametrize(
+    ("placement", "nbytes", "expected"),
+    [
+        ("auto", 299, False),
+        ("auto", 301, True),
+        ("resident", 10_000, False),
+        ("streamed", 1, True),
+    ],
+)
+def test_a_data_set_is_streamed_where_it_does_not_fit(placement, nbytes, expected):
+    assert streams(placement, nbytes, 1000) is expected
+
+
+def test_the_memory_of_a_cpu_device_is_the_hosts_or_the_containers(tmp_path, monkeypatch):
+    whole = feed.device_memory()
+    assert 2**28 < whole < 2**50
+    for text, expected in {"123456789\n": 123456789, "max\n": whole}.items():
+        (tmp_path / "memory.max").write_text(text)
+        monkeypatch.setattr(feed, "LIMIT", tmp_path / "memory.max")
+        assert feed.device_memory() == expected
+
+
+def test_images_on_disk_are_placed_whole(tmp_path):
+    n = CAPACITY_STEP + 3
+    array = np.random.default_rng(0).integers(0, 256, (n, 4, 4, 3), np.uint8)
+    np.save(tmp_path / "image.npy", array)
+    lazy = Images([Part(np.load(tmp_path / "image.npy", mmap_mode="r"))])
+    label = np.arange(n, dtype=np.int32)
+    placed = place(lazy, label, label)
+    assert isinstance(placed, Resident)
+    assert len(placed.image) == 2 * CAPACITY_STEP
+    np.testing.assert_array_equal(placed.image[:n], array)
+    np.testing.assert_array_equal(placed.label[:n], label)
+    assert not np.any(placed.image[n:])
+
+
+def test_batches_come_in_order_from_any_on():
+    array = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1)
+    column = np.arange(20, dtype=np.int32)
+    streamed = place(array, column, column % 3, stream=True)
+    assert not isinstance(streamed, Resident)
+    rows = np.random.default_rng(0).integers(0, 20, (9, 4))
+    mask = np.arange(36).reshape(9, 4) < 34
+    got = list(streamed.batches(rows, mask, 2))
+    assert len(got) == 7
+    for batch, at, keep in zip(got, rows[2:], mask[2:], strict=True):
+        np.testing.assert_array_equal(np.asarray(batch.image)[:, 0, 0, 0], at)
+        np.testing.assert_array_equal(batch.label, at)
+        np.testing.assert_array_equal(batch.group, at % 3)
+        np.testing.assert_array_equal(batch.mask, keep)

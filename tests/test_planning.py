@@ -1,0 +1,358 @@
+"""`oilwater plan`: its arithmetic by hand, its programs on this machine's CPU and, where libtpu is, on a topology."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from oilwater_jax import cli, config
+from oilwater_jax.environment import use_compilation_cache
+from oilwater_jax.planning import chips, programs, report, roofline, sizes, work
+from oilwater_jax.planning.chips import Chip, Target
+from oilwater_jax.planning.roofline import TEMPORARIES, Cost
+from oilwater_jax.planning.work import Work
+from oilwater_jax.reporting.progress import Progress
+
+ROOT = Path(__file__).parent.parent
+GM = str(ROOT / "configs/waterdigits/jtt_gm.py")
+CHIP = Chip("a chip of 1 MB", 1_000_000, flops=1e9, bandwidth=1e6)
+
+
+def some_config(**changes):
+    """Defaults with `attack__name=...` for attack.name and so on."""
+    chosen = config.default()
+    for path, value in changes.items():
+        *parents, leaf = path.split("__")
+        node = chosen
+        for parent in parents:
+            node = node[parent]
+        node[leaf] = value
+    return chosen
+
+
+def some_sizes(**changes):
+    known = sizes.Sizes(
+        train=1000,
+        val=300,
+        judged=500,
+        auxiliary=0,
+        pretraining=0,
+        poisons=10,
+        shape=(32, 32, 3),
+        n_classes=2,
+        n_groups=4,
+        source="a test",
+    )
+    return known._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("flops", "moved", "seconds", "bound", "share"),
+    [
+        (2e9, 1e6, 2.0, "compute", 1.0),  # 2 s of operations, 1 s of moving
+        (1e9, 4e6, 4.0, "memory", 0.25),  # 1 s and 4 s
+        (0.0, 5e5, 0.5, "memory", 0.0),
+        (0.0, 0.0, 0.0, "compute", 0.0),
+    ],
+)
+def test_roofline(flops, moved, seconds, bound, share):
+    time = roofline.least_time(Cost(0, {}, flops, moved), CHIP)
+    assert time == (pytest.approx(seconds), bound, pytest.approx(share))
+
+
+def test_no_time_where_nothing_is_known_of_the_chip_or_the_program():
+    assert roofline.least_time(Cost(0, {}, 1.0, 1.0), CHIP._replace(flops=None)) is None
+    assert roofline.least_time(Cost(0, {}, None, None), CHIP) is None
+
+
+@pytest.mark.parametrize(
+    ("total", "flops", "fits"), [(1_000_000, 1.0, True), (1_000_001, 1.0, False), (10, None, False)]
+)
+def test_a_program_fits_if_it_was_compiled_and_has_room(total, flops, fits):
+    assert roofline.fits(Cost(total, {}, flops, flops), CHIP) is fits
+
+
+def test_the_cost_of_a_program_is_what_the_compiler_says():
+    memory = SimpleNamespace(
+        argument_size_in_bytes=100,
+        output_size_in_bytes=30,
+        alias_size_in_bytes=20,
+        temp_size_in_bytes=7,
+        generated_code_size_in_bytes=3,
+    )
+    compiled = SimpleNamespace(
+        memory_analysis=lambda: memory, cost_analysis=lambda: {"flops": 5.0, "bytes accessed": 6.0}
+    )
+    cost = roofline.measure(compiled, {"parameters": 60, "training set": 25})
+    assert cost == (
+        120,  # 100 + (30 - 20) + 7 + 3
+        {
+            "parameters": 60,
+            "training set": 25,
+            "other arguments, and tiles": 15,  # 100 - 85
+            "outputs": 10,
+            TEMPORARIES: 7,
+            "the program itself": 3,
+        },
+        5.0,
+        6.0,
+    )
+    assert roofline.largest(cost._replace(total=1000)) == [
+        ("parameters", 60),
+        ("training set", 25),
+        ("other arguments, and tiles", 15),
+        ("outputs", 10),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "total", "temporaries"),
+    [
+        (
+            "RESOURCE_EXHAUSTED: E1000: CompileTimeHbmOom: Ran out of memory on HBM, the total memory required for HLO "
+            "temporaries (4.00G) exceeds available HBM (15.75G).",
+            2**32 + 7,
+            2**32,
+        ),
+        (
+            "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 20.5G of 15.75G hbm.",
+            int(20.5 * 2**30),
+            int(20.5 * 2**30) - 7,
+        ),
+    ],
+)
+def test_a_program_that_the_compiler_refuses(message, total, temporaries):
+    cost = roofline.refused(message, {"parameters": 7})
+    assert cost == (total, {"parameters": 7, TEMPORARIES: temporaries}, None, None)
+    assert cost is not None
+    assert not roofline.fits(cost, CHIP)
+    assert roofline.refused("INVALID_ARGUMENT: no such thing", {}) is None
+
+
+def test_trainings_are_those_of_a_run():
+    chosen = some_config(
+        rows=("erm_clean", "standard", "combined"),
+        erm__epochs=3,
+        identify__epochs=2,
+        robust__epochs=5,
+        method__lambda_up=11.0,
+        attack__name="gm",
+    )
+    found = [one[:4] for one in work.trainings(chosen, some_sizes())]
+    assert found == [
+        ("attacker's victim", 1000, 3, 0),
+        ("identify", 1010, 2, 0),
+        ("erm_clean", 1000, 3, 0),
+        ("standard", 1010 + 1010, 5, 0),  # 101 flagged are drawn 10 times more
+        ("combined", 1010 + 1010, 5, 4),  # rounds at epochs 2 .. 5
+    ]
+    with chosen.unlocked():
+        chosen.epic.when = "before"
+    found = [one[:4] for one in work.trainings(chosen, some_sizes())]
+    assert found[2] == ("identify after EPIc", 1010, 2, 0)
+    assert found[-2:] == [("combined", 2020, 5, 0), ("epic", 1010, 3, 2)]
+
+
+def test_calls_are_counted_as_a_run_makes_them():
+    chosen = some_config(
+        rows=("erm", "epic"), erm__epochs=3, identify__epochs=2, attack__name="gm", epic__gradients="all"
+    )
+    per_call = {programs.TRAIN: 100, programs.SCORE: 256, programs.GRADIENT: 50, programs.CRAFT: 8}
+    known = some_sizes(pretraining=450)
+    counted = {
+        one.what: (one.program, one.calls) for one in work.count(chosen, known, per_call, "tpu", seeds=2)
+    }
+    assert counted == {
+        "pretraining": (programs.TRAIN, 30 * 5),  # once for all seeds
+        "train attacker's victim": (programs.TRAIN, 2 * 3 * 10),
+        "train identify": (programs.TRAIN, 2 * 2 * 11),
+        "train erm": (programs.TRAIN, 2 * 3 * 11),
+        "train epic": (programs.TRAIN, 2 * 3 * 11),
+        "validation after each epoch": (programs.SCORE, 2 * (3 + 2 + 3 + 3) * 2),
+        "scores of the identification": (programs.SCORE, 2 * (4 + 2)),
+        "evaluation": (programs.SCORE, 2 * 2 * 2),
+        "EPIc": (programs.GRADIENT, 2 * 2 * 21),  # rounds at epochs 2 and 3
+        "crafting": (programs.CRAFT, 2 * 250),
+    }
+
+
+def test_sizes_of_a_data_set_that_is_not_here_are_the_published_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("OILWATER_CACHE", str(tmp_path))
+    birds = sizes.find(some_config(data__name="waterbirds", pretrain__epochs=0, data__auxiliary=0.1))
+    assert birds[:4] == (4795 - 479, 1199, 5794, 479)
+    assert (birds.shape, birds.n_classes, birds.n_groups) == ((224, 224, 3), 2, 4)
+    assert birds.poisons == 43
+    assert birds.source == "the published sizes"
+    faces = sizes.find(some_config(data__name="celeba10", pretrain__epochs=0, evaluate="val"))
+    assert faces[:3] == (16277, 19867, 19867)
+    small = sizes.find(some_config(data__name="celeba", pretrain__epochs=0, smoke=True))
+    assert small[:3] == (512, 512, 512)
+
+
+def plan(capsys, *arguments):
+    """Exit code, standard output and standard error of the command."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["plan", *arguments])
+    captured = capsys.readouterr()
+    return caught.value.code, captured.out, captured.err
+
+
+SMALL = (
+    "--config.model.widths=8",
+    "--config.pretrain.epochs=0",
+    "--config.attack.gm.restarts=1",
+    "--config.train.batch=32",
+)
+
+
+@pytest.fixture(scope="module")
+def planned():
+    """The programs of a small CNN, compiled for this machine."""
+    chosen = config.load(
+        GM, {text.removeprefix("--config.").split("=")[0]: text.split("=")[1] for text in SMALL}
+    )
+    target, known = chips.find("cpu"), some_sizes()
+    one_by_one = programs.plan(chosen, known, target)
+    use_compilation_cache()  # for the tests below
+    with Progress(print) as progress:  # with a listener it shows nothing
+        return chosen, known, target, [report.compile_one(one, progress) for one in one_by_one]
+
+
+def test_programs_on_this_machine(planned):
+    _, _, target, outcomes = planned
+    assert [one.planned.name for one in outcomes] == [
+        "train step",
+        "scoring chunk",
+        "per-sample gradients",
+        "GM crafting step",
+    ]
+    train, score, gradients, craft = (one.cost for one in outcomes)
+    # Training set: two rows of 512 images and 2 int32 each. Weights: 3 * 3 * 3 * 8 + 8, norm 2 * 8, head 8 * 2 + 2.
+    assert train.tenants["training set"] == 1024 * (32 * 32 * 3 + 8)
+    assert train.tenants["parameters"] == 4 * (216 + 8 + 16 + 16 + 2)
+    # A convolution of stride 2: 16 * 16 outputs, each 27 products and sums, of 8 channels; 256 rows in a chunk.
+    convolution = 2 * 16 * 16 * 27 * 8
+    assert 256 * convolution <= score.flops <= 256 * 2 * convolution
+    assert 32 * 2 * convolution <= train.flops <= 32 * 4 * convolution  # forward and the weights' gradient
+    assert all(roofline.fits(one.cost, target.chip) for one in outcomes)
+    assert min(gradients.moved, craft.moved) > 0
+
+
+def test_the_planned_step_is_the_step_that_a_run_compiles(planned):
+    """Arrays as `fit` has them must be what the step was lowered for, or a run would compile another program."""
+    from oilwater_jax import objectives, rng
+    from oilwater_jax.training import program
+    from oilwater_jax.training.feed import place
+    from oilwater_jax.training.step import Recipe
+
+    chosen, known, target, _ = planned
+    one = programs.plan(chosen, known, target)[0]
+    built = program.build(chosen, (32, 32, 3), 2)
+    network = program.network(chosen, (32, 32, 3), 2)
+    label = np.zeros(known.poisoned, np.int32)
+    data = place(np.zeros((known.poisoned, 32, 32, 3), np.uint8), label, label)
+    params = jax.jit(network.init_params, static_argnums=0)(0)
+    state = built.begin(params, Recipe(0.1, 0.0, 1), objectives.erm().init())
+    arguments = (state, data, np.zeros(32, np.int32), np.ones(32, bool), rng.key(0, "a"), np.int32(0))
+    have = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(arguments)]
+    wanted = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(one.arguments)]
+    assert have == wanted
+
+
+def test_what_does_not_fit_is_said_with_its_tenants(planned, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    chosen, known, _, outcomes = planned
+    target = Target("made-up:2x2", "tpu", CHIP, 4, None)
+    counted = [
+        Work("train all", programs.TRAIN, 3600, "3600 x 1"),
+        Work("crafting", programs.CRAFT, 7, "7"),
+    ]
+    gm = outcomes[3]
+    fitting = outcomes[0]._replace(cost=Cost(999_999, {"a": 1}, 2e9, 5e5))
+    refused = gm._replace(
+        cost=Cost(3_000_000, {"poisons": 2_000_000, TEMPORARIES: 1_000_000, "x": 9}, None, None)
+    )
+    report.print_plan(report.Console(), chosen, known, target, [fitting, refused], counted)
+    out = capsys.readouterr().out
+    (line,) = (line for line in out.splitlines() if "train all" in line)
+    assert re.findall(r"[\d.,]+", line)[-3:] == ["3,600", "2,000.00", "8.000"]  # 3600 x 2 s x 4 chips
+    (line,) = (line for line in out.splitlines() if line.strip().startswith("train step"))
+    assert line.split()[-9:] == ["1.00", "MB", "100%", "2.0", "0.00", "2,000.00", "ms", "compute", "100%"]
+    whole = out[out.index("DOES NOT FIT") :].splitlines()
+    assert whole[0] == "DOES NOT FIT: GM crafting step needs 3.00 MB a chip of 1.00 MB"
+    assert [line.split(maxsplit=2)[2] for line in whole[1:3]] == ["poisons", TEMPORARIES]
+    assert "attack.budget" in whole[3]
+    assert "all that fit" in out
+
+
+def test_the_command_on_this_machine(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    command = (f"--config={GM}", "--topology=cpu", "--config.attack.name=dlbd", *SMALL)
+    code, out, err = plan(capsys, *command)
+    assert code == 0
+    assert "this machine's CPU" in out
+    assert "No times for a CPU" in out
+    assert "from the data set itself" in out
+    assert err.count("compiled in") == 3  # a line for each program
+    memory = Chip("none", 1000, None, None)
+    monkeypatch.setattr(chips, "find", lambda name: Target("cpu", "cpu", memory, 1, None))
+    code, out, _ = plan(capsys, *command)
+    assert code == 1
+    assert out.count("DOES NOT FIT") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "plan needs --config"),
+        ((f"--config={GM}",), "plan needs --topology"),
+        ((f"--config={GM}", "--topology=v5e"), "--topology=v5e is not known; give cpu or KIND:AxB"),
+        ((f"--config={GM}", "--topology=h100:8x1"), "with KIND one of v4, v5e, v5p, v6e"),
+        ((f"--config={GM}", "--topology=cpu", "--seeds=0"), "--seeds=0 is out of range"),
+        (
+            (f"--config={GM}", "--topology=cpu", "--config.train.batch=9999"),
+            "train.batch = 9999 is more than the 4795 training samples",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(capsys, arguments, message):
+    code, out, err = plan(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_batch_must_split_evenly():
+    target = Target("made-up:1x3", "tpu", CHIP, 3, None)
+    with pytest.raises(
+        config.UserError, match=r"64 cannot be split evenly over the 3 chips of made-up:1x3.*batch=63"
+    ):
+        programs.plan(some_config(), some_sizes(), target)
+
+
+def test_a_missing_compiler_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(chips.importlib.util, "find_spec", lambda name: None)
+    code, _, err = plan(capsys, f"--config={GM}", "--topology=v5e:2x2")
+    assert code == 2
+    assert "pip install 'oilwater_jax[tpu]'" in err
+
+
+@pytest.mark.slow
+def test_a_topology_without_its_chips(capfd, monkeypatch):
+    pytest.importorskip("libtpu")
+    monkeypatch.setenv("COLUMNS", "300")
+    assert chips.find("v4:2x2x1").devices == 4  # two cores are one device
+    code, _, err = plan(capfd, f"--config={GM}", "--topology=v5e:3x3")
+    assert code == 2
+    assert err.count("\n") == 1
+    code, out, err = plan(capfd, f"--config={GM}", "--topology=v5e:2x2", *SMALL)
+    assert code == 0
+    assert "4 x TPU v5e, 16.91 GB" in out
+    assert re.search(r"train step +batch 32, float32, erm_update, scan of 32 steps", out)
+    assert re.search(r"^ all .* \d+\.\d+", out, re.MULTILINE)
+    assert [
+        line for line in err.splitlines() if "compiled in" not in line
+    ] == []  # nothing of the compiler's own
