@@ -166,9 +166,10 @@ def best_table(studies: dict[tuple[str, str], Study]) -> str:
     for (data, attack), study in studies.items():
         summary = study.summary
         best = strongest(summary["auroc"]["poison_vs_lrg"], summary["epochs"])
-        pair = strongest(summary["pairs"]["by_pair"], summary["epochs"])
-        if best is None or pair is None:
+        if best is None or not summary["pairs"]:
             continue
+        pair = strongest(summary["pairs"]["by_pair"], summary["epochs"])
+        assert pair is not None
         counts = sorted({*summary["counts_seeds"]["poison"]})
         lost = study.losses(best.name, best.epoch)
         body.append(
@@ -184,6 +185,25 @@ def best_table(studies: dict[tuple[str, str], Study]) -> str:
             ]
         )
     return grid.markdown(head, body)
+
+
+def common_table(studies: dict[tuple[str, str], Study]) -> str:
+    """How well each score does in all studies at once: one epoch, one direction, the worst of the studies counts."""
+    questions = ("poison_vs_lrg", "poison_vs_lrg_1")
+    epochs = next(iter(studies.values())).summary["epochs"]
+    body = []
+    for name, label in SCORES.items():
+        line = [label]
+        for question in questions:
+            worst = []
+            for epoch in epochs:
+                found = [study.estimate(question, name, epoch) for study in studies.values()]
+                means = [one.mean for one in found if one is not None]
+                worst += [(min(means), f"epoch {epoch}"), (1 - max(means), f"epoch {epoch}, low")]
+            least, where = max(worst)
+            line.append(f"{least:.2f} ({where})")
+        body.append(line)
+    return grid.markdown(["score", *(f"worst AUROC, {QUESTIONS[one][0]}" for one in questions)], body)
 
 
 def write_csv(studies: dict[tuple[str, str], Study], path: Path) -> None:
@@ -244,6 +264,10 @@ def main(workdir: Path) -> None:
         f"goes with {100 * CAUGHT:.0f}% of the poisons where a threshold on the best score drops them.\n\n"
         + best_table(studies),
     ]
+    parts.append(
+        "## One signal for all\n\nEach score at the epoch and in the direction (low: poisons score lower) in which the "
+        "worst of the studies is best, chosen after the fact. 0.5 is a coin.\n\n" + common_table(studies)
+    )
     for question, (label, _) in QUESTIONS.items():
         parts.append(f"## AUROC after epoch {EPOCH}: {label}\n\n{table(studies, question)}")
     write_text(HERE / "results.md", "\n\n".join(part.rstrip("\n") for part in parts) + "\n")
