@@ -2,8 +2,9 @@
 
     python experiments/separability/report.py runs/separability
 
-Writes results.csv (every AUROC, epoch and question), results.md (after epoch EPOCH), auroc.png (poisons against LRG over
-the epochs) and gradient_space.png (a map for each study, first seed) beside this file, or into a second folder if given.
+Writes results.csv (every AUROC, epoch and question), results.md (after epoch EPOCH), auroc.png (poisons against LRG
+over the epochs) and gradient_space.png (a map for each study, first seed) beside this file, or into a folder given
+after the first.
 """
 
 import csv
