@@ -73,7 +73,8 @@ def test_a_study_cut_off_between_two_epochs_ends_in_the_same_bytes(undisturbed, 
     checkpoints = [path for path in (folder / "checkpoints/seed0/study").iterdir() if path.name.isdigit()]
     shutil.rmtree(max(checkpoints, key=lambda path: int(path.name)))  # as if it had died in the second epoch
     study.run(tiny(), folder)
-    assert (folder / "summary.json").read_bytes() == (undisturbed / "summary.json").read_bytes()
+    for file in ("summary.json", "stages/seed0/study/stage.json"):
+        assert (folder / file).read_bytes() == (undisturbed / file).read_bytes()
     epochs = [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert epochs == [1, 2]
 

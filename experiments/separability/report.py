@@ -2,8 +2,9 @@
 
     python experiments/separability/report.py runs/separability
 
-Writes, beside this file, results.csv (every AUROC, epoch and question), results.md (after epoch EPOCH), auroc.png
-(poisons against LRG over the epochs) and gradient_space.png (a map for each study, first seed).
+Writes results.csv (every AUROC, epoch and question), results.md (after epoch EPOCH), auroc.png (poisons against LRG
+over the epochs) and gradient_space.png (a map for each study, first seed) beside this file, or into a folder given
+after the first.
 """
 
 import csv
@@ -166,9 +167,10 @@ def best_table(studies: dict[tuple[str, str], Study]) -> str:
     for (data, attack), study in studies.items():
         summary = study.summary
         best = strongest(summary["auroc"]["poison_vs_lrg"], summary["epochs"])
-        pair = strongest(summary["pairs"]["by_pair"], summary["epochs"])
-        if best is None or pair is None:
+        if best is None or not summary["pairs"]:
             continue
+        pair = strongest(summary["pairs"]["by_pair"], summary["epochs"])
+        assert pair is not None
         counts = sorted({*summary["counts_seeds"]["poison"]})
         lost = study.losses(best.name, best.epoch)
         body.append(
@@ -184,6 +186,26 @@ def best_table(studies: dict[tuple[str, str], Study]) -> str:
             ]
         )
     return grid.markdown(head, body)
+
+
+def common_table(studies: dict[tuple[str, str], Study]) -> str:
+    """How well each score does in all studies at once: one epoch, one direction, the worst of the studies counts."""
+    questions = ("poison_vs_lrg", "poison_vs_lrg_1")
+    epochs = next(iter(studies.values())).summary["epochs"]
+    body = []
+    for name, label in SCORES.items():
+        line = [label]
+        for question in questions:
+            worst = []
+            for epoch in epochs:
+                found = [study.estimate(question, name, epoch) for study in studies.values()]
+                if None in found:
+                    continue
+                means = [one.mean for one in found if one]
+                worst += [(min(means), f"epoch {epoch}"), (1 - max(means), f"epoch {epoch}, low")]
+            line.append("{:.2f} ({})".format(*max(worst)) if worst else "-")
+        body.append(line)
+    return grid.markdown(["score", *(f"worst AUROC, {QUESTIONS[one][0]}" for one in questions)], body)
 
 
 def write_csv(studies: dict[tuple[str, str], Study], path: Path) -> None:
@@ -202,7 +224,7 @@ def write_csv(studies: dict[tuple[str, str], Study], path: Path) -> None:
                             )
 
 
-def draw(studies: dict[tuple[str, str], Study]) -> None:
+def draw(studies: dict[tuple[str, str], Study], out: Path) -> None:
     """Poisons against LRG over the epochs, and the maps: a panel for each study."""
     shape = (len(RUN["DATA"]), len(RUN["ATTACKS"]))
     lines, line_axes = plt.subplots(*shape, figsize=(12, 6.6), sharey=True, squeeze=False)
@@ -227,15 +249,17 @@ def draw(studies: dict[tuple[str, str], Study]) -> None:
         )
         for handle in filter(None, legend.legend_handles):
             handle.set_alpha(1)
-    plots.save(lines, HERE / "auroc.png")
-    plots.save(maps, HERE / "gradient_space.png")
+    plots.save(lines, out / "auroc.png")
+    plots.save(maps, out / "gradient_space.png")
 
 
-def main(workdir: Path) -> None:
+def main(workdir: Path, out: Path = HERE) -> None:
     """Write everything."""
     studies = read(workdir)
     if not studies:
         sys.exit(f"{workdir} has no finished study; run.py makes them")
+    if any(EPOCH not in study.summary["epochs"] for study in studies.values()):
+        sys.exit(f"{workdir} has a study without epoch {EPOCH} (a smoke run has no minorities either)")
     seeds = sorted({len(study.summary["seeds"]) for study in studies.values()})
     parts = [
         f"Mean over {' or '.join(map(str, seeds))} seeds ± Student's 95% interval. "
@@ -244,12 +268,16 @@ def main(workdir: Path) -> None:
         f"goes with {100 * CAUGHT:.0f}% of the poisons where a threshold on the best score drops them.\n\n"
         + best_table(studies),
     ]
+    parts.append(
+        "## One signal for all\n\nEach score at the epoch and in the direction (low: poisons score lower) in which the "
+        "worst of the studies is best, chosen after the fact. 0.5 is a coin.\n\n" + common_table(studies)
+    )
     for question, (label, _) in QUESTIONS.items():
         parts.append(f"## AUROC after epoch {EPOCH}: {label}\n\n{table(studies, question)}")
-    write_text(HERE / "results.md", "\n\n".join(part.rstrip("\n") for part in parts) + "\n")
-    write_csv(studies, HERE / "results.csv")
-    draw(studies)
+    write_text(out / "results.md", "\n\n".join(part.rstrip("\n") for part in parts) + "\n")
+    write_csv(studies, out / "results.csv")
+    draw(studies, out)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))

@@ -13,7 +13,7 @@ from oilwater_jax.fields import GRADIENTS
 from oilwater_jax.files import write_json, write_npz
 from oilwater_jax.groups import report_sets
 from oilwater_jax.reporting import study_plots
-from oilwater_jax.reporting.study import summarise
+from oilwater_jax.reporting.study import SCORES, summarise
 from oilwater_jax.rooms import Rooms
 from oilwater_jax.stages import Stage, key_of
 from oilwater_jax.study.recorder import recorder
@@ -89,9 +89,11 @@ def studied(rooms: Rooms) -> Stage:
         end = config.study.epochs[-1] + 1
         record, _ = own.update(found.selector, end, e.network.score(found.params, train, own.due(end)))
         sets = report_sets(train, e.n_classes, e.n_attributes)
-        figures = separability(record["scores"], unions(sets), config.study.epochs, rooms.seed)
+        # A restored record has its names in the order of the alphabet.
+        scores = {name: record["scores"][name] for name in SCORES}
+        figures = separability(scores, unions(sets), config.study.epochs, rooms.seed)
         arrays = {
-            **record["scores"],
+            **scores,
             "plane": record["plane"],
             "loss_by_epoch": record["loss"],
             "correct_by_epoch": record["correct"],
