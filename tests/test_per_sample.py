@@ -291,6 +291,27 @@ def test_a_convolution_as_matmul_is_the_convolution(settings):
     assert convolves == ("kernel_dilation" in settings)  # dilated and grouped ones are left alone
 
 
+@pytest.mark.parametrize(
+    ("settings", "rewritten"),
+    [
+        ({"num_groups": 3}, True),
+        ({"num_groups": None, "group_size": 2, "epsilon": 0.1}, True),
+        ({"num_groups": 2, "use_bias": False}, False),
+        ({"num_groups": 2, "reduction_axes": (2, -1)}, False),
+    ],
+)
+def test_a_group_norm_by_channel_sums_is_the_group_norm(settings, rewritten):
+    layer = nn.GroupNorm(**settings)
+    image = jax.random.normal(jax.random.key(0), (2, 4, 5, 6)) + 0.5
+    params = layer.init(jax.random.key(1), image)
+    # Scales and biases that differ by channel
+    params = jax.tree.map(lambda leaf: leaf + 0.1 * jnp.arange(6.0), params)
+    fast = convolution.with_matmuls(layer.apply)
+    np.testing.assert_allclose(jax.jit(fast)(params, image), layer.apply(params, image), atol=1e-5)
+    equations = [str(jax.make_jaxpr(fun)(params, image)) for fun in (fast, layer.apply)]
+    assert (equations[0] != equations[1]) == rewritten
+
+
 def test_both_forms_of_convolution_give_the_gradients_of_the_cnn(examples, monkeypatch):
     network = CNN(2, (8, 16))
     params = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]

@@ -1,7 +1,8 @@
-"""Convolutions as shifted slices and one matmul, for the gradients of single samples.
+"""Layers in forms that suit the gradients of single samples on a CPU, on the same parameters.
 
-`vmap(grad)` turns a convolution into a grouped one, with a group for every sample, which XLA's CPU backend is slow
-at. Of the matmul it makes batched matmuls.
+Convolutions as shifted slices and one matmul: `vmap(grad)` turns a convolution into a grouped one, with a group for
+every sample, which XLA's CPU backend is slow at; of the matmul it makes batched matmuls. Group norms by sums of
+channels, which XLA vectorises, where flax sums a group's few channels first.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,16 +61,52 @@ def as_matmul(
     )
 
 
-def with_matmuls(apply: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of flax.linen modules with their `nn.Conv` layers computed `as_matmul`, on the same parameters.
+def group_norm(
+    image: Float[Array, "b *space c"],
+    scale: Float[Array, " c"],
+    bias: Float[Array, " c"],
+    *,
+    groups: int,
+    epsilon: float,
+) -> Float[Array, "b *space c"]:
+    """What `nn.GroupNorm` yields with scale, bias and its fast variance E[x^2] - E[x]^2, up to rounding."""
+    b, c = image.shape[0], image.shape[-1]
+    positions = tuple(range(1, image.ndim - 1))
+    count = image[0].size // groups
 
-    Layers that bring a convolution of their own are left as they are, and so is what is not flax.linen.
+    def over_groups(channel: Float[Array, "b c"]) -> Float[Array, "b c"]:
+        """The mean over each group, for each of its channels."""
+        return jnp.repeat(channel.reshape(b, groups, -1).sum(-1) / count, c // groups, axis=-1)
+
+    mean, square = over_groups(image.sum(positions)), over_groups((image * image).sum(positions))
+    slope = lax.rsqrt(jnp.maximum(square - mean * mean, 0) + epsilon) * scale[None]
+    shift = bias[None] - mean * slope
+    return image * jnp.expand_dims(slope, positions) + jnp.expand_dims(shift, positions)
+
+
+def _is_plain_group_norm(layer: Any, args: Any, kwargs: Any) -> bool:
+    if type(layer) is not nn.GroupNorm or kwargs or args[0].dtype != jnp.float32:
+        return False
+    usual = layer.use_scale and layer.use_bias and layer.use_fast_variance
+    across = layer.reduction_axes is not None or layer.axis_name is not None
+    return usual and not across and layer.dtype in (None, jnp.float32)
+
+
+def with_matmuls(apply: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of flax.linen modules with `nn.Conv` computed `as_matmul` and `nn.GroupNorm` by `group_norm`.
+
+    Layers that bring a convolution of their own, group norms with other settings or inputs than float32's, and what is
+    not flax.linen are left as they are.
     """
 
     def intercept(
         call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext
     ) -> Any:
-        layer = context.module
+        layer: Any = context.module
+        if context.method_name == "__call__" and _is_plain_group_norm(layer, args, kwargs):
+            own = layer.variables["params"]
+            groups = layer.num_groups or args[0].shape[-1] // layer.group_size
+            return group_norm(args[0], own["scale"], own["bias"], groups=groups, epsilon=layer.epsilon)
         plain = type(layer) is nn.Conv and context.method_name == "__call__"
         if not plain or layer.conv_general_dilated or layer.conv_general_dilated_cls:
             return call(*args, **kwargs)
