@@ -120,10 +120,12 @@ class Bench:
         def from_images() -> Any:
             return per_sample.last_layer_weight_gradients(*given, prepare=own.prepare)
 
-        features = np.concatenate([scores["features"], np.ones((len(train), 1), np.float32)], axis=1)
+        given_features = per_sample.last_layer_weight_gradients(*given, prepare=own.prepare).features
 
         def from_logits() -> Any:
-            return per_sample.LastLayer(np.asarray(closed_form(scores["logits"], train.label)), features)
+            return per_sample.LastLayer(
+                np.asarray(closed_form(scores["logits"], train.label)), given_features
+            )
 
         def full() -> None:
             per_sample.gradients(*given, prepare=own.prepare)
