@@ -1,5 +1,6 @@
 """Our side and PyTorch's of an epoch, per-sample gradients and a crafting step; first checked to compute the same."""
 
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from oilwater_jax.attacks import matching
 from oilwater_jax.attacks.augment import augment
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.feed import place
-from oilwater_jax.training.step import Recipe, make_step, sgd
+from oilwater_jax.training.step import Recipe, make_step, random_shift, sgd
 
 BATCH_CHUNKS = (32, 64, 128, 256)  # of torch.func, whose best is taken
 BARE_STEPS = 100
@@ -82,7 +83,42 @@ class Bench:
         runs = {"ours": timed(ours)}
         runs |= {name: timed(lambda side=side: side.epoch(draws)) for name, side in sides.items()}
         times = alternate(runs, self.repeats)
-        return rows("a", f"a training epoch of {len(draws):,}", times, "ours", list(sides), 0.9)
+        return [
+            *rows("a", f"a training epoch of {len(draws):,}", times, "ours", list(sides), 0.9),
+            *self.anatomy(),
+        ]
+
+    def anatomy(self) -> list[Row]:
+        """(a) What of a training step is its batch, its forward pass and its gradient."""
+        own, shift, train = self.network, self.config.train.shift, self.train
+        pixels, label = jnp.asarray(train.image), jnp.asarray(train.label[: self.config.train.batch])
+        at, key = jnp.arange(len(label)), jax.random.key(0)
+        batch = jax.jit(lambda at: own.prepare(random_shift(pixels[at], key, shift)))
+        image = batch(at)
+
+        def mean_loss(params: per_sample.Params, image: jax.Array) -> jax.Array:
+            return jnp.mean(jax.vmap(per_sample.loss)(own.apply(params, image)[0], label))
+
+        forward, gradient = jax.jit(mean_loss), jax.jit(jax.grad(mean_loss))
+
+        def repeated(call: Callable[[], Any]) -> Callable[[], float]:
+            return lambda: (
+                timed(lambda: [jax.block_until_ready(call()) for _ in range(BARE_STEPS)])() / BARE_STEPS
+            )
+
+        times = alternate(
+            {
+                "its batch: gather, shift, normalise": repeated(lambda: batch(at)),
+                "forward pass": repeated(lambda: forward(self.params, image)),
+                "gradient, forward pass included": repeated(lambda: gradient(self.params, image)),
+                "all of it": self.step(),
+            },
+            self.repeats,
+        )
+        return [
+            Row("a", "of one training step", what, statistics.median(own), min(own))
+            for what, own in times.items()
+        ]
 
     def norms(self) -> list[Row]:
         """(b) Norms of the gradients of all training samples in all parameters."""
@@ -124,10 +160,12 @@ class Bench:
         def from_images() -> Any:
             return per_sample.last_layer_weight_gradients(*given, prepare=own.prepare)
 
-        features = np.concatenate([scores["features"], np.ones((len(train), 1), np.float32)], axis=1)
+        given_features = per_sample.last_layer_weight_gradients(*given, prepare=own.prepare).features
 
         def from_logits() -> Any:
-            return per_sample.LastLayer(np.asarray(closed_form(scores["logits"], train.label)), features)
+            return per_sample.LastLayer(
+                np.asarray(closed_form(scores["logits"], train.label)), given_features
+            )
 
         def full() -> None:
             per_sample.gradients(*given, prepare=own.prepare)

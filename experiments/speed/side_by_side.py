@@ -7,7 +7,7 @@ DIR holds Fashion-MNIST's four IDX files. Two CPU cores and two threads for both
 Both sides run in this process, in turn, after a warm-up that is not counted; seconds are medians of REPEATS, a ratio is
 the median of the turns' ratios. First it is checked that both compute the same. Then the main job in processes of its
 own (`whole_run.py`) and cost and memory against size (`scaling.py`). Writes side_by_side.md, .csv and .png beside this
-file, in about 15 minutes. `--smoke` tries everything in some minutes, on waterdigits, and keeps nothing;
+file, in about 20 minutes. `--smoke` tries everything in some minutes, on waterdigits, and keeps nothing;
 `--parts=epoch,norms` measures some parts and prints them.
 """
 
