@@ -9,9 +9,12 @@ writes, and `first` tells the others what it read or decided. With one device an
 does anything.
 """
 
+import contextlib
 import functools
+import os
 import pickle
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
@@ -23,6 +26,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from oilwater_jax.errors import UserError
 
 AXIS = "data"
+LIMIT = Path("/sys/fs/cgroup/memory.max")  # what a container may use
 LEAVING = 120  # seconds that a process which ends waits for the others to end too
 T = TypeVar("T")
 
@@ -74,6 +78,17 @@ def _place(array: Any, sharding: NamedSharding) -> jax.Array:
     host = np.asarray(array)
     # Not device_put, which compares the processes' arrays in a collective of its own.
     return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
+
+
+def memory() -> int:
+    """Bytes of memory of one of this process's devices; CPU devices share the host's, or the container's."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # no such container, or no limit: "max"
+        host = min(host, int(LIMIT.read_text()))
+    return host // jax.local_device_count()
 
 
 def check_batch(batch: int) -> None:

@@ -63,7 +63,7 @@ class Experiment:
 
     def _streams(self) -> bool:
         """Whether training sets are streamed to the device; said where they are not small."""
-        nbytes, memory = self.splits.train.image.nbytes, feed.device_memory()
+        nbytes, memory = self.splits.train.image.nbytes, devices.memory()
         streamed = devices.first(lambda: feed.streams(self.config.train.placement, nbytes, memory))
         if nbytes >= NOTABLE or streamed:
             how = "streamed to the device batch by batch" if streamed else "kept on the device"

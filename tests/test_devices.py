@@ -107,3 +107,12 @@ def test_on_one_device_nothing_is_placed():
     assert devices.replicate({"a": on_device})["a"] is on_device
     assert devices.first(lambda: rows) is rows
     assert devices.anywhere(True) is True
+
+
+def test_the_memory_of_a_cpu_device_is_the_hosts_or_the_containers(tmp_path, monkeypatch):
+    whole = devices.memory()
+    assert 2**28 < whole < 2**50
+    for text, expected in {"123456789\n": 123456789, "max\n": whole}.items():
+        (tmp_path / "memory.max").write_text(text)
+        monkeypatch.setattr(devices, "LIMIT", tmp_path / "memory.max")
+        assert devices.memory() == expected

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from oilwater_jax.images import Images, Part
-from oilwater_jax.training import feed
 from oilwater_jax.training.feed import CAPACITY_STEP, Resident, place, streams
 
 
@@ -19,15 +18,6 @@ from oilwater_jax.training.feed import CAPACITY_STEP, Resident, place, streams
 )
 def test_a_data_set_is_streamed_where_it_does_not_fit(placement, nbytes, expected):
     assert streams(placement, nbytes, 1000) is expected
-
-
-def test_the_memory_of_a_cpu_device_is_the_hosts_or_the_containers(tmp_path, monkeypatch):
-    whole = feed.device_memory()
-    assert 2**28 < whole < 2**50
-    for text, expected in {"123456789\n": 123456789, "max\n": whole}.items():
-        (tmp_path / "memory.max").write_text(text)
-        monkeypatch.setattr(feed, "LIMIT", tmp_path / "memory.max")
-        assert feed.device_memory() == expected
 
 
 def test_images_on_disk_are_placed_whole(tmp_path):

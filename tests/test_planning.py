@@ -162,9 +162,7 @@ def test_calls_are_counted_as_a_run_makes_them():
     )
     per_call = {programs.TRAIN: 100, programs.SCORE: 256, programs.GRADIENT: 50, programs.CRAFT: 8}
     known = some_sizes(pretraining=450)
-    counted = {
-        one.what: (one.program, one.calls) for one in work.count(chosen, known, per_call, "tpu", seeds=2)
-    }
+    counted = {one.what: (one.program, one.calls) for one in work.count(chosen, known, per_call, seeds=2)}
     assert counted == {
         "pretraining": (programs.TRAIN, 30 * 5),  # once for all seeds
         "train attacker's victim": (programs.TRAIN, 2 * 3 * 10),

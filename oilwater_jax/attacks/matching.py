@@ -26,8 +26,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
+from oilwater_jax import devices
 from oilwater_jax.attacks.augment import augment
-from oilwater_jax.per_sample import Apply, Params
+from oilwater_jax.per_sample import Apply, Params, activation_bytes
 from oilwater_jax.per_sample import loss as sample_loss
 
 Prepare = Callable[[Float[Array, "b h w c"]], Float[Array, "b h w c"]]
@@ -36,6 +37,7 @@ Listener = Callable[[int, float], None]
 # Parts of the steps after which the step size falls to a tenth: 93, 156 and 218 of 250.
 DECAY_AT = (3 / 8, 5 / 8, 7 / 8)
 FINAL_DRAWS = 8  # augmentations that a restart's final loss is the mean over, the same for every restart
+SHARE = 0.8  # of an accelerator's memory that restarts may take together
 LISTEN_EVERY = 10  # steps; each report waits for the device
 TINY = 1e-30  # added to squared norms: a vanished gradient has cosine 0, and a derivative
 
@@ -226,9 +228,19 @@ def rates(settings: Settings) -> Float[np.ndarray, " steps"]:
     return (settings.step_size * settings.eps * 0.1**fallen).astype(np.float32)
 
 
-def default_at_once(restarts: int, platform: str) -> int:
-    """How many restarts share a dispatch if nobody says: 1 on a CPU and all elsewhere."""
-    return 1 if platform == "cpu" else restarts
+def default_at_once(
+    apply: Apply, params: Params, shape: tuple[int, ...], *, restarts: int, platform: str, memory: int
+) -> int:
+    """How many restarts share a dispatch if nobody says: 1 on a CPU, elsewhere all that a device has room for.
+
+    `shape` is that of all images [b, h, w, c], `memory` the device's in bytes. A restart keeps the forward pass on each
+    image and its derivative along the target's gradient. Divides `restarts`; at least 1.
+    """
+    if platform == "cpu":
+        return 1
+    each = 2 * shape[0] * activation_bytes(apply, params, shape[1:])
+    most = max(1, int(SHARE * memory) // max(each, 1))
+    return max(count for count in range(1, restarts + 1) if restarts % count == 0 and count <= most)
 
 
 def _check(image: np.ndarray, settings: Settings, at_once: int) -> None:
@@ -259,7 +271,7 @@ def craft(
 
     A restart's final loss is the mean over FINAL_DRAWS augmentations of its rounded images, the same for all
     restarts. `listener(steps done, lowest loss)` hears every LISTEN_EVERY steps and at the end. `at_once` restarts
-    share a dispatch: by default 1 on a CPU and all elsewhere (fewer save memory); it must divide `restarts`.
+    share a dispatch: by default 1 on a CPU and as many as have room elsewhere; it must divide `restarts`.
     Restart r draws by `fold_in(key, r)`, whatever the others do. One compilation serves all settings.
     Raises ValueError for no images or settings out of range.
 
@@ -268,7 +280,14 @@ def craft(
     eps 0.9        the images unchanged: pixels are whole
     """
     if at_once is None:
-        at_once = default_at_once(settings.restarts, jax.default_backend())
+        at_once = default_at_once(
+            apply,
+            params,
+            image.shape,
+            restarts=settings.restarts,
+            platform=jax.default_backend(),
+            memory=devices.memory(),
+        )
     _check(image, settings, at_once)
     shift, flip = jnp.float32(settings.shift), jnp.asarray(settings.flip)
     problem = Problem(params, target_gradient, jnp.asarray(label), shift, flip)

@@ -20,7 +20,7 @@ ValueError for no samples; parameters that are not finite yield figures that are
 `make_scorer` offers the same figures by name; its names are the functions' in the singular.
 """
 
-from oilwater_jax.per_sample.chunks import BUDGET, Apply, Prepare, gradient_chunk
+from oilwater_jax.per_sample.chunks import BUDGET, Apply, Prepare, activation_bytes, gradient_chunk
 from oilwater_jax.per_sample.distances import LastLayer, distance_blocks, pairwise_distances
 from oilwater_jax.per_sample.figures import (
     FROM_LOGITS,
@@ -57,6 +57,7 @@ __all__ = [
     "Prepare",
     "Projection",
     "Scorer",
+    "activation_bytes",
     "correct",
     "distance_blocks",
     "flat_gradient",

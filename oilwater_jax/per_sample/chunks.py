@@ -72,6 +72,20 @@ class Backward:
         return jax.vmap(one)(image, label)
 
 
+def activation_bytes(apply: Apply, params: Params, shape: tuple[int, ...]) -> int:
+    """Bytes of the forward pass on one input of `shape` that the gradient in the parameters keeps; nothing is computed.
+
+    Before XLA, which may keep less by computing again.
+    """
+
+    def kept(rows: int) -> int:
+        image = jax.ShapeDtypeStruct((rows, *shape), np.float32)
+        residuals = jax.eval_shape(lambda params, image: jax.vjp(apply, params, image)[1], params, image)
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(residuals))
+
+    return kept(2) - kept(1)  # the difference has no parameters in it
+
+
 def gradient_chunk(params: Params, budget: int = BUDGET, platform: str | None = None) -> int:
     """How many samples' gradients a device may hold at once: what `budget` bytes have room for, at least one.
 

@@ -212,7 +212,14 @@ def crafting(
 ) -> Planned:
     """A step of gradient matching as the attack makes it: on one device."""
     gm = config.attack.gm
-    at_once = matching.default_at_once(gm.restarts, target.platform)
+    at_once = matching.default_at_once(
+        network.apply,
+        params,
+        (sizes.poisons, *sizes.shape),
+        restarts=gm.restarts,
+        platform=target.platform,
+        memory=target.chip.memory,
+    )
     image = _shape((sizes.poisons, *sizes.shape), jnp.float32)
     keys = _shape((at_once,), _key().dtype)
     scalar = _shape((), jnp.float32)

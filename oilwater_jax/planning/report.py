@@ -36,7 +36,7 @@ def run(config: Config, topology: str, *, seeds: int = 1) -> bool:
         progress.begin(len(planned))
         outcomes = [compile_one(one, progress) for one in planned]
     calls = {one.planned.name: one.planned.per_call for one in outcomes}
-    counted = work.count(small, found, calls, target.platform, seeds)
+    counted = work.count(small, found, calls, seeds)
     print_plan(Console(), small, found, target, outcomes, counted)
     return all(roofline.fits(one.cost, target.chip) for one in outcomes)
 

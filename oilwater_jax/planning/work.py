@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from oilwater_jax import registry, treatments
-from oilwater_jax.attacks.matching import default_at_once
 from oilwater_jax.config import Config
 from oilwater_jax.planning.programs import CRAFT, GRADIENT, SCORE, TRAIN
 from oilwater_jax.planning.sizes import Sizes
@@ -56,8 +55,9 @@ def trainings(config: Config, sizes: Sizes) -> list[_Training]:
     return found
 
 
-def count(config: Config, sizes: Sizes, per_call: dict[str, int], platform: str, seeds: int) -> list[Work]:
-    """The calls of `seeds` seeds. `per_call` says how many samples a call of a program takes.
+def count(config: Config, sizes: Sizes, per_call: dict[str, int], seeds: int) -> list[Work]:
+    """The calls of `seeds` seeds. `per_call` says how many samples (of crafting: restarts) a call of a program
+    takes.
 
     Counted as if no sample were eliminated and JTT flagged a share of FLAGGED. Left out: the work of the host,
     compiling, sending data, and passes over a few samples.
@@ -103,7 +103,7 @@ def count(config: Config, sizes: Sizes, per_call: dict[str, int], platform: str,
         work.append(Work("EPIc", program, seeds * rounds * passes(program, sizes.poisoned), counted))
     if config.attack.name == "gm":
         gm = config.attack.gm
-        groups = gm.restarts // default_at_once(gm.restarts, platform)
+        groups = gm.restarts // per_call[CRAFT]
         counted = f"{seeds} x {gm.steps} steps x {groups} groups of restarts"
         work.append(Work("crafting", CRAFT, seeds * gm.steps * groups, counted))
     return work

@@ -5,13 +5,9 @@ order of the draws, a few batches ahead of the training, by grain; it begins at 
 cut off in an epoch goes on there.
 """
 
-import contextlib
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Array, Bool, Int, UInt8
 
@@ -21,7 +17,6 @@ from oilwater_jax.images import Images, Pixels, pick
 CAPACITY_STEP = 512  # rows; data sets of nearly the same size share their compiled programs
 SHARE = 0.3  # of a device's memory that a training set may take; the rest is the model's, and a CPU's host's
 AHEAD = 4  # batches that are read and sent before they are needed
-LIMIT = Path("/sys/fs/cgroup/memory.max")  # what a container may use
 
 
 class Batch(NamedTuple):
@@ -68,17 +63,6 @@ class Streamed(NamedTuple):
 
         reading = grain.ReadOptions(num_threads=AHEAD, prefetch_buffer_size=AHEAD)
         return iter(grain.MapDataset.range(first, len(rows)).map(send).to_iter_dataset(reading))
-
-
-def device_memory() -> int:
-    """Bytes of memory of one of this process's devices; CPU devices share the host's, or the container's."""
-    stats = jax.local_devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"]
-    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with contextlib.suppress(OSError, ValueError):  # no such container, or no limit: "max"
-        host = min(host, int(LIMIT.read_text()))
-    return host // jax.local_device_count()
 
 
 def streams(placement: str, nbytes: int, memory: int) -> bool:
