@@ -104,7 +104,6 @@ def _network(
 
     jit_init = jax.jit(layers.init)  # one program, without the forward pass that flax makes to see the shapes
 
-    @functools.lru_cache(maxsize=1)  # all trainings of a seed begin here
     def init_params(seed: int) -> Params:
         return join(jit_init(rng.key(seed, "parameters"), jnp.zeros((1, *image_shape))))
 
