@@ -2,5 +2,6 @@
 
 The programs of a run are compiled, from the shapes of their arguments alone, for a TPU topology by the TPU's own
 compiler, or for this machine's CPU. The compiler says what memory each takes and what it computes and moves; a roofline
-makes a time of that: no program is faster, and how much slower it is, only the machine can tell.
+makes a time of that. It is an estimate: XLA's bytes include some that stay on the chip, and what waits for what is not
+in it; only the machine can tell.
 """

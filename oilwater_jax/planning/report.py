@@ -94,7 +94,7 @@ def print_plan(
             else ""
         )
         say(
-            "time = max(FLOP / peak, bytes / bandwidth): no machine is faster, a real one is slower. Left out: the "
+            "time = max(FLOP / peak, bytes / bandwidth), an estimate. Left out: the "
             f"host's work, compiling, sending data. Counted as if no sample were eliminated{flagged}."
         )
     for one in outcomes:
