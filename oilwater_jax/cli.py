@@ -67,8 +67,8 @@ same command again goes on where a study was cut off. Fields: study.* in oilwate
 PLAN_HELP = """\
 Compile the programs of an experiment (train step, scoring chunk, per-sample gradients, GM's crafting step) for a TPU
 topology, with the TPU's own compiler and without any TPU (extra `tpu`); print memory, operations and bytes moved per
-chip, the least time, what binds it, the share of peak, and the chip-hours of the whole experiment. Exit code 1, with
-what takes the memory, where a program does not fit. Needs no data; a large network takes minutes.
+chip, an estimate of the time, what binds it, the share of peak, and the chip-hours of the whole experiment. Exit code
+1, with what takes the memory, where a program does not fit. Needs no data; a large network takes minutes.
 --topology=cpu: for this machine, memory and operations only."""
 
 TABLE_HELP = """\

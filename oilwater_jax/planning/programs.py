@@ -107,7 +107,7 @@ def plan(config: Config, sizes: Sizes, target: Target) -> list[Planned]:
     layout = Layout(target)
     found = [
         train_step(config, sizes, target, layout, params),
-        scoring(config, sizes, layout, network, params),
+        scoring(config, sizes, target, layout, network, params),
         gradients(config, sizes, target, layout, network, params),
     ]
     if config.attack.name == "gm":
@@ -161,19 +161,25 @@ def train_step(config: Config, sizes: Sizes, target: Target, layout: Layout, par
 
 
 def scoring(
-    config: Config, sizes: Sizes, layout: Layout, network: programs.Network, params: Params
+    config: Config,
+    sizes: Sizes,
+    target: Target,
+    layout: Layout,
+    network: programs.Network,
+    params: Params,
 ) -> Planned:
     """A chunk of the pass that identification makes, with all that its method asks for."""
     names = registry.resolve(registry.METHODS, config.method.name).SCORES
-    rows = programs.SCORE_CHUNK * layout.devices
+    chunk = programs.score_chunk(sizes.shape, target.platform)
+    rows = chunk * layout.devices
     per_chunk = Forward(network.apply, network.prepare, tuple(names))
     return Planned(
         name=SCORE,
         per_call=rows,
-        note=f"{programs.SCORE_CHUNK} rows a chip: {', '.join(names)}",
+        note=f"{chunk} rows a chip: {', '.join(names)}",
         function=program(per_chunk, layout.mesh),
         arguments=_chunk(layout, params, rows, sizes),
-        known=_chunk_bytes(params, programs.SCORE_CHUNK, sizes),
+        known=_chunk_bytes(params, chunk, sizes),
         mend="a smaller network or model.precision=bfloat16",
     )
 

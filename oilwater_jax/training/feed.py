@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, UInt8
 
 from oilwater_jax import devices
-from oilwater_jax.images import Images, Pixels, pick
+from oilwater_jax.images import Pixels, pick
 
 CAPACITY_STEP = 512  # rows; data sets of nearly the same size share their compiled programs
 SHARE = 0.3  # of a device's memory that a training set may take; the rest is the model's, and a CPU's host's
@@ -55,11 +55,8 @@ class Streamed(NamedTuple):
 
         def send(step: int) -> Batch:
             at = rows[step]
-            image = devices.shard_rows(
-                pick(self.image, at) if isinstance(self.image, Images) else self.image[at]
-            )
-            columns = (self.label[at], self.group[at], mask[step])
-            return Batch(image, *(devices.shard_rows(column) for column in columns))
+            columns = (pick(self.image, at), self.label[at], self.group[at], mask[step])
+            return Batch(*map(devices.shard_rows, columns))
 
         reading = grain.ReadOptions(num_threads=AHEAD, prefetch_buffer_size=AHEAD)
         return iter(grain.MapDataset.range(first, len(rows)).map(send).to_iter_dataset(reading))

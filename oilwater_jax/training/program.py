@@ -70,9 +70,12 @@ def build(
     )
 
 
-def score_chunk(image_shape: tuple[int, ...]) -> int:
-    """Rows per forward pass: on a CPU fewer of larger images, so that little is computed only to fill a chunk up."""
-    if jax.default_backend() != "cpu":
+def score_chunk(image_shape: tuple[int, ...], platform: str | None = None) -> int:
+    """Rows per forward pass: on a CPU fewer of larger images, so that little is computed only to fill a chunk up.
+
+    The platform is JAX's own if not given.
+    """
+    if (platform or jax.default_backend()) != "cpu":
         return SCORE_CHUNK
     return max(16, min(SCORE_CHUNK, SCORE_CHUNK * 32**2 // (image_shape[0] * image_shape[1])))
 
