@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from oilwater_jax import __version__, executors, preemption, registry
+from oilwater_jax import __version__, executors, preemption
 from oilwater_jax.errors import UserError
 from oilwater_jax.preemption import Preempted
+from oilwater_jax.settings.registry import BUILT_IN
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 # EX_TEMPFAIL of sysexits.h, "try again"; 143 would also be the code of a run that had no time to save.
@@ -76,6 +77,11 @@ Print mean and 95% interval over the seeds of every finished run of a sweep. Col
 success (the attack's own measure: ASR or target damage), any other figure of summary.json's rows, and
 idnf.poison, idnf.lrg_1, ... (rows RUN/identified). `idnf` stands for all of the latter."""
 
+CHECK_HELP = """\
+Run everything that your files define in smoke experiments of seconds, by the suite that the built-in ones pass: a
+method alone, in its modes, and with others under / and +; an attack under ERM; a data set and a network end to end; a
+score on its own. Exit code 1 where something breaks its contract, with a line for each."""
+
 PREPARE_HELP = """\
 Download or read a data set, check it, and decode its images once into the cache. The same command again goes on
 where it was cut off. Then `--config.data.name=NAME` needs no --config.data.source."""
@@ -119,8 +125,14 @@ def parser() -> Parser:
     ):
         one.add_argument("--config", metavar="FILE.py", help=f"Python file with {function}")
         one.add_argument("--config.KEY", metavar="VALUE", dest="_", help=change)
+        one.add_argument(
+            "--plugins",
+            metavar="FILE,...",
+            default="",
+            help="files (mine.py) or modules (lab.defences) of yours: data sets, attacks, methods, networks, scores",
+        )
     for one in (run, study, sweep):
-        one.add_argument("--workdir", metavar="DIR", type=Path, help="folder of results, made if needed")
+        one.add_argument("--workdir", metavar="DIR", help="folder of results, made if needed")
         one.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
     for one in (run, study):
         one.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
@@ -128,7 +140,13 @@ def parser() -> Parser:
     run.add_argument("--processes", metavar="N", type=int, help="how many processes run as one")
     run.add_argument("--process", metavar="I", type=int, help="which of them this is, from 0")
     run.add_argument("--cluster", action="store_true", help="ask the cluster's environment for these three")
-    run.add_argument("--help-config", action="store_true", help="list every config field and exit")
+    run.add_argument(
+        "--help-config",
+        metavar="PREFIX",
+        nargs="?",
+        const="",
+        help="list the config's fields, or those that begin with PREFIX (jtt, train.), and exit",
+    )
     sweep.add_argument("--seeds", metavar="K", type=int, help="number of seeds (default: the grid's)")
     sweep.add_argument(
         "--workers",
@@ -160,7 +178,7 @@ def parser() -> Parser:
     verbs = weights.add_subparsers(dest="verb", metavar="import", required=True, parser_class=Parser)
     importing = verbs.add_parser("import", description=WEIGHTS_HELP, formatter_class=raw, allow_abbrev=False)
     importing.add_argument("file", metavar="FILE", type=Path)
-    importing.add_argument("--model", choices=registry.IMPORTABLE, required=True)
+    importing.add_argument("--model", metavar="NAME", required=True, help="resnet50, vit_s16, ...")
     importing.add_argument("--out", metavar="DIR", type=Path, required=True, help="new folder")
     actions = command("data", "prepare a data set, or say what is in one", "Data sets.").add_subparsers(
         dest="action", metavar="ACTION", required=True, parser_class=Parser
@@ -173,7 +191,7 @@ def parser() -> Parser:
             action, help=summary, description=description, formatter_class=raw, allow_abbrev=False
         )
         one.add_argument(
-            "name", metavar="NAME", choices=tuple(registry.DATASETS), help=", ".join(registry.DATASETS)
+            "name", metavar="NAME", choices=tuple(BUILT_IN["data"]), help=", ".join(BUILT_IN["data"])
         )
         one.add_argument(
             "--source", metavar="PATH", default="", help="folder or archive of the data set's files"
@@ -185,6 +203,8 @@ def parser() -> Parser:
             one.add_argument(
                 "--strict", action="store_true", help="refuse group sizes that were not published"
             )
+    check = command("check", "hold methods, defences, attacks, ... of yours to their contract", CHECK_HELP)
+    check.add_argument("files", metavar="FILE", nargs="+", help="mine.py, or an importable module")
     show = command("show", "print a finished or unfinished run", "Print a finished or unfinished run.")
     show.add_argument("workdir", metavar="DIR", type=Path)
     return top
@@ -252,8 +272,8 @@ def dispatch(arguments: list[str]) -> None:
     rest, overrides = split_overrides(arguments)
     options = top.parse_args(rest)
     if options.command == "run":
-        if options.help_config:
-            help_config()
+        if options.help_config is not None:
+            help_config(options)
         else:
             run(options, overrides)
     elif options.command == "study":
@@ -270,17 +290,19 @@ def dispatch(arguments: list[str]) -> None:
         show(options.workdir)
     elif options.command == "data":
         data(options)
+    elif options.command == "check":
+        check(options)
     else:
         top.print_help()
 
 
 def run(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     """`oilwater run`."""
-    from oilwater_jax.config import load
+    from oilwater_jax.settings.config import load
 
     check_options(options)
     several = check_processes(options)
-    config = load(options.config, overrides)
+    config = load(options.config, overrides, plugins=plugins_of(options))
     from oilwater_jax import devices, pipeline  # import JAX: only now is it sure to be needed
 
     if several:
@@ -293,10 +315,10 @@ def run(options: argparse.Namespace, overrides: dict[str, str]) -> None:
 
 def study(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     """`oilwater study`."""
-    from oilwater_jax.config import load
+    from oilwater_jax.settings.config import load
 
     check_options(options)
-    config = load(options.config, overrides)
+    config = load(options.config, overrides, plugins=plugins_of(options))
     from oilwater_jax.study import run as studies  # imports JAX: only now is it sure to be needed
 
     with preemption.heard(at_once=True):
@@ -323,6 +345,11 @@ def check_processes(options: argparse.Namespace) -> bool:
     return True
 
 
+def plugins_of(options: argparse.Namespace) -> list[str]:
+    """What --plugins names."""
+    return [part.strip() for part in options.plugins.split(",") if part.strip()]
+
+
 def check_options(options: argparse.Namespace) -> None:
     """Refuse what run, sweep and plan cannot do without, or cannot count."""
     for name in ("config", "workdir", "topology"):
@@ -330,16 +357,20 @@ def check_options(options: argparse.Namespace) -> None:
             raise UserError(f"{options.command} needs --{name}=... (see oilwater {options.command} --help)")
     if options.seeds is not None and not 1 <= options.seeds <= 10_000:
         raise UserError(f"--seeds={options.seeds} is out of range (1 .. 10000)")
+    if getattr(options, "workdir", None) is not None:
+        from oilwater_jax.run_folder import check_path
+
+        options.workdir = check_path(options.workdir)
 
 
 def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     """`oilwater sweep`: exit code 1 where a run failed."""
-    from oilwater_jax.config import load_grid
+    from oilwater_jax.settings.config import load_grid
 
     check_options(options)
     if not 0 <= options.workers <= 1000:
         raise UserError(f"--workers={options.workers} is out of range (0 .. 1000; 0: one per core)")
-    grid = load_grid(options.config, overrides)
+    grid = load_grid(options.config, overrides, plugins=plugins_of(options))
     grid = grid._replace(seeds=options.seeds or grid.seeds)
     executor = executors.make(options.executor, workers=options.workers, address=options.address)
     from oilwater_jax.sweep import sweep as run_sweep
@@ -357,11 +388,11 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
 
 def plan(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     """`oilwater plan`: exit code 1 where a program does not fit."""
-    from oilwater_jax.config import load
+    from oilwater_jax.settings.config import load
 
     check_options(options)
-    config = load(options.config, overrides)
     os.environ["JAX_PLATFORMS"] = "cpu"  # where there is an accelerator, it is left alone
+    config = load(options.config, overrides, plugins=plugins_of(options))
     from oilwater_jax.planning import report
 
     if not report.run(config, options.topology, seeds=options.seeds):
@@ -410,7 +441,7 @@ def show(workdir: Path) -> None:
     from oilwater_jax.files import read_json
     from oilwater_jax.reporting import study as study_tables
     from oilwater_jax.reporting import tables
-    from oilwater_jax.reporting.summary import summarise
+    from oilwater_jax.reporting.summary import read, summarise
     from oilwater_jax.stages import read_figures, read_metrics
 
     config = read_json(workdir / "config.json")
@@ -421,7 +452,7 @@ def show(workdir: Path) -> None:
             f"{workdir} holds a sweep; show one of {workdir / 'runs'}, or oilwater table {workdir}"
         )
     console = Console()
-    result = read_json(workdir / "summary.json")
+    result = read(workdir)
     finished = result is not None
     of_study = config.get("command") == "study"
     if of_study:
@@ -431,7 +462,7 @@ def show(workdir: Path) -> None:
         if not finished:
             seeds = [int(path.name.removeprefix("seed")) for path in workdir.glob("stages/seed*")]
             result = summarise(read_figures(workdir), config, sorted(seeds))
-        if result["rows"]:
+        if result["rows"] or result["found"]:
             tables.print_summary(result, console)
     if not finished:
         rows = read_metrics(workdir / "metrics.jsonl")
@@ -442,14 +473,46 @@ def show(workdir: Path) -> None:
     console.print(f"{main}   figures: {workdir / 'figures'}", highlight=False, soft_wrap=True)
 
 
-def help_config() -> None:
-    """`oilwater run --help-config`."""
+def help_config(options: argparse.Namespace) -> None:
+    """`oilwater run --help-config`: what is registered, its fields in as much width as there is."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from oilwater_jax.config import help_lines
+    from oilwater_jax.settings.config import help_lines, resolve
+    from oilwater_jax.settings.registry import known
 
-    table = Table("field", "type", "default", "range", "what it is", title="--config.FIELD=VALUE")
-    for line in help_lines():
-        table.add_row(*line)
-    Console().print(table)
+    console = Console()
+    plugins = tuple(resolve(one, Path()) for one in plugins_of(options))
+    lines = list(help_lines(options.help_config, plugins))
+    if not lines:
+        raise UserError(
+            f"--help-config={options.help_config}: no field begins so (--help-config alone lists all)"
+        )
+    if not options.help_config:
+        names = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
+        for kind, title in TITLES.items():
+            for at, name in enumerate(known(plugins).names(kind)):
+                names.add_row("" if at else title, name, known(plugins).registered(kind, name).entry.help)
+        console.print(names)
+    table = Table("--config.FIELD=VALUE", "default", "what it is", box=box.SIMPLE, pad_edge=False)
+    for key, kind, default, allowed, text in lines:
+        table.add_row(key, default, f"{text} ({kind}: {allowed})" if allowed != "any" else f"{text} ({kind})")
+    console.print(table)
+
+
+TITLES = {
+    "data": "data sets",
+    "attack": "attacks",
+    "method": "methods",
+    "model": "networks",
+    "score": "scores",
+}
+
+
+def check(options: argparse.Namespace) -> None:
+    """`oilwater check`: exit code 1 where something breaks its contract."""
+    from oilwater_jax.conformance import run
+
+    if not run(options.files):
+        sys.exit(FAILED)

@@ -1,25 +1,28 @@
 """What the seeds of an experiment share: the data, the programs, the store of stages, pretraining, one way to train."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from oilwater_jax import __version__, data, devices, metrics, objectives, registry, selectors
-from oilwater_jax.config import Config, to_json
+from oilwater_jax import data, devices, metrics, objectives, rng, selectors
+from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids, report_sets
+from oilwater_jax.keys import Keys
 from oilwater_jax.models import record, weights
+from oilwater_jax.models.variables import STATISTICS
 from oilwater_jax.per_sample import Params
 from oilwater_jax.reporting.progress import Progress
-from oilwater_jax.stages import Stage, Store, key_of
+from oilwater_jax.settings.config import Config, looks_of, registry_of, rows_of
+from oilwater_jax.stages import Stage, Store
 from oilwater_jax.training import feed
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.fit import Fitted, Listener, Task, fit
-from oilwater_jax.training.step import Recipe
-from oilwater_jax.types import Examples, Selector, Splits, Treatment
+from oilwater_jax.training.step import Kind
+from oilwater_jax.types import Examples, Recipe, Splits, Treatment
 
 PRETRAIN_SHOWN = 1024  # samples that the accuracy shown while pretraining is taken on
 NOTABLE = 1 << 28  # bytes of training images from which on it is told where they are
@@ -32,34 +35,17 @@ class Experiment:
     A key says what a stage depends on, so that runs of a sweep which agree in it share the stage.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        splits: Splits,
-        store: Store,
-        progress: Progress,
-        own: Mapping[str, Selector],
-    ) -> None:
-        self.config, self.splits, self.store, self.progress, self.own = config, splits, store, progress, own
+    def __init__(self, config: Config, splits: Splits, store: Store, progress: Progress) -> None:
+        self.config, self.splits, self.store, self.progress = config, splits, store, progress
         self.n_classes, self.n_attributes = len(splits.class_names), len(splits.attribute_names)
         self.shape = splits.train.image.shape[1:]
         self.network = programs.network(config, self.shape, self.n_classes)
-        self.attack = registry.resolve(registry.ATTACKS, config.attack.name)
-        self.method = registry.resolve(registry.METHODS, config.method.name)
+        self.registry = registry_of(config)
+        self.attack = self.registry.attack(config.attack.name)
+        self.rows, self.looks = rows_of(config), looks_of(config)
         self.judged = splits.val if config.evaluate == "val" else splits.test
-        self.settings = to_json(config)
+        self.keys = Keys(config, splits.identity)
         self.streamed = self._streams()
-        version = registry.resolve(registry.DATASETS, config.data.name).VERSION
-        # The files' content, wherever they lie.
-        from_files = self.settings["data"] | {"source": splits.identity}
-        self.data_key = key_of(__version__, from_files, version, config.smoke)
-        train = {name: value for name, value in self.settings["train"].items() if name != "select"}
-        model = dict(self.settings["model"])
-        if config.model.init_from:
-            imported = record.read(Path(config.model.init_from))
-            model["init_from"] = imported.sha256  # the weights, wherever they lie
-        # What every training depends on.
-        self.base_key = key_of(self.data_key, model, train, self.settings["pretrain"], PRETRAIN_SEED)
 
     def _streams(self) -> bool:
         """Whether training sets are streamed to the device; said where they are not small."""
@@ -78,10 +64,10 @@ class Experiment:
         place = self.store.place(name, key)
         self.progress.stage(name, 0)
         with self.store.held(place):
-            product = devices.first(lambda: self.store.finished(place))
+            product = devices.first(lambda: self.store.finished(place, key))
             if product is None:
                 computed = compute()
-                product = devices.first(lambda: self.store.finish(place, computed))
+                product = devices.first(lambda: self.store.finish(place, key, computed))
         self.progress.done(name, product.figures)
         return product
 
@@ -97,9 +83,7 @@ class Experiment:
         recipe = Recipe(**self.config.pretrain)
         if not recipe.epochs:
             return None
-        examples = data.load_pretraining(
-            self.config.data.name, source=self.config.data.source, smoke=self.config.smoke
-        )
+        examples = data.load_pretraining(self.config)
         n_labels = int(examples.label.max()) + 1
         network = programs.network(self.config, self.shape, n_labels)
         shown = examples.take(np.arange(min(PRETRAIN_SHOWN, len(examples))))
@@ -116,11 +100,11 @@ class Experiment:
             selector=selectors.everyone(len(examples)),
             objective=objectives.erm(),
             recipe=recipe,
-            params=network.init_params(PRETRAIN_SEED),
+            params=(network.init_params(PRETRAIN_SEED),),
             validate=validate,
             rule="last",
         )
-        fitted = self._fit(task, self.base_key, n_labels)
+        fitted = self._fit(task, self.keys.base, n_labels, programs.PLAIN)
         self.progress.done("pretrain", fitted.history[-1])
         return {name: value for name, value in fitted.params.items() if name != "head"}
 
@@ -137,36 +121,61 @@ class Experiment:
         )
         return {name: value for name, value in params.items() if name != "head"}
 
-    def start(self, seed: int) -> Params:
-        """Where every training of a seed starts: its own weights, pretrained or imported below the last layer."""
+    def start(self, seed: int, network: int = 0) -> Params:
+        """Where every training of a seed starts: its own weights, pretrained or imported below the last layer.
+
+        Further networks that a method trains beside the first start from random weights of their own.
+        """
+        if network:
+            return self.network.init_params(rng.name_id(f"network {network}") % 2**31 + seed)
         params = self.network.init_params(seed)
         return params if self.pretrained is None else {**params, **self.pretrained}
 
     def train(
-        self, seed: int, name: str, key: str, train: Examples, recipe: Recipe, treatment: Treatment
+        self,
+        seed: int,
+        name: str,
+        key: str,
+        train: Examples,
+        recipe: Recipe,
+        treatment: Treatment,
+        start: Params | None = None,
     ) -> Fitted:
-        """Train the network on `train`, or read it from its last checkpoint if that has been done."""
+        """Train the network on `train`, or read it from its last checkpoint if that has been done.
+
+        It begins with `start`, or as every training of the seed does. Raises UserError.
+        """
+        objective, group = treatment.objective or objectives.erm(), treatment.group
+        begin = self.start(seed) if start is None else start
+        if treatment.private and STATISTICS in begin:
+            raise UserError(
+                f"{name}: batch normalisation couples the samples of a batch, and this method clips each sample's "
+                f"gradient; choose another network than model.name = {self.config.model.name!r}"
+            )
         task = Task(
             name=name,
             seed=seed,
             train=train,
-            group=treatment.group,
+            group=np.zeros(len(train), np.int32) if group is None else group,
             selector=treatment.selector,
-            objective=treatment.objective,
-            recipe=recipe,
-            params=self.start(seed),
+            objective=objective,
+            recipe=treatment.recipe or recipe,
+            params=(begin, *(self.start(seed, at) for at in range(1, objective.networks))),
             validate=functools.partial(self.validate, treatment.val_group),
-            rule=treatment.rule,
-            first=treatment.first,
+            rule=treatment.rule or self.config.train.select,
+            private=treatment.private,
             sets=report_sets(train, self.n_classes, self.n_attributes),
             stream=self.streamed,
         )
-        return self._fit(task, key, self.n_classes)
+        kind = Kind(
+            objective.update, objective.networks, treatment.trained, private=treatment.private is not None
+        )
+        return self._fit(task, key, self.n_classes, kind)
 
-    def _fit(self, task: Task, key: str, n_classes: int) -> Fitted:
+    def _fit(self, task: Task, key: str, n_classes: int, kind: Kind) -> Fitted:
         """A training with its checkpoints and its rows in the metrics."""
         place = self.store.place(task.name, key)
-        program = programs.build(self.config, self.shape, n_classes, task.objective.update)
+        program = programs.build(self.config, self.shape, n_classes, kind)
 
         def begin(rows: list[dict[str, Any]]) -> None:
             if devices.is_first():
@@ -180,20 +189,23 @@ class Experiment:
             self.progress.epoch(row)
 
         with self.store.held(f"{place}.training"):
-            checkpoints = Checkpoints(
-                self.store.checkpoints(place), self.config.checkpoint.seconds, self.store.warn
-            )
+            folder = devices.first(lambda: self.store.checkpoints(place, key))
+            checkpoints = Checkpoints(folder, self.config.checkpoint.seconds, self.store.warn)
             try:
                 return fit(program, task, checkpoints, Listener(begin, add, self.progress.step))
             finally:
                 checkpoints.close()
 
-    def validate(self, val_group: np.ndarray | None, params: Params) -> dict[str, float]:
+    def validate(self, val_group: np.ndarray | None, params: Params) -> dict[str, Any]:
         """Accuracy and worst-group accuracy on validation; with groups of the method's own, their worst too."""
         val = self.splits.val
         correct = self.network.score(params, val, ("correct",))["correct"]
         by_group = self.group_accuracy(correct, val)
-        figures = {"val_acc": metrics.accuracy(correct), "val_wga": metrics.worst_group(by_group)[0]}
+        figures: dict[str, Any] = {
+            "val_acc": metrics.accuracy(correct),
+            "val_wga": metrics.worst_group(by_group)[0],
+            "val_by_group": [None if np.isnan(one) else float(one) for one in by_group],
+        }
         if val_group is not None:
             by_cluster = metrics.group_accuracy(correct, val_group, int(val_group.max()) + 1)
             figures["val_worst_cluster"] = metrics.worst_group(by_cluster)[0]

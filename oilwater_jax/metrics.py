@@ -59,3 +59,10 @@ def shares_within(
     """`share_within` of every set by name; None for a set without members."""
     shares = {name: share_within(flags, members) for name, members in sets.items()}
     return {name: None if math.isnan(share) else share for name, share in shares.items()}
+
+
+def means_within(
+    values: Float[np.ndarray, " n"], sets: Mapping[str, Bool[np.ndarray, " n"]]
+) -> dict[str, float | None]:
+    """Mean of a figure over every set by name; None for a set without members."""
+    return {name: float(values[members].mean()) if members.any() else None for name, members in sets.items()}

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from oilwater_jax.types import Objective, State
+from oilwater_jax.types import Objective, Rows, State
 
 
 def masked_mean(values: Float[Array, " b"], mask: Bool[Array, " b"]) -> Float[Array, ""]:
@@ -20,11 +20,9 @@ def masked_mean(values: Float[Array, " b"], mask: Bool[Array, " b"]) -> Float[Ar
     return jnp.sum(kept) / jnp.maximum(jnp.sum(mask), 1).astype(values.dtype)
 
 
-def erm_update(
-    state: State, losses: Float[Array, " b"], groups: Int[Array, " b"], mask: Bool[Array, " b"]
-) -> tuple[Float[Array, ""], State]:
+def erm_update(state: State, losses: Float[Array, "k b"], rows: Rows) -> tuple[Float[Array, ""], State]:
     """The mean loss."""
-    return masked_mean(losses, mask), state
+    return masked_mean(losses[0], rows.mask), state
 
 
 def erm() -> Objective:
@@ -50,13 +48,10 @@ def group_means(
 
 
 def group_dro_update(
-    state: GroupDROState,
-    losses: Float[Array, " b"],
-    groups: Int[Array, " b"],
-    mask: Bool[Array, " b"],
+    state: GroupDROState, losses: Float[Array, "k b"], rows: Rows
 ) -> tuple[Float[Array, ""], GroupDROState]:
     """Move q towards the groups with a high loss, then weight their losses by it; q is not differentiated."""
-    means = group_means(losses, groups, mask, len(state.log_q))
+    means = group_means(losses[0], rows.group, rows.mask, len(state.log_q))
     raised = state.log_q + state.eta * (jax.lax.stop_gradient(means) + state.margin)
     log_q = jax.nn.log_softmax(raised)
     return jnp.sum(jnp.exp(log_q) * means), state._replace(log_q=log_q)

@@ -7,49 +7,48 @@ product is saved under `stages/`, so a run that was cut off re-enters where it w
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from oilwater_jax import data, devices, registry
-from oilwater_jax.config import Config, shrink, to_json
+import numpy as np
+
+from oilwater_jax import data, devices
 from oilwater_jax.environment import describe, use_compilation_cache
 from oilwater_jax.errors import UserError
 from oilwater_jax.experiment import Experiment
-from oilwater_jax.fields import ROWS
 from oilwater_jax.files import read_json, write_json
 from oilwater_jax.models import record, weights
 from oilwater_jax.reporting import plots, summary
 from oilwater_jax.reporting.page import write_page
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.rooms import Rooms
-from oilwater_jax.run_folder import RunFolder
+from oilwater_jax.run_folder import RunFolder, check_path
+from oilwater_jax.settings.config import Config, registry_of, shrink, to_json, view
 from oilwater_jax.stages import Store
-from oilwater_jax.types import Selector, Splits
+from oilwater_jax.training.program import width
+from oilwater_jax.types import Splits
 
 
 def run(
     config: Config,
-    workdir: Path,
+    workdir: str | Path,
     *,
     seeds: int = 1,
     overwrite: bool = False,
-    own: Mapping[str, Selector] | None = None,
     shared: Path | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Run, or go on with, the experiment of a checked config; returns what summary.json holds.
 
-    Seeds config.seed, config.seed + 1, ... `seeds` of them; more seeds may be asked of a folder later.
-    `own` adds rows: selectors of yours by name (a Python identifier), trained by the recipe `robust` on the
-    poisoned data. A folder knows them by name only: a changed selector wants a new name or folder.
+    Seeds config.seed, config.seed + 1, ... `seeds` of them; more seeds may be asked of a folder later. A finished run
+    that is asked for again is read and not touched.
     `shared` is a sweep's folder, whose stages are used and added to instead of the run folder's own.
     `warn` hears the warnings; then nothing is shown. Of several processes all call this, with the same arguments; the
     first alone touches the folder, and all return the same.
     Raises UserError before anything is written where config, data or folder do not fit together.
     """
-    own = own or {}
+    workdir = check_path(workdir)
     with entered(
-        config, workdir, to_json(config), seeds=seeds, overwrite=overwrite, own=own, shared=shared, warn=warn
+        config, workdir, to_json(config), seeds=seeds, overwrite=overwrite, shared=shared, warn=warn
     ) as (experiment, numbers):
         small, progress = experiment.config, experiment.progress
         progress.begin(1 + (small.pretrain.epochs > 0) + len(numbers) * stage_count(experiment))
@@ -57,7 +56,7 @@ def run(
         figures = first.walk()
         for seed in numbers[1:]:
             figures |= Rooms(experiment, seed).walk()
-        result = summary.summarise(figures, to_json(small), numbers, own)
+        result = summary.summarise(figures, to_json(small), numbers)
         progress.stage("report", 0)
         devices.first(lambda: report(workdir, first, result))
         progress.done("report")
@@ -72,7 +71,6 @@ def entered(
     *,
     seeds: int,
     overwrite: bool,
-    own: Mapping[str, Selector] = MappingProxyType({}),
     shared: Path | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[Experiment, list[int]]]:
@@ -82,23 +80,23 @@ def entered(
     those of `run`.
     """
     small, splits = prepare(config)
-    check_names(small, own)
     devices.check_batch(small.train.batch)
-    devices.check_same((dict(identity), seeds, sorted(own)), "configs or seeds")
+    devices.check_same((dict(identity), seeds), "configs or seeds")
     use_compilation_cache()
     numbers = list(range(config.seed, config.seed + seeds))
     with contextlib.ExitStack() as held:
 
         def enter() -> None:
             held.callback(RunFolder.open(workdir, identity, overwrite=overwrite).close)
-            write_json(workdir / "environment.json", describe())
             if (read_json(workdir / "summary.json") or {}).get("seeds") != numbers:
                 (workdir / "summary.json").unlink(missing_ok=True)  # of other seeds: not this run's
+            if not (workdir / "summary.json").exists():
+                write_json(workdir / "environment.json", describe())
 
         progress = held.enter_context(Progress(warn if devices.is_first() else ignore))
         devices.first(enter)
         store = Store(shared or workdir, progress.warn, shared=shared is not None)
-        yield Experiment(small, splits, store, progress, own), numbers
+        yield Experiment(small, splits, store, progress), numbers
 
 
 def ignore(message: str) -> None:
@@ -106,7 +104,9 @@ def ignore(message: str) -> None:
 
 
 def report(workdir: Path, rooms: Rooms, result: dict[str, Any]) -> None:
-    """Write a run's figures, page and summary."""
+    """Write a run's figures, page and summary; those of a finished run are left as they are."""
+    if read_json(workdir / "summary.json") == result and (workdir / "report.html").exists():
+        return
     draw(workdir / "figures", rooms, result)
     write_page(workdir, result)
     write_json(workdir / "summary.json", result)  # last: it says that the run is finished
@@ -119,16 +119,15 @@ def run_seed(config: Config, shared: Path, seed: int, warn: Callable[[str], None
     devices.check_batch(small.train.batch)
     with Progress(warn) as progress:
         store = Store(shared, progress.warn, shared=True)
-        Rooms(Experiment(small, splits, store, progress, {}), seed).walk()
+        Rooms(Experiment(small, splits, store, progress), seed).walk()
 
 
 def prepare(config: Config) -> tuple[Config, Splits]:
     """The config with `smoke` carried out, and its data. Raises UserError where they do not fit together."""
     small = shrink(config)
-    splits = data.load(
-        small.data.name, source=small.data.source, auxiliary=small.data.auxiliary, smoke=small.smoke
-    )
-    registry.resolve(registry.ATTACKS, small.attack.name).check(small, splits)
+    splits = data.of_config(small)
+    attack = registry_of(small).attack(small.attack.name)
+    attack.check_data(view(small, attack), splits, width(small))
     if small.model.init_from:
         folder = Path(small.model.init_from)
         imported = record.read(folder)
@@ -141,31 +140,21 @@ def prepare(config: Config) -> tuple[Config, Splits]:
     return small, splits
 
 
-def check_names(config: Config, own: Mapping[str, Selector]) -> None:
-    """Refuse an own row with a name that a stage has. Raises UserError."""
-    taken = {
-        "attack",
-        "identify",
-        "identify_after_epic",
-        *ROWS,
-        *(summary.row_key(config.method.name, row) for row in ROWS),
-    }
-    taken |= set(registry.resolve(registry.ATTACKS, config.attack.name).MODELS)
-    for name in own:
-        if not name.isidentifier() or name in taken:
-            others = ", ".join(sorted(taken))
-            raise UserError(f"own row {name!r}: the name must be an identifier other than {others}")
-
-
 def stage_count(experiment: Experiment) -> int:
-    """Stages of one seed: attack and the attacker's models, identify, rows."""
-    again = "combined" in experiment.config.rows and experiment.config.epic.when == "before"
-    return 2 + again + len(experiment.attack.MODELS) + len(experiment.config.rows) + len(experiment.own)
+    """Stages of one seed: attack and the attacker's models, what methods find, rows."""
+    e = experiment
+    looking = [row for row in e.rows if any(e.registry.method(atom.name).find for atom in row.last)]
+    models = e.attack.models(view(e.config, e.attack))
+    return 1 + len(models) + len({*looking, *e.looks}) + len(e.rows)
 
 
 def draw(folder: Path, rooms: Rooms, result: dict[str, Any]) -> None:
     """The figures of a run: its first seed's images, and every row's rates."""
-    plots.write_training_images(folder, rooms.poisoned, rooms.found["flagged"], rooms.splits)
+    plots.mark("SMOKE RUN: a few samples, a few epochs" if result["smoke"] else "")
+    nobody = {"": ("", np.zeros(len(rooms.poisoned), bool))}
+    for slug, (label, flagged) in (rooms.flagged() or nobody).items():
+        name = f"flagged_{slug}" if slug else "training_images"
+        plots.write_training_images(folder / f"{name}.png", rooms.poisoned, flagged, rooms.splits, label)
     plots.write_poisons(folder, rooms.attacked.poisons, rooms.splits)
     if result["rows"]:
         plots.write_rates(folder, result)

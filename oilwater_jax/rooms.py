@@ -1,25 +1,49 @@
-"""The rooms that one seed of an experiment walks through: attack, identify, amplify, fit, evaluate.
+"""The rooms that one seed of an experiment walks through: attack, look, treat, fit, evaluate.
 
-Each room's product is a stage, computed when it is first asked for.
+Each room's product is a stage, computed when it is first asked for. A row is an expression (`rows`); what it needs
+follows from it.
 """
 
 import functools
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 
-from oilwater_jax import metrics, rng, treatments
+from oilwater_jax import metrics, rng, rows, selectors, treatments
 from oilwater_jax.attacks.lab import Lab
+from oilwater_jax.entries import Method
+from oilwater_jax.errors import UserError
 from oilwater_jax.experiment import Experiment
 from oilwater_jax.groups import group_counts, report_sets
+from oilwater_jax.keys import recipe_section
+from oilwater_jax.models.variables import HEAD
 from oilwater_jax.per_sample import Params
-from oilwater_jax.reporting.summary import no_nan, row_key
-from oilwater_jax.robustness.evidence import Evidence
-from oilwater_jax.stages import Stage, key_of
+from oilwater_jax.reporting.summary import no_nan
+from oilwater_jax.rows import Atom, Row
+from oilwater_jax.settings.config import view
+from oilwater_jax.stages import Stage
 from oilwater_jax.training.fit import Fitted
-from oilwater_jax.training.step import Recipe
-from oilwater_jax.types import Attacked, Examples, Goal, Treatment
+from oilwater_jax.types import (
+    Attacked,
+    Case,
+    Evidence,
+    Examples,
+    Goal,
+    Recipe,
+    Scores,
+    Treatment,
+)
+
+
+class Stock(NamedTuple):
+    """What a stage of a row works on: samples, their rows in the whole set, how often each is drawn from the start."""
+
+    train: Examples
+    rows: Int[np.ndarray, " m"]
+    weights: Float[np.ndarray, " m"]
+    rounds: list[dict[str, Any]]  # those of the stages before
 
 
 class Rooms:
@@ -27,47 +51,59 @@ class Rooms:
 
     def __init__(self, experiment: Experiment, seed: int) -> None:
         self.experiment, self.seed = experiment, seed
-        self.config, self.splits, self.settings = experiment.config, experiment.splits, experiment.settings
+        self.config, self.splits, self.keys = experiment.config, experiment.splits, experiment.keys
         self.figures: dict[str, dict] = {}
+        self._stocks: dict[Row, Stock] = {}
+        self._kept: dict[str, Stage] = {}
 
     def walk(self) -> dict[str, dict]:
         """All rooms; the figures of every stage by name."""
-        self.found  # noqa: B018 (identification is measured even where no row needs it)
-        for row in (*self.config.rows, *self.experiment.own):
+        self.attacked  # noqa: B018 (it is told of even where nothing else is asked for)
+        for row in self.experiment.looks:
+            for atom in row.last:
+                self.found(row, atom)
+        for row in self.experiment.rows:
             self.row(row)
         return self.figures
 
-    def _stage(self, name: str, key: str, compute: Callable[[], Stage]) -> Stage:
-        name = f"seed{self.seed}/{name}"
+    def name(self, what: str) -> str:
+        """A stage's name."""
+        return f"seed{self.seed}/{what}"
+
+    def _stage(self, what: str, key: str, compute: Callable[[], Stage], *, keep: bool = False) -> Stage:
+        """A stage's product; those that several rows look at are kept in memory."""
+        name = self.name(what)
+        if name in self._kept:
+            return self._kept[name]
         product = self.experiment.stage(name, key, compute)
         self.figures[name] = product.figures
+        if keep:
+            self._kept[name] = product
         return product
 
-    @functools.cached_property
-    def attack_key(self) -> str:
-        """What the poisons depend on; those of an attacker who trains models, on these and on the split he aims at."""
-        e = self.experiment
-        models = (e.base_key, self.settings["erm"], self.config.evaluate) if e.attack.MODELS else ()
-        return key_of(e.data_key, self.settings["attack"], self.seed, models)
+    # attack
 
     @functools.cached_property
     def attacked(self) -> Attacked:
         """Stage `attack`: what the attack does to the training set."""
         e, splits = self.experiment, self.splits
+        seen = view(self.config, e.attack)
 
         def compute() -> Stage:
-            attacked = e.attack.attack(self.config, splits, e.judged, self.seed, self.lab)
+            judged = e.judged if "evaluate" in e.attack.reads else None
+            attacked = e.attack.attack(seen, splits, judged, self.seed, self.lab)
             figures = {
                 "n_poison": len(attacked.poisons),
                 "n_train": len(splits.train),
                 "groups": [splits.group_name(group) for group in range(splits.n_groups)],
-                "measures": list(e.attack.FIGURES),
+                "measures": dict(e.attack.figures),
+                "baseline": e.attack.baseline,
             }
             poisons = {f"poison.{name}": array for name, array in attacked.poisons.arrays().items()}
             evidence = {f"evidence.{name}": array for name, array in attacked.evidence.items()}
             return Stage({**poisons, "rows": attacked.rows, **evidence}, figures)
 
-        arrays = self._stage("attack", self.attack_key, compute).arrays
+        arrays = self._stage("attack", self.keys.attack(self.seed), compute).arrays
         return Attacked(Examples(**_below("poison.", arrays)), arrays["rows"], _below("evidence.", arrays))
 
     @property
@@ -77,15 +113,14 @@ class Rooms:
 
         def train(name: str, examples: Examples) -> Params:
             own_seed = (rng.name_id(f"attacker's {name}") + self.seed) % 2**31
-            treatment = treatments.erm(self.config, examples)._replace(rule="last")
-            key = key_of(e.base_key, self.settings["erm"], name, self.seed)
-            recipe = Recipe(**self.config.erm)
-            fitted = e.train(own_seed, f"seed{self.seed}/{name}", key, examples, recipe, treatment)
-            e.progress.done(f"seed{self.seed}/{name}", fitted.history[-1])
+            treatment = Treatment(selectors.everyone(len(examples)), rule="last")
+            key, recipe = self.keys.attacker(name, self.seed), Recipe(**self.config.erm)
+            fitted = e.train(own_seed, self.name(name), key, examples, recipe, treatment)
+            e.progress.done(self.name(name), fitted.history[-1])
             return fitted.params
 
         def tick(done: int, total: int, note: str) -> None:
-            e.progress.count(f"seed{self.seed}/attack", done, total, note)
+            e.progress.count(self.name("attack"), done, total, note)
 
         return Lab(train, e.network.apply, e.network.score, e.network.prepare, tick)
 
@@ -98,129 +133,194 @@ class Rooms:
     def goal(self) -> Goal:
         """What the attack's success is measured by."""
         e = self.experiment
-        return e.attack.make_goal(self.config, e.judged, self.attacked.evidence)
+        return e.attack.goal(view(self.config, e.attack), e.judged, self.attacked.evidence)
 
-    @functools.cached_property
-    def found(self) -> dict[str, np.ndarray]:
-        """Stage `identify`: an ERM model after T epochs, and whom the method finds by looking at it."""
-        return self._identified("identify", self.poisoned, self.attack_key)
+    # what a row's last stage works on
 
-    @functools.cached_property
-    def eliminated(self) -> Bool[np.ndarray, " n"]:
-        """Whom of the poisoned training set EPIc has eliminated at the end of the row `epic`."""
-        return self.trained("epic").weights == 0
+    def whole(self, row: Row) -> Examples:
+        """The training set that a row begins with."""
+        return self.splits.train if row.data == "clean" else self.poisoned
 
-    @functools.cached_property
-    def survivors(self) -> Examples:
-        """What EPIc leaves of the poisoned training set."""
-        return self.poisoned.take(~self.eliminated)
+    def stock(self, row: Row) -> Stock:
+        """What the stages before the last left to it: of a row of one stage, everything."""
+        if row.before not in self._stocks:
+            self._stocks[row.before] = self._stock(row)
+        return self._stocks[row.before]
 
-    @functools.cached_property
-    def found_after_epic(self) -> dict[str, np.ndarray]:
-        """Stage `identify_after_epic`: identification among the survivors."""
-        return self._identified("identify_after_epic", self.survivors, self.trained_key("epic"))
+    def _stock(self, row: Row) -> Stock:
+        whole = self.whole(row)
+        if not row.before.stages:
+            return Stock(whole, np.arange(len(whole)), np.ones(len(whole)), [])
+        stock = self.stock(row.before)
+        recipe, treatment = self.treatment(row.before)
+        weights = selectors.foreseen(treatment.selector, stock.train, recipe.epochs)
+        rounds: list[dict[str, Any]] = []
+        if weights is None:
+            fitted = self.trained(row.before)
+            weights, rounds = fitted.weights, rounds_of(fitted)
+        left = weights > 0
+        if not left.any():
+            raise UserError(f"{row}: {row.before} eliminates every sample, and nothing is left to go on with")
+        return Stock(
+            stock.train.take(left) if not left.all() else stock.train,
+            stock.rows[left],
+            weights[left],
+            stock.rounds + rounds,
+        )
 
-    def _found_key(self, on: str) -> str:
-        own = [self.settings[name] for name in ("method", "george", "identify")]
-        return key_of(self.experiment.base_key, on, own)
+    # look
 
-    def _identified(self, name: str, train: Examples, on: str) -> dict[str, np.ndarray]:
-        """The stage `name`: identification on a training set, which `on` is the key of."""
-        e, val = self.experiment, self.splits.val
+    def reference(self, row: Row, atom: Atom) -> Params:
+        """The model that a method looks at, of what a row's last stage works on: by default an ERM model."""
+        e, stock = self.experiment, self.stock(row)
+        method = e.registry.method(atom.name)
+        own = method.reference
+        if own:
+            treatment = own(view(self.config, method), stock.train)
+        else:
+            treatment = Treatment(selectors.everyone(len(stock.train)))
+        treatment = treatment._replace(rule="last", selector=carried(stock, treatment))
+        before = f"{row.before.slug}-then-" if row.before.stages else ""
+        on = "-on-clean" if row.data == "clean" else ""
+        name = self.name(f"{before}{'reference' if own is None else f'{atom.name}-reference'}{on}")
+        key = self.keys.reference(row, atom, self.seed)
         recipe = Recipe(**self.config.identify)
+        return e.train(self.seed, name, key, stock.train, recipe, treatment).params
+
+    def flagged(self) -> dict[str, tuple[str, Bool[np.ndarray, " n"]]]:
+        """By slug: label and flags of each method that looked at the whole poisoned training set."""
+        e, seen = self.experiment, {}
+        for row in (*e.looks, *e.rows):
+            for atom in row.stages[0]:
+                first = Row(((Atom(atom.name),),), row.data)
+                if e.registry.method(atom.name).find and row.data == "poisoned":
+                    label = rows.label(first, e.registry)
+                    seen[first.slug] = (label, self.found(first, first.last[0]).arrays["flagged"])
+        return seen
+
+    def found(self, row: Row, atom: Atom) -> Stage:
+        """What a method finds among what a row's last stage works on; arrays with `flagged` [m]."""
+        e, method = self.experiment, self.experiment.registry.method(atom.name)
+        find = method.find
+        assert find is not None
+        on = row._replace(stages=(*row.before.stages, (Atom(atom.name),)))
 
         def compute() -> Stage:
-            treatment = treatments.erm(self.config, train)._replace(rule="last")
-            # The model is the same for every method.
-            key = key_of(e.base_key, on, self.settings["identify"])
-            fitted = e.train(self.seed, f"seed{self.seed}/{name}", key, train, recipe, treatment)
-            scores = e.network.score(fitted.params, train, e.method.SCORES)
-            val_scores = e.network.score(fitted.params, val, e.method.SCORES)
-            kernel = np.asarray(fitted.params["head"]["kernel"])
-            evidence = Evidence(train.label, scores, val.label, val_scores, kernel)
-            found = e.method.find(self.config, self.seed, evidence)
-            sets = report_sets(train, e.n_classes, e.n_attributes)
+            stock, seen = self.stock(row), view(self.config, method)
+            found = find(seen, self.evidence(row, atom, method))
+            flagged = np.asarray(found.arrays["flagged"])
+            if flagged.dtype != bool or flagged.shape != (len(stock.train),):
+                raise UserError(
+                    f"method {method.name!r} found flags of shape {flagged.shape} and type {flagged.dtype} for "
+                    f"{len(stock.train)} training samples; flagged must be a bool for each"
+                )
+            sets = report_sets(stock.train, e.n_classes, e.n_attributes)
             figures = {
-                "idnf": metrics.shares_within(found.arrays["flagged"], sets),
-                "n_flagged": int(found.arrays["flagged"].sum()),
+                "row": str(on),
+                "label": rows.label(on, e.registry),
+                "idnf": metrics.shares_within(flagged, sets),
+                "n_flagged": int(flagged.sum()),
             }
             return Stage(found.arrays, figures | found.figures)
 
-        return self._stage(name, self._found_key(on), compute).arrays
+        return self._stage(f"{on.slug}.found", self.keys.found(row, atom, self.seed), compute, keep=True)
 
-    def row(self, row: str) -> Stage:
-        """One row of the table: train, select by validation, and only then look at the split `evaluate`."""
-        key = key_of(self.trained_key(row), self.config.evaluate, self.attack_key)
-        return self._stage(row_key(self.config.method.name, row), key, lambda: self.evaluate(row))
+    def evidence(self, row: Row, atom: Atom, method: Method) -> Evidence:
+        """What a method may look at."""
+        e, stock = self.experiment, self.stock(row)
+        names = method.scores_of(view(self.config, method))
+        params = self.reference(row, atom)
 
-    def _data_key(self, kind: treatments.Row) -> str:
-        if kind.data == "survivors":
-            return self.trained_key("epic")
-        return "clean" if kind.data == "clean" else self.attack_key
+        def scored(examples: Examples) -> Scores:
+            return e.network.score(params, examples, names) if len(examples) and names else {}
 
-    def _train_set(self, kind: treatments.Row) -> Examples:
-        if kind.data == "survivors":
-            return self.survivors
-        return self.splits.train if kind.data == "clean" else self.poisoned
+        return Evidence(
+            seed=self.seed,
+            label=stock.train.label,
+            scores=scored(stock.train),
+            val_label=self.splits.val.label,
+            val_scores=scored(self.splits.val),
+            base=self.splits.base,
+            base_scores=scored(self.splits.base),
+            kernel=np.asarray(params[HEAD]["kernel"]),
+            image=stock.train.image,
+            score=lambda image, wanted: e.network.score(params, image, wanted),
+            n_classes=e.n_classes,
+        )
 
-    def trained_key(self, row: str) -> str:
-        """What a row's training depends on."""
-        e, kind = self.experiment, treatments.kind(self.config, row)
-        on = self._data_key(kind)
-        extra = [self.settings["group_dro"]] if row.startswith("group_dro") or kind.mode else []
-        if kind.mode:
-            extra += [kind.mode, self._found_key(on)]
-        elif row not in ("erm", "erm_clean", "epic"):
-            extra += [row]
-        if kind.defended:
-            extra += [{name: value for name, value in self.settings["epic"].items() if name != "when"}]
-        select = self.settings["train"]["select"]
-        return key_of(e.base_key, self.seed, on, self.settings[kind.recipe], select, extra)
+    # treat
 
-    def trained(self, row: str) -> Fitted:
+    def treatment(self, row: Row) -> tuple[Recipe, Treatment]:
+        """How a row's last stage is trained: the treatments of its methods together."""
+        stock = self.stock(row)
+        recipe = Recipe(**self.config[recipe_section(row, self.keys)])
+        ways = [self._treat(row, atom, stock, recipe) for atom in row.last]
+        whole = treatments.together(ways)
+        return whole.recipe or recipe, whole._replace(selector=carried(stock, whole))
+
+    def _treat(self, row: Row, atom: Atom, stock: Stock, recipe: Recipe) -> Treatment:
+        e, method = self.experiment, self.experiment.registry.method(atom.name)
+        found = dict(self.found(row, atom).arrays) if method.find else {}
+        is_poison = stock.train.is_poison
+        if found:
+            found["flagged"] = treatments.chosen(method.aim, atom.mode, found["flagged"], is_poison)
+        case = Case(
+            train=stock.train,
+            found=found,
+            mode=atom.mode,
+            epochs=recipe.epochs,
+            seed=self.seed,
+            val=self.splits.val,
+            base=self.splits.base,
+            n_classes=e.n_classes,
+            n_attributes=e.n_attributes,
+        )
+        treatment = treatments.check(method, method.treat(view(self.config, method), case), len(stock.train))
+        return treatments.in_mode(method, atom.mode, treatment, is_poison)
+
+    # fit
+
+    def trained(self, row: Row) -> Fitted:
         """The training of a row."""
-        e, kind = self.experiment, treatments.kind(self.config, row)
-        train = self._train_set(kind)
-        recipe = Recipe(**self.config[kind.recipe])
-        name = f"seed{self.seed}/{row_key(self.config.method.name, row)}"
+        e, stock = self.experiment, self.stock(row)
+        recipe, treatment = self.treatment(row)
+        start = None
+        if treatment.start == "reference":
+            atom = next(atom for atom in row.last if e.registry.method(atom.name).sole)
+            start = self.reference(row, atom)
+        key = self.keys.trained(row, self.seed)
+        return e.train(self.seed, self.name(row.slug), key, stock.train, recipe, treatment, start)
 
-        treatment: Treatment
-        if row in e.own:
-            treatment = treatments.erm(self.config, train)._replace(selector=e.own[row])
-        elif kind.mode:
-            found = self.found_after_epic if kind.data == "survivors" else self.found
-            treatment = e.method.treatment(self.config, kind.mode, found, train)
-        else:
-            treatment = treatments.reference(row, self.config, train, self.splits)
-        if kind.defended:
-            treatment = treatments.defended(treatment, self.config, recipe.epochs)
-        return e.train(self.seed, name, self.trained_key(row), train, recipe, treatment)
+    # evaluate
+
+    def row(self, row: Row) -> Stage:
+        """One row of the table: train, select by validation, and only then look at the split `evaluate`."""
+        return self._stage(row.slug, self.keys.row(row, self.seed), lambda: self.evaluate(row))
 
     @functools.cached_property
     def clean_goal_logits(self) -> np.ndarray:
         """What the model trained on clean data says of the goal's inputs."""
-        return self._goal_logits(self.trained("erm_clean").params)
+        return self._goal_logits(self.trained(rows.plain_clean()).params)
 
     def _goal_logits(self, params: Params) -> np.ndarray:
         if not len(self.goal.image):
             return np.zeros((0, self.experiment.n_classes), np.float32)
         return self.experiment.network.score(params, self.goal.image, ("logits",))["logits"]
 
-    def evaluate(self, row: str) -> Stage:
+    def evaluate(self, row: Row) -> Stage:
         """Figures of the selected model on the split `evaluate` and on the attack's goal."""
-        e = self.experiment
-        fitted, kind = self.trained(row), treatments.kind(self.config, row)
-        defence = self.trained("epic") if kind.data == "survivors" else fitted  # the training that eliminated
-        watched = self.splits.train if kind.data == "clean" else self.poisoned
-        sets = report_sets(watched, e.n_classes, e.n_attributes)
+        e, fitted, stock = self.experiment, self.trained(row), self.stock(row)
         scores = e.network.score(fitted.params, e.judged, ("logits", "correct"))
         counted = self.goal.counted
         by_group = e.group_accuracy(scores["correct"][counted], e.judged.take(counted))
         wga, worst = metrics.worst_group(by_group)
         counts = group_counts(self.splits.train, e.n_classes, e.n_attributes)
         goal_logits = self._goal_logits(fitted.params)
-        clean = self.clean_goal_logits if self.goal.needs_clean else None
+        clean = self.clean_goal_logits if e.attack.needs_clean else None
         figures = {
+            "row": str(row),
+            "label": rows.label(row, e.registry),
+            **rows.nature(row, e.registry),
             "acc": metrics.accuracy(scores["correct"][counted]),
             "acc_adjusted": metrics.adjusted_accuracy(by_group, counts),
             "wga": wga,
@@ -228,12 +328,49 @@ class Rooms:
             "group_acc": by_group.tolist(),
             **self.goal.measure(goal_logits, clean),
             "selected_epoch": fitted.epoch,
-            "elmf": metrics.shares_within(defence.weights == 0, sets),
-            "rounds": [
-                {"epoch": one["epoch"], "elmf": one["elmf"]} for one in defence.history if "elmf" in one
-            ],
+            **self._on_sets(row, stock, fitted),
+            "rounds": stock.rounds + rounds_of(fitted),
         }
         return Stage({"logits": scores["logits"], "goal_logits": goal_logits}, no_nan(figures))
+
+    def _on_sets(self, row: Row, stock: Stock, fitted: Fitted) -> dict[str, Any]:
+        """Of each set of the whole training set: whom the row drew above once and whom not at all at last, and draws.
+
+        Draws are per epoch, the mean over the epochs that the reported model has seen; eliminated samples count as 0.
+        """
+        e, whole = self.experiment, self.whole(row)
+        sets = report_sets(whole, e.n_classes, e.n_attributes)
+        weights = np.zeros(len(whole))
+        weights[stock.rows] = fitted.weights
+        seen = [one["set_draws"] for one in fitted.history[: fitted.epoch]]
+        among = report_sets(stock.train, e.n_classes, e.n_attributes)
+        draws = {}
+        for name, members in sets.items():
+            means = [epoch.get(name) for epoch in seen]
+            known = [mean for mean in means if mean is not None]
+            left = among[name].sum() / members.sum() if name in among and members.any() else 0.0
+            draws[name] = float(np.mean(known)) * left if known else (0.0 if members.any() else None)
+        return {
+            "idnf": metrics.shares_within(weights > 1, sets),
+            "elmf": metrics.shares_within(weights == 0, sets),
+            "draws": draws,
+        }
+
+
+def carried(stock: Stock, treatment: Treatment) -> selectors.Selector:
+    """The selector of a treatment, times the draws that the stages before left."""
+    if np.all(stock.weights == 1):
+        return treatment.selector
+    return selectors.chain(selectors.fixed(stock.weights), treatment.selector)
+
+
+def rounds_of(fitted: Fitted) -> list[dict[str, Any]]:
+    """Whom each round of a training had eliminated, set by set."""
+    return [
+        {"stage": one["stage"].partition("/")[2], "epoch": one["epoch"], "elmf": one["elmf"]}
+        for one in fitted.history
+        if "elmf" in one
+    ]
 
 
 def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

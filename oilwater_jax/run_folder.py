@@ -10,9 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from oilwater_jax.config import differences
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json, write_json
+from oilwater_jax.settings.config import differences
+
+
+def check_path(path: str | Path) -> Path:
+    """A folder's path. Raises UserError for an address on another system (gs://...): folders are local ones."""
+    if "://" in str(path):
+        raise UserError(
+            f"--workdir={path} is an address, and results are kept in local folders; mount it (gcsfuse, say) or copy "
+            "the folder there afterwards"
+        )
+    return Path(path)
 
 
 class RunFolder:

@@ -70,7 +70,35 @@ def chain(*selectors: Selector) -> Selector:
         weights = np.prod([weights for _, weights in results], axis=0)
         return tuple(own for own, _ in results), weights
 
-    return Selector(init, due, update)
+    def first(epochs: int) -> int:
+        return max(earliest(selector, epochs) for selector in selectors)
+
+    return Selector(init, due, update, first)
+
+
+def rounds(selector: Selector, epochs: int) -> list[int]:
+    """The epochs, of a training of so many, that begin with a round: the selector asks for scores then."""
+    return [epoch for epoch in range(1, epochs + 1) if selector.due(epoch)]
+
+
+def earliest(selector: Selector, epochs: int) -> int:
+    """The earliest epoch, of a training of so many, whose model may be reported: none from before its last round.
+
+    An earlier one would be a model that a defence has not finished with: the better it was, the less the figures
+    would say of the defence. A selector that judges anew in every epoch has its own `first`.
+    """
+    own = max(rounds(selector, epochs), default=1) if selector.first is None else selector.first(epochs)
+    return min(max(own, 1), epochs)
+
+
+def foreseen(selector: Selector, examples: Examples, epochs: int) -> Float[np.ndarray, " n"] | None:
+    """The weights of the last epoch, where no training is needed to know them; None where rounds look at a model."""
+    if rounds(selector, epochs):
+        return None
+    state, weights = selector.init(examples), np.ones(len(examples))
+    for epoch in range(1, epochs + 1):
+        state, weights = selector.update(state, epoch, None)
+    return weights
 
 
 def draw_epoch(weights: Float[np.ndarray, " n"], rng: np.random.Generator) -> Int[np.ndarray, " draws"]:

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,21 +57,33 @@ class Store:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def checkpoints(self, stage: str) -> Path:
-        """Where a stage's checkpoints go."""
-        return self.root / "checkpoints" / stage
+    def checkpoints(self, place: str, key: str) -> Path:
+        """Where a training's checkpoints go; those of another key are thrown away."""
+        folder = self.root / "checkpoints" / place
+        file = folder / "key"
+        if folder.exists() and (not file.exists() or file.read_text() != key):
+            shutil.rmtree(folder)
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(file, key)
+        return folder
 
-    def finished(self, stage: str) -> Stage | None:
-        """A stage's product if it is finished and sound; a damaged one is reported and counts as unfinished."""
+    def finished(self, stage: str, key: str) -> Stage | None:
+        """A stage's product if it is finished, sound and of this key; else it is said why it counts as unfinished."""
         folder = self.root / "stages" / stage
         record = read_json(folder / "stage.json")
         if record is None:
             if (folder / "stage.json").exists():
                 self.warn(f"{folder / 'stage.json'} is damaged; the stage is computed again")
             return None
+        if record.get("key") != key:
+            self.warn(
+                f"{folder} is of other settings, code or files than this run's; the stage is computed again"
+            )
+            return None
         try:
             data = (folder / "arrays.npz").read_bytes()
-            if _digest(data, record["figures"]) != record["sha256"]:
+            if _digest(data, record["figures"], key) != record["sha256"]:
                 raise ValueError("checksum differs")
             with np.load(io.BytesIO(data), allow_pickle=False) as saved:
                 return Stage({key: saved[key] for key in saved.files}, record["figures"])
@@ -78,13 +91,13 @@ class Store:
             self.warn(f"{folder / 'arrays.npz'} is damaged ({error}); the stage is computed again")
             return None
 
-    def finish(self, stage: str, product: Stage) -> Stage:
-        """Save a stage's product; from here on the stage is finished."""
+    def finish(self, stage: str, key: str, product: Stage) -> Stage:
+        """Save a stage's product; from here on the stage of this key is finished."""
         folder = self.root / "stages" / stage
         folder.mkdir(parents=True, exist_ok=True)
         write_npz(folder / "arrays.npz", product.arrays)
-        digest = _digest((folder / "arrays.npz").read_bytes(), product.figures)
-        write_json(folder / "stage.json", {"figures": product.figures, "sha256": digest})
+        digest = _digest((folder / "arrays.npz").read_bytes(), product.figures, key)
+        write_json(folder / "stage.json", {"key": key, "figures": product.figures, "sha256": digest})
         return product
 
     def metrics(self, place: str) -> Path:
@@ -104,9 +117,9 @@ class Store:
             file.write(json.dumps(row) + "\n")
 
 
-def _digest(arrays: bytes, figures: dict[str, Any]) -> str:
-    """SHA-256 of a stage's product: its npz file, then its figures as JSON."""
-    return hashlib.sha256(arrays + json.dumps(figures, sort_keys=True).encode()).hexdigest()
+def _digest(arrays: bytes, figures: dict[str, Any], key: str) -> str:
+    """SHA-256 of a stage: its npz file, its figures as JSON, its key."""
+    return hashlib.sha256(arrays + json.dumps([figures, key], sort_keys=True).encode()).hexdigest()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -24,11 +24,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from oilwater_jax.config import Config, Grid, to_json
 from oilwater_jax.errors import UserError
 from oilwater_jax.executors import Executor, Processes, WorkerDied
 from oilwater_jax.files import read_json, write_json
-from oilwater_jax.run_folder import RunFolder
+from oilwater_jax.run_folder import RunFolder, check_path
+from oilwater_jax.settings.config import Config, Grid, to_json
 
 GRID = "grid.json"
 ATTEMPTS = 2  # of a unit whose worker process died
@@ -49,7 +49,7 @@ class Done(NamedTuple):
 
 
 def sweep(
-    grid: Grid, workdir: Path, *, executor: Executor | None = None, overwrite: bool = False
+    grid: Grid, workdir: str | Path, *, executor: Executor | None = None, overwrite: bool = False
 ) -> dict[str, str]:
     """Run, or go on with, every run of a grid; returns the failed ones with the reason of each.
 
@@ -59,6 +59,7 @@ def sweep(
     """
     from oilwater_jax import pipeline  # imports JAX
 
+    workdir = check_path(workdir)
     for name, config in grid.runs.items():
         try:
             pipeline.prepare(config)

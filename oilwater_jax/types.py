@@ -53,21 +53,29 @@ class Examples:
         return dataclasses.replace(self, image=np.asarray(self.image))
 
 
+def nobody() -> Examples:
+    """No samples."""
+    none = np.zeros(0, np.int32)
+    return Examples(np.zeros((0, 1, 1, 3), np.uint8), none, none, none, none.astype(bool), none)
+
+
 class Splits(NamedTuple):
     """A data set as `data.load` yields it: disjoint splits and what its numbers mean.
 
-    `auxiliary` is what an attacker holds (often nothing): never trained on, never measured on.
+    `auxiliary` is what an attacker holds, `base` what a defender is trusted to have (often nothing; `data.load` carves
+    both from train): never trained on, never measured on, `base` never poisoned.
     """
 
     train: Examples
     val: Examples
     test: Examples
-    auxiliary: Examples
     class_names: tuple[str, ...]
     attribute_names: tuple[str, ...]
     identity: str = (
         ""  # of what it was made from: another where the files' content is another, wherever they lie
     )
+    auxiliary: Examples = nobody()
+    base: Examples = nobody()
 
     @property
     def n_groups(self) -> int:
@@ -84,33 +92,55 @@ Scores = dict[str, np.ndarray]
 """Per-sample figures of one pass over a data set, by name; each array has n rows."""
 
 
+MODES = ("standard", "ideal", "worst")
+"""How a method acts on what it found: on all of it, on the right samples only, on the wrong ones (see `treatments`)."""
+
+
 class Selector(NamedTuple):
     """Decides between epochs how often each training sample is drawn, as a pair of pure functions.
 
     A weight is an expected number of draws per epoch: 0 eliminated, 1 as it is, k drawn k times.
     `due(epoch)` names the scores that `update` needs at the start of that epoch (often none).
     `update(state, epoch, scores)` returns the next state and the weights of the epoch.
+
+    No model is reported from before its selector has acted. `first(epochs)` is the earliest epoch, of a training of so
+    many, that may be reported; None: that of its last round, which is the last that is `due` or that changes a weight.
+    A selector that judges anew in every epoch says here from when on.
     """
 
     init: Callable[[Examples], State]
     due: Callable[[int], tuple[str, ...]]
     update: Callable[[State, int, Scores | None], tuple[State, Float[np.ndarray, " n"]]]
+    first: Callable[[int], int] | None = None
 
 
-Update = Callable[
-    [State, Float[Array, " b"], Int[Array, " b"], Bool[Array, " b"]], tuple[Float[Array, ""], State]
-]
+class Rows(NamedTuple):
+    """The rows of a batch as an objective sees them; where `mask` is False they are padding and must not count.
+
+    `group` is whatever small whole number the method gave each sample (`Treatment.group`): its group, its cluster, a
+    flag. `label` is the one given, `sample` the sample's row in the training set.
+    """
+
+    label: Int[Array, " b"]
+    group: Int[Array, " b"]
+    sample: Int[Array, " b"]
+    mask: Bool[Array, " b"]
+
+
+Update = Callable[[State, Float[Array, "k b"], Rows], tuple[Float[Array, ""], State]]
 
 
 class Objective(NamedTuple):
     """Turns one batch's losses into the scalar that is differentiated, as a pair of pure functions.
 
-    `update(state, losses [b], groups [b], mask [b])` returns the loss and the next state; rows where
-    `mask` is False are padding and must not count.
+    `update(state, losses [k, b], rows)` returns the loss and the next state. The losses are those of `networks` = k
+    networks, trained side by side on the same batches from their own random weights; the first is the one that is
+    validated, scored and reported.
     """
 
     init: Callable[[], State]
     update: Update
+    networks: int = 1
 
 
 class Attacked(NamedTuple):
@@ -136,26 +166,100 @@ class Attacked(NamedTuple):
 class Goal(NamedTuple):
     """How an attack's success is measured on a split: inputs, and a pure function from their logits to figures.
 
-    `measure(logits, clean)` also gets the logits of the model trained on clean data where `needs_clean`, else
-    None. `counted` are the split's samples that the accuracies are taken on (not an attack's targets).
+    `measure(logits, clean)` also gets the logits of the model trained on clean data for an attack that `needs_clean`,
+    else None. `counted` are the split's samples that the accuracies are taken on (not an attack's targets).
     """
 
     image: Pixels
     measure: Callable[[Float[np.ndarray, "m k"], Float[np.ndarray, "m k"] | None], dict[str, float]]
     counted: Bool[np.ndarray, " n"]
-    needs_clean: bool = False
+
+
+class Evidence(NamedTuple):
+    """What a method may look at: a reference model's scores, by the names of its `scores`, and labels as given.
+
+    Who is a poison and what the true groups are it may not. `base` are the samples that a defender is trusted to have
+    (none, unless data.base says so), with their true labels and attributes.
+    """
+
+    seed: int
+    label: Int[np.ndarray, " n"]
+    scores: Scores
+    val_label: Int[np.ndarray, " m"]
+    val_scores: Scores
+    base: Examples
+    base_scores: Scores
+    kernel: Float[np.ndarray, "d k"]  # the last layer's weights
+    image: Pixels  # of the training samples
+    score: Callable[
+        [Pixels, tuple[str, ...]], Scores
+    ]  # the reference model on other images: scores without labels
+    n_classes: int
+
+
+class Found(NamedTuple):
+    """What a method found: named arrays, `flagged` [n] among them, and figures (JSON)."""
+
+    arrays: dict[str, np.ndarray]
+    figures: dict[str, Any]
+
+
+class Case(NamedTuple):
+    """What a method treats: the training set, what it found there, in which mode, for how many epochs.
+
+    `found["flagged"]` is as the mode has it (`treatments.chosen`). Only an oracle may look at true groups and poisons.
+    """
+
+    train: Examples
+    found: dict[str, np.ndarray]
+    mode: str
+    epochs: int
+    seed: int
+    val: Examples
+    base: Examples
+    n_classes: int
+    n_attributes: int
+
+
+class Recipe(NamedTuple):
+    """The optimisation settings of one training; numbers, so that changing them compiles nothing."""
+
+    learning_rate: float
+    weight_decay: float
+    epochs: int
+
+
+class Private(NamedTuple):
+    """Gradients aggregated as DP-SGD does: each sample's clipped to the norm `clip`, noise added to their sum.
+
+    The noise is normal with standard deviation `noise` x `clip` in every coordinate; the sum is divided by the batch.
+    """
+
+    clip: float
+    noise: float
 
 
 class Treatment(NamedTuple):
     """One training of the result table: who is drawn, what is minimised, over which groups.
 
-    `group` is each training sample's group, `val_group` each validation sample's where the method has groups
-    of its own (else None), `rule` how the epoch is selected, `first` the earliest that may be.
+    What is None is as everywhere else: `objective` the mean loss, `group` [n] all 0, `rule` (which epoch is reported)
+    `train.select`, `recipe` that of the method's section, `private` the mean of the gradients. `val_group` is each
+    validation sample's group where the method has groups of its own. `start` is "fresh" or "reference" (where the
+    method's reference model ended), `trained` "all" or "head" (the last layer alone).
     """
 
     selector: Selector
-    objective: Objective
-    group: Int32[np.ndarray, " n"]
-    val_group: Int32[np.ndarray, " m"] | None
-    rule: str
-    first: int = 1
+    objective: Objective | None = None
+    group: Int32[np.ndarray, " n"] | None = None
+    val_group: Int32[np.ndarray, " m"] | None = None
+    rule: str | None = None
+    recipe: Recipe | None = None
+    start: str = "fresh"
+    trained: str = "all"
+    private: Private | None = None
+
+    @property
+    def sole(self) -> bool:
+        """Whether it has what only one of several under `+` may have."""
+        own = (self.objective, self.group, self.val_group, self.rule, self.recipe, self.private)
+        return any(one is not None for one in own) or self.start != "fresh" or self.trained != "all"

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from oilwater_jax.fields import FIELDS
 
 from oilwater_jax import __version__, cli, preemption
-from oilwater_jax.fields import FIELDS
 
 ROOT = Path(__file__).parent.parent
 MAIN_JOB = str(ROOT / "configs/waterdigits/jtt_dlbd.py")

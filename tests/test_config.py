@@ -1,10 +1,10 @@
 import pytest
 
-from oilwater_jax import config as cfg
 from oilwater_jax import fields, per_sample, registry
 from oilwater_jax.errors import UserError
+from oilwater_jax.settings import config as cfg
 
-GOOD = "from oilwater_jax.config import default\ndef get_config():\n    config = default()\n    {}\n    return config\n"
+GOOD = "from oilwater_jax.settings.config import default\ndef get_config():\n    config = default()\n    {}\n    return config\n"
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from oilwater_jax import config as cfg
 from oilwater_jax import pipeline
+from oilwater_jax.settings import config as cfg
 
 ROOT = Path(__file__).parent.parent
 LARGE = {"waterbirds", "celeba"}  # folders of configs of paper scale: test_published

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from oilwater_jax import config as cfg
 from oilwater_jax import devices, pipeline
 from oilwater_jax.errors import UserError
+from oilwater_jax.settings import config as cfg
 
 ROOT = Path(__file__).parent.parent
 spec = importlib.util.spec_from_file_location("scale_devices", ROOT / "experiments/scale/devices.py")

@@ -4,8 +4,8 @@ import pytest
 from oilwater_jax.attacks import dirty_label_backdoor as dlbd
 from oilwater_jax.attacks import none, sources
 from oilwater_jax.attacks.lab import Lab
-from oilwater_jax.config import default
 from oilwater_jax.errors import UserError
+from oilwater_jax.settings.config import default
 
 
 def unused(*_):

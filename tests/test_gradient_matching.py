@@ -6,8 +6,8 @@ import pytest
 from oilwater_jax.attacks import gradient_matching as gm
 from oilwater_jax.attacks import matching
 from oilwater_jax.attacks.lab import Lab
-from oilwater_jax.config import default
 from oilwater_jax.errors import UserError
+from oilwater_jax.settings.config import default
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.step import normalise
 

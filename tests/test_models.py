@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from oilwater_jax import objectives, registry, selectors
-from oilwater_jax.config import default
 from oilwater_jax.errors import UserError
 from oilwater_jax.models import resnet, vit, weights
 from oilwater_jax.models.variables import STATISTICS, join, split
+from oilwater_jax.settings.config import default
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.feed import place

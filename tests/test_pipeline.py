@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from counting import compilations
 
-from oilwater_jax import config as cfg
 from oilwater_jax import data, pipeline, selectors
 from oilwater_jax.errors import UserError
+from oilwater_jax.settings import config as cfg
 
 ROOT = Path(__file__).parent.parent
 MAIN_JOB = str(ROOT / "configs/waterdigits/jtt_dlbd.py")

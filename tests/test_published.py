@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from oilwater_jax import config as cfg
 from oilwater_jax import published
 from oilwater_jax.errors import UserError
+from oilwater_jax.settings import config as cfg
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 PAIRS = [(d, m, a) for d in published.DATASETS for m in published.METHODS for a in published.ATTACKS]

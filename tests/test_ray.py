@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray"),
 ]
 GRID = """
-from oilwater_jax.config import Grid, default
+from oilwater_jax.settings.config import Grid, default
 
 def get_grid():
     runs = {}

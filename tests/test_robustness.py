@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from oilwater_jax.robustness.evidence import Evidence
 
 from oilwater_jax import selectors
-from oilwater_jax.config import default
 from oilwater_jax.robustness import amplify, george, jtt
-from oilwater_jax.robustness.evidence import Evidence
+from oilwater_jax.settings.config import default
 
 
 def evidence(correct):

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from oilwater_jax import cli, pipeline
-from oilwater_jax import config as cfg
 from oilwater_jax.errors import UserError
 from oilwater_jax.reporting import study as tables
 from oilwater_jax.reporting import study_plots
+from oilwater_jax.settings import config as cfg
 from oilwater_jax.study import pairs
 from oilwater_jax.study import run as study
 from oilwater_jax.study.pairs import cross_validate

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from oilwater_jax import data
 from oilwater_jax.attacks import subpopulation as sa
 from oilwater_jax.attacks.lab import Lab
-from oilwater_jax.config import default
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_counts
+from oilwater_jax.settings.config import default
 
 
 class Surrogate:

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from oilwater_jax import cli
-from oilwater_jax import config as cfg
 from oilwater_jax.errors import UserError
 from oilwater_jax.run_folder import RunFolder
+from oilwater_jax.settings import config as cfg
 from oilwater_jax.sweep import Unit, check_held, sweep, work
 
 ROOT = Path(__file__).parent.parent
 GRID = """
-from oilwater_jax.config import Grid, default
+from oilwater_jax.settings.config import Grid, default
 
 def get_grid():
     runs = {}
@@ -193,7 +193,7 @@ def _alive(pid):
 
 FAILING = """
 import runpy
-from oilwater_jax.config import Grid, default
+from oilwater_jax.settings.config import Grid, default
 def get_grid():
     grid = runpy.run_path({grid!r})["get_grid"]()
     bad = grid.runs["jtt_0.01"].copy_and_resolve_references()
@@ -219,7 +219,7 @@ DYING = """
 import os, sys
 from pathlib import Path
 from oilwater_jax import pipeline, sweep
-from oilwater_jax import config as cfg
+from oilwater_jax.settings import config as cfg
 
 def die(grid, workdir, unit):
     mark = Path(workdir) / "died"
@@ -332,9 +332,9 @@ def test_bad_tables_are_one_line(swept, capsys, tmp_path):
 GRIDS = {
     "get_grid = 3": "has no function get_grid()",
     "def get_grid(): return 3": "get_grid() must return an oilwater_jax.config.Grid",
-    "from oilwater_jax.config import *\ndef get_grid(): return Grid({}, 1)": "of at least one run",
-    "from oilwater_jax.config import *\ndef get_grid(): return Grid({'a': default()}, 0)": "at least one seed",
-    "from oilwater_jax.config import *\ndef get_grid(): return Grid({'../a': default()}, 1)": "run name '../a'",
+    "from oilwater_jax.settings.config import *\ndef get_grid(): return Grid({}, 1)": "of at least one run",
+    "from oilwater_jax.settings.config import *\ndef get_grid(): return Grid({'a': default()}, 0)": "at least one seed",
+    "from oilwater_jax.settings.config import *\ndef get_grid(): return Grid({'../a': default()}, 1)": "run name '../a'",
 }
 
 

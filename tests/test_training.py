@@ -11,12 +11,12 @@ import optax
 import pytest
 import reference
 from counting import compilations
+from oilwater_jax.robustness.amplify import amplified
 
 from oilwater_jax import objectives, preemption, rng, selectors
-from oilwater_jax.config import default
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
-from oilwater_jax.robustness.amplify import amplified
+from oilwater_jax.settings.config import default
 from oilwater_jax.training import program as programs
 from oilwater_jax.training import selection
 from oilwater_jax.training.checkpoint import Checkpoints

@@ -1,7 +1,7 @@
 import numpy as np
 
 from oilwater_jax import selectors, treatments
-from oilwater_jax.config import default
+from oilwater_jax.settings.config import default
 from oilwater_jax.types import Splits
 
 

@@ -11,13 +11,13 @@ import garments
 import numpy as np
 import pytest
 
-from oilwater_jax import config as cfg
 from oilwater_jax import data, pipeline
 from oilwater_jax.data import fashion_mnist as fm
 from oilwater_jax.data import waterfashion as wf
 from oilwater_jax.data.backdrop import COUNTS
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
+from oilwater_jax.settings import config as cfg
 
 CHECKSUM = "8894b68fa5a326120a30a49074c3154c931f46314f29c4017e986229675941c8"
 REAL_CHECKSUM = "8ffa32cadee45f83f674ced60effe887d366339f4163d478d247bfd966a62dad"  # of Fashion-MNIST itself

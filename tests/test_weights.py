@@ -13,12 +13,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from oilwater_jax import cli, pipeline, registry
-from oilwater_jax import config as cfg
 from oilwater_jax.errors import UserError
 from oilwater_jax.experiment import Experiment
 from oilwater_jax.models import record, resnet, weights
 from oilwater_jax.models.variables import STATISTICS
 from oilwater_jax.reporting.progress import Progress
+from oilwater_jax.settings import config as cfg
 from oilwater_jax.stages import Store
 
 MAIN_JOB = str(Path(__file__).parent.parent / "configs/waterdigits/jtt_dlbd.py")

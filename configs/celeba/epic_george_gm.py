@@ -6,7 +6,7 @@ The settings and their sources: oilwater_jax/published.py.
 """
 
 from oilwater_jax import published
-from oilwater_jax.config import Config
+from oilwater_jax.settings.config import Config
 
 
 def get_config() -> Config:

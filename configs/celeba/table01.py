@@ -6,7 +6,7 @@ The settings and their sources: oilwater_jax/published.py.
 """
 
 from oilwater_jax import published
-from oilwater_jax.config import Grid
+from oilwater_jax.settings.config import Grid
 
 
 def get_grid() -> Grid:

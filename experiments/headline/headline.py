@@ -15,11 +15,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-from oilwater_jax import config as cfg
 from oilwater_jax import pipeline
 from oilwater_jax.files import write_text
 from oilwater_jax.reporting import plots, tables
 from oilwater_jax.reporting.summary import row_label
+from oilwater_jax.settings import config as cfg
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent.parent / "configs/waterdigits"

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from oilwater_jax import pipeline, selectors
-from oilwater_jax.config import load_grid
 from oilwater_jax.experiment import Experiment
 from oilwater_jax.files import read_json
 from oilwater_jax.groups import report_sets
 from oilwater_jax.reporting.grid import markdown
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.rooms import Rooms
+from oilwater_jax.settings.config import load_grid
 from oilwater_jax.stages import Store
 
 GRID = Path(__file__).parent.parent / "table02_amplification/grid.py"

@@ -10,7 +10,7 @@ In the folder of Table 2's sweep it computes only what that has not: the poisons
 import runpy
 from pathlib import Path
 
-from oilwater_jax.config import Config, Grid
+from oilwater_jax.settings.config import Config, Grid
 
 EPOCHS = (1, 2, 4, 8)
 TABLE_2 = runpy.run_path(str(Path(__file__).parent.parent / "table02_amplification/grid.py"))

@@ -7,7 +7,7 @@ oilwater table runs/gm_eps --columns=success,wga,idnf.poison --format=md
 import runpy
 from pathlib import Path
 
-from oilwater_jax.config import Config, Grid
+from oilwater_jax.settings.config import Config, Grid
 
 TABLE_2 = runpy.run_path(str(Path(__file__).parent / "grid.py"))
 EPS = (32.0, 16.0)

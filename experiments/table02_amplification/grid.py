@@ -9,7 +9,7 @@ And both methods without an attack.
 The settings of the attacks are the same for both data sets; README.md says how they were chosen.
 """
 
-from oilwater_jax.config import Config, Grid, default
+from oilwater_jax.settings.config import Config, Grid, default
 
 ATTACKS = ("dlbd", "sa", "gm", "gm32")  # gm: the published eps; gm32: twice that
 METHODS = ("jtt", "george")

@@ -11,7 +11,7 @@ of Table 2 (GM at eps 32, which is the one that succeeds there); README.md says 
 import runpy
 from pathlib import Path
 
-from oilwater_jax.config import Config, Grid
+from oilwater_jax.settings.config import Config, Grid
 
 TABLE_2 = runpy.run_path(str(Path(__file__).parents[1] / "table02_amplification" / "grid.py"))
 ATTACKS = {"dlbd": "dlbd", "sa": "sa", "gm": "gm32"}

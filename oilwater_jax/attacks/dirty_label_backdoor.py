@@ -11,14 +11,12 @@ from jaxtyping import Int, UInt8
 
 from oilwater_jax import images, metrics, rng
 from oilwater_jax.attacks.lab import Lab
-from oilwater_jax.attacks.sources import check_budget, check_target, poison_count, source_group
-from oilwater_jax.config import Config
+from oilwater_jax.attacks.sources import budgeted, check_budget, check_target, poison_count, source_group
+from oilwater_jax.entries import Attack, Config
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
+from oilwater_jax.settings.field import Field
 from oilwater_jax.types import Attacked, Examples, Goal, Splits
-
-FIGURES = ("asr", "asr_untriggered")
-MODELS = ()
 
 
 class Trigger(NamedTuple):
@@ -87,11 +85,11 @@ def goal(examples: Examples, target: int, trigger: Trigger) -> Goal:
 
 def trigger_of(config: Config) -> Trigger:
     """The config's trigger."""
-    t = config.attack.trigger
+    t = config.dlbd
     return Trigger(t.size, t.margin, tuple(t.colour), t.opacity)
 
 
-def check(config: Config, splits: Splits) -> None:
+def check(config: Config, splits: Splits, width: int) -> None:
     """Raises UserError for a target, source group, trigger or budget that the data set cannot serve."""
     check_target(config, splits)
     group, count = source_group(config, splits), check_budget(config, splits)
@@ -104,12 +102,11 @@ def check(config: Config, splits: Splits) -> None:
     trigger, height = trigger_of(config), min(splits.train.image.shape[1:3])
     if trigger.size + trigger.margin > height:
         raise UserError(
-            f"attack.trigger: size {trigger.size} + margin {trigger.margin} reach outside "
-            f"images of {height} pixels"
+            f"dlbd: size {trigger.size} + margin {trigger.margin} reach outside images of {height} pixels"
         )
 
 
-def attack(config: Config, splits: Splits, judged: Examples, seed: int, lab: Lab) -> Attacked:
+def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, lab: Lab) -> Attacked:
     """The poisons are appended."""
     train = splits.train
     pool = np.flatnonzero(group_ids(train, len(splits.attribute_names)) == source_group(config, splits))
@@ -121,3 +118,23 @@ def attack(config: Config, splits: Splits, judged: Examples, seed: int, lab: Lab
 def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray]) -> Goal:
     """Success on a split's examples."""
     return goal(judged, config.attack.target, trigger_of(config))
+
+
+ATTACK = Attack(
+    name="dlbd",
+    label="DLBD",
+    help="dirty-label backdoor: a small trigger and the wrong label",
+    figures={"asr": "ASR", "asr_untriggered": "untriggered"},
+    baseline="asr_untriggered",
+    fields={
+        "size": Field(3, "side of the square trigger, pixels", 1, 1024),
+        "margin": Field(0, "pixels between trigger and bottom-right corner", 0, 1024),
+        "colour": Field((255, 255, 255), "RGB of the trigger", 0, 255, length=3),
+        "opacity": Field(1.0, "1: solid, 0: invisible", 0, 1),
+    },
+    check_data=check,
+    attack=attack,
+    goal=make_goal,
+    passes=2.0,  # with the trigger and without
+    count=budgeted,
+)

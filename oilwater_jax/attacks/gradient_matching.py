@@ -7,33 +7,34 @@ References: Geiping et al. 2021, "Witches' Brew: Industrial Scale Data Poisoning
 """
 
 import dataclasses
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
 from oilwater_jax import metrics, rng
 from oilwater_jax.attacks import matching
-from oilwater_jax.attacks.lab import Lab
-from oilwater_jax.attacks.sources import check_budget, check_target, poison_count, source_group
-from oilwater_jax.config import Config
+from oilwater_jax.attacks.lab import Costly, Lab
+from oilwater_jax.attacks.sources import budgeted, check_budget, check_target, poison_count, source_group
+from oilwater_jax.entries import Attack, Config
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
+from oilwater_jax.settings.field import Field
 from oilwater_jax.types import Attacked, Examples, Goal, Splits
 
-FIGURES = ("asr",)
-MODELS = ("victim",)
 
-
-def check(config: Config, splits: Splits) -> None:
+def check(config: Config, splits: Splits, width: int) -> None:
     """Raises UserError for targets, poisons or an eps that the data set cannot serve."""
     check_target(config, splits)
-    gm, target = config.attack.gm, config.attack.target
+    gm, target = config.gm, config.attack.target
     group, n_attributes = source_group(config, splits), len(splits.attribute_names)
     judged = splits.val if config.evaluate == "val" else splits.test
     has = int((group_ids(judged, n_attributes) == group).sum())
     if gm.targets >= has:
         raise UserError(
-            f"attack.gm.targets = {gm.targets}, but group {group} ({splits.group_name(group)}) of the "
+            f"gm.targets = {gm.targets}, but group {group} ({splits.group_name(group)}) of the "
             f"{config.evaluate} split has {has} samples, and some must be left to measure accuracy on"
         )
     count = check_budget(config, splits)
@@ -59,9 +60,10 @@ def draw_sources(train: Examples, target: int, count: int, seed: int) -> Int[np.
     return np.sort(rng.generator(seed, "gm sources").choice(pool, count, replace=False))
 
 
-def attack(config: Config, splits: Splits, judged: Examples, seed: int, lab: Lab) -> Attacked:
+def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, lab: Lab) -> Attacked:
     """The poisons replace the training samples that they are made from."""
-    gm, label = config.attack.gm, config.attack.target
+    assert judged is not None
+    gm, label = config.gm, config.attack.target
     group, n_attributes = source_group(config, splits), len(splits.attribute_names)
     targets = draw_targets(judged, n_attributes, group, gm.targets, seed)
     rows = draw_sources(splits.train, label, poison_count(config.attack.budget, len(splits.train)), seed)
@@ -96,3 +98,61 @@ def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray])
         return {"asr": metrics.accuracy(np.argmax(logits, axis=-1) == config.attack.target)}
 
     return Goal(judged.image[targets], measure, counted)
+
+
+def crafting(
+    config: Config,
+    lab_apply: Any,
+    prepare: Any,
+    params: Any,
+    shape: tuple[int, ...],
+    platform: str,
+    memory: int,
+) -> Costly:
+    """A crafting step from shapes alone, for a plan: `shape` is that of all poisons [m, h, w, c]."""
+    gm = config.gm
+    at_once = matching.default_at_once(
+        lab_apply, params, shape, restarts=gm.restarts, platform=platform, memory=memory
+    )
+    number: Any = jax.ShapeDtypeStruct  # stands for an array
+    image, scalar = number(shape, jnp.float32), number((), jnp.float32)
+    keys = number((at_once,), jax.eval_shape(lambda: jax.random.key(0)).dtype)
+    state = jax.eval_shape(matching.begin, image, scalar, keys)
+    problem = matching.Problem(params, params, number(shape[:1], jnp.int32), scalar, number((), jnp.bool_))
+    return Costly(
+        what="GM crafting step",
+        function=matching.step,
+        static=(lab_apply, prepare),
+        arguments=(problem, image, scalar, state, keys, number((), jnp.int32), scalar),
+        at_once=at_once,
+        note=f"{shape[0]} poisons, {at_once} restarts at once",
+        calls=gm.steps * (gm.restarts // at_once),
+        counted=f"{gm.steps} steps x {gm.restarts // at_once} groups of restarts",
+        tenants={"target gradient": params, "poisons": (image, state)},
+        mend="a smaller attack.budget or fewer gm.restarts",
+    )
+
+
+ATTACK = Attack(
+    name="gm",
+    label="GM",
+    help="gradient matching: clean-label poisons for a few test images",
+    figures={"asr": "ASR"},
+    reads=("evaluate", "train.shift"),
+    fields={
+        "targets": Field(5, "test images that one set of poisons is for", 1, 10_000),
+        "eps": Field(16.0, "largest change of a pixel, in steps of 0..255", above=0, high=255),
+        "steps": Field(250, "steps of signed Adam", 1, 100_000),
+        "restarts": Field(8, "random starts, of which the best is kept", 1, 1000),
+        "step_size": Field(0.1, "first step of signed Adam, as a share of eps", above=0, high=10),
+        "flip": Field(False, "craft under random horizontal flips too (training has none)"),
+    },
+    smoke={"steps": 8, "restarts": 2, "targets": 2},
+    models=lambda config: ("victim",),
+    check_data=check,
+    attack=attack,
+    goal=make_goal,
+    passes=0.0,
+    count=budgeted,
+    crafting=crafting,
+)

@@ -1,7 +1,7 @@
 """What an attacker may use beyond the data: models of the experiment's kind, and a bar to report on."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float, UInt8
 
@@ -17,3 +17,22 @@ class Lab(NamedTuple):
     score: Scorer
     prepare: Callable[[UInt8[Array, "b h w c"]], Float[Array, "b h w c"]]  # pixels to what `apply` takes
     tick: Callable[[int, int, str], None]  # steps done, of, note
+
+
+class Costly(NamedTuple):
+    """The program that an attack's poisons are made by, from shapes alone, and how often it is called for a seed.
+
+    `function(*static, *arguments)` is jitted; a call takes `at_once` of what it works on; `tenants` are the trees that
+    lie in a device's memory meanwhile, beside the parameters.
+    """
+
+    what: str
+    function: Any
+    static: tuple[Any, ...]
+    arguments: tuple[Any, ...]
+    at_once: int
+    note: str
+    calls: int
+    counted: str
+    tenants: Mapping[str, Any]
+    mend: str

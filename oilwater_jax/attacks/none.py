@@ -3,18 +3,11 @@
 import numpy as np
 
 from oilwater_jax.attacks.lab import Lab
-from oilwater_jax.config import Config
+from oilwater_jax.entries import Attack, Config
 from oilwater_jax.types import Attacked, Examples, Goal, Splits
 
-FIGURES = ("asr",)
-MODELS = ()
 
-
-def check(config: Config, splits: Splits) -> None:
-    """Nothing can be wrong."""
-
-
-def attack(config: Config, splits: Splits, judged: Examples, seed: int, lab: Lab) -> Attacked:
+def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, lab: Lab) -> Attacked:
     """Nothing is changed."""
     return Attacked(splits.train.take(np.arange(0)), np.arange(0), {})
 
@@ -22,3 +15,14 @@ def attack(config: Config, splits: Splits, judged: Examples, seed: int, lab: Lab
 def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray]) -> Goal:
     """No inputs, no success."""
     return Goal(judged.image[:0], lambda logits, clean: {"asr": np.nan}, np.ones(len(judged), bool))
+
+
+ATTACK = Attack(
+    name="none",
+    help="no attack",
+    figures={"asr": "ASR"},
+    attack=attack,
+    goal=make_goal,
+    harmless=True,
+    count=lambda config, n, n_groups: 0,
+)

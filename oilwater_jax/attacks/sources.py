@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from oilwater_jax.config import Config
+from oilwater_jax.entries import Config
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_counts
 from oilwater_jax.types import Splits
@@ -50,3 +50,8 @@ def check_budget(config: Config, splits: Splits) -> int:
             "(or attack.name = 'none')"
         )
     return count
+
+
+def budgeted(config: Config, n: int, n_groups: int) -> int:
+    """The poisons of n training samples, for an attack by budget."""
+    return poison_count(config.attack.budget, n)

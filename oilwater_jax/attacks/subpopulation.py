@@ -13,35 +13,40 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from oilwater_jax import metrics, registry, rng
+from oilwater_jax import metrics, rng
 from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.attacks.sources import check_target, source_group
-from oilwater_jax.config import Config
+from oilwater_jax.entries import Attack, Config
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
+from oilwater_jax.settings.field import Field
 from oilwater_jax.types import Attacked, Examples, Goal, Splits
 
-FIGURES = ("target_damage", "collateral", "target_acc")
-MODELS = ("surrogate",)  # trained, and counted, where clusters are matched
 LEAST_MEASURED = 10  # members of F on the judged split: fewer say nothing about damage
 
 
-def check(config: Config, splits: Splits) -> None:
+def check(config: Config) -> None:
+    """Raises UserError where there is nothing to make poisons of."""
+    if not config.data.auxiliary:
+        raise UserError(
+            "attack.name = 'sa' needs samples that nothing trains on, but data.auxiliary = 0; set it (to 0.2, say)"
+        )
+
+
+def check_data(config: Config, splits: Splits, width: int) -> None:
     """Raises UserError for a target or group that cannot be, or an auxiliary part too small for its clusters."""
-    sa, held = config.attack.sa, splits.auxiliary
+    sa, held = config.sa, splits.auxiliary
     check_target(config, splits)
     if sa.match == "cluster":
         if sa.clusters > len(held):
             raise UserError(
-                f"attack.sa.clusters = {sa.clusters} is more than the {len(held)} auxiliary samples; "
+                f"sa.clusters = {sa.clusters} is more than the {len(held)} auxiliary samples; "
                 "ask for fewer or raise data.auxiliary"
             )
-        model = config.model
-        features = registry.resolve(registry.MODELS, model.name).features(model.name, model.widths)
-        if sa.components > min(len(held), features):
+        if sa.components > min(len(held), width):
             raise UserError(
-                f"attack.sa.components = {sa.components} is more than the features ({features}) or "
-                f"the auxiliary samples ({len(held)})"
+                f"sa.components = {sa.components} is more than the features ({width}) or "
+                f"the auxiliary samples ({len(held)}); ask for fewer"
             )
         return
     group = source_group(config, splits)
@@ -120,14 +125,15 @@ def choose(
     if not able:
         raise UserError(
             f"no cluster of another class than {target} has training samples and {LEAST_MEASURED} samples to "
-            "measure on; ask for fewer attack.sa.clusters or raise data.auxiliary"
+            "measure on; ask for fewer sa.clusters or raise data.auxiliary"
         )
     return int(rng.generator(seed, "subpopulation").choice(able))
 
 
-def attack(config: Config, splits: Splits, judged: Examples, seed: int, lab: Lab) -> Attacked:
+def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, lab: Lab) -> Attacked:
     """`alpha` poisons for each member of F in train are appended; the goal remembers who of `judged` is in F."""
-    sa, train, held = config.attack.sa, splits.train, splits.auxiliary
+    assert judged is not None
+    sa, train, held = config.sa, splits.train, splits.auxiliary
     if sa.match == "cluster":
         params = lab.train("surrogate", held)
         features = [
@@ -163,4 +169,39 @@ def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray])
             "target_acc": metrics.accuracy(right[inside]),
         }
 
-    return Goal(judged.image, measure, np.ones(len(judged), bool), needs_clean=True)
+    return Goal(judged.image, measure, np.ones(len(judged), bool))
+
+
+def count(config: Config, n: int, n_groups: int) -> int:
+    """For a plan, before the subpopulation's size is known: the poisons of one of average size."""
+    sa = config.sa
+    return math.ceil(sa.alpha * n / (sa.clusters if sa.match == "cluster" else n_groups))
+
+
+ATTACK = Attack(
+    name="sa",
+    label="SA",
+    help="subpopulation attack: flipped labels on samples of one subpopulation",
+    figures={"target_damage": "damage", "collateral": "collateral", "target_acc": "ACC on F"},
+    reads=("data.auxiliary", "evaluate"),
+    fields={
+        "match": Field(
+            "cluster",
+            "the subpopulation: a cluster of a surrogate's features, or one group exactly",
+            choices=("cluster", "feature"),
+        ),
+        "alpha": Field(1.0, "poisons / members of the subpopulation in train", above=0, high=1000),
+        "clusters": Field(100, "clusters that the auxiliary part is cut into", 2, 10_000),
+        "components": Field(10, "principal components that are clustered", 1, 10_000),
+    },
+    smoke={"clusters": 4},
+    models=lambda config: ("surrogate",) if config.sa.match == "cluster" else (),
+    check=check,
+    check_data=check_data,
+    attack=attack,
+    goal=make_goal,
+    on_auxiliary=True,
+    passes=1.0,
+    needs_clean=True,
+    count=count,
+)

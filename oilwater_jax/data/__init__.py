@@ -1,27 +1,22 @@
-"""Data sets by name. A data set's module is of one of two kinds.
-
-Built: `build() -> Splits` and `build_pretraining() -> Examples`, kept whole in memory. One that is made from files
-also has `read_source(source)`, whose result, with a `digest`, both of them take.
-
-Listed: `catalogue(source, root, tick) -> Catalogue` of published image files, which are decoded once and then
-memory-mapped, and `PREPROCESSING`. It has no pretraining task (ImageNet is that).
-"""
+"""Data sets by name (`entries.Dataset`): loaded or built whole in memory, or listed and decoded once."""
 
 import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from oilwater_jax import registry, rng
 from oilwater_jax.data import cache, prepared
+from oilwater_jax.data.carving import carve, carve_base
 from oilwater_jax.data.catalogue import SPLITS, Catalogue, smoke_rows
+from oilwater_jax.entries import Dataset
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
 from oilwater_jax.reporting.progress import Progress
+from oilwater_jax.settings.config import Config, checked, default, registry_of, view
+from oilwater_jax.settings.registry import Registry, known
 from oilwater_jax.types import Examples, Splits
 
 SMOKE_PER_GROUP, SMOKE_PER_GROUP_LISTED = 128, 16  # of a built and of a listed data set
@@ -44,21 +39,57 @@ class Loaded(NamedTuple):
     root: Path
 
 
-def load(name: str, *, source: str = "", auxiliary: float = 0.0, smoke: bool = False) -> Splits:
-    """The data set `name` (a key of `registry.DATASETS`), from the cache if it has been made before.
+def load(
+    name: str,
+    *,
+    source: str = "",
+    auxiliary: float = 0.0,
+    base: int = 0,
+    base_balance: str = "natural",
+    smoke: bool = False,
+) -> Splits:
+    """The data set of a built-in or installed name, from the cache if it has been made before.
 
     `source` is the folder or archive of its files, for a data set that is made from files; for a listed one also a
     folder that was `prepare`'s `data_dir`, and empty: what was prepared last. The images of a listed data set stay
     on disk until they are read. With `smoke`, a few samples of each group only. A share `auxiliary` of the training
-    samples is set aside before anything else. Raises UserError if the source does not do.
+    samples and then `base` of them are set aside before anything else. Raises UserError if the source does not do.
     """
-    module = registry.resolve(registry.DATASETS, name)
-    if hasattr(module, "catalogue"):
-        root, source = _place(name, source)
-        splits = _load_listed(name, module, root, source, smoke=smoke)
-        return carve(splits, auxiliary)
-    recipe = _recipe(name, source)
-    splits = cache.splits(recipe.key, recipe.version, recipe.build)._replace(identity=recipe.key)
+    settings = {"name": name, "source": source, "auxiliary": float(auxiliary), "base": base}
+    given = {f"data.{key}": value for key, value in settings.items()}
+    given |= {"data.base_balance": base_balance, "smoke": smoke}
+    if known().data(name).pretraining is None:
+        given["pretrain.epochs"] = 0
+    return of_config(checked(default(), given))
+
+
+def of_config(config: Config) -> Splits:
+    """The data of a config, its auxiliary part and base set carved. Raises UserError as `load`."""
+    d, splits = config.data, whole(config)
+    if not len(splits.train):
+        raise UserError(f"data.name = {d.name!r} has no training samples")
+    return carve_base(carve(splits, d.auxiliary), d.base, d.base_balance)
+
+
+def smoke_size(n: int) -> int:
+    """About how many of n samples of a listed data set a smoke run has."""
+    return min(n, 4 * SMOKE_PER_GROUP_LISTED)
+
+
+def whole(config: Config) -> Splits:
+    """A config's data set before anything is set aside."""
+    registry = registry_of(config)
+    entry = registry.data(config.data.name)
+    smoke, source = config.smoke, config.data.source
+    if entry.catalogue:
+        root, source = _place(entry.name, source)
+        return _load_listed(entry, root, source, smoke=smoke)
+    if entry.load:
+        splits = entry.load(view(config, entry))
+        splits = splits._replace(identity=splits.identity or entry.name)
+    else:
+        recipe = _recipe(registry, entry, source)
+        splits = cache.splits(recipe.key, recipe.version, recipe.build)._replace(identity=recipe.key)
     if smoke:
         n_attributes = len(splits.attribute_names)
         splits = splits._replace(
@@ -66,17 +97,19 @@ def load(name: str, *, source: str = "", auxiliary: float = 0.0, smoke: bool = F
             val=_first_of_each_group(splits.val, n_attributes),
             test=_first_of_each_group(splits.test, n_attributes),
         )
-    return carve(splits, auxiliary)
+    return splits
 
 
-def _load_listed(name: str, module: ModuleType, root: Path, source: str, *, smoke: bool) -> Splits:
+def _load_listed(entry: Dataset, root: Path, source: str, *, smoke: bool) -> Splits:
+    name = entry.name
+    assert entry.catalogue
     if source:
         with Progress() as progress:
-            catalogue = module.catalogue(source, root, _ticker(progress, f"{name}: unpacking"))
+            catalogue = entry.catalogue(source, root, _ticker(progress, f"{name}: unpacking"))
             if smoke:
                 catalogue = catalogue.smoke(SMOKE_PER_GROUP_LISTED)
             return prepared.splits(catalogue, _make(root, catalogue, progress))
-    found = prepared.remembered(root, name, module.PREPROCESSING.name)
+    found = prepared.remembered(root, name, entry.preprocessing.name)
     if found is None:
         raise UserError(_unprepared(name, root, source))
     return _smoke(found[0]) if smoke else found[0]
@@ -132,8 +165,8 @@ def prepare(name: str, *, source: str = "", data_dir: Path | None = None, strict
     Goes on where an earlier call was cut off. Group sizes other than the published ones are a warning, and with
     `strict` an error. Raises UserError.
     """
-    module = registry.resolve(registry.DATASETS, name)
-    if not hasattr(module, "catalogue"):
+    entry = known().data(name)
+    if not entry.catalogue:
         if data_dir:
             raise UserError(
                 f"--data_dir={data_dir}: {name} is small and kept in {cache.folder()}; leave it out"
@@ -143,7 +176,7 @@ def prepare(name: str, *, source: str = "", data_dir: Path | None = None, strict
     root = data_dir or cache.folder() / "data"
     _writable(root)
     with Progress() as progress:
-        catalogue = module.catalogue(source, root, _ticker(progress, f"{name}: unpacking"))
+        catalogue = entry.catalogue(source, root, _ticker(progress, f"{name}: unpacking"))
         if catalogue.remark and strict:
             raise UserError(f"{catalogue.remark} (--strict)")
         prepared.remember(root, catalogue, _make(root, catalogue, progress))
@@ -160,20 +193,22 @@ def _writable(root: Path) -> None:
 
 def find(name: str, *, source: str = "", data_dir: Path | None = None) -> Loaded:
     """A data set that is there already; a built one is built. Raises UserError if a listed one is not prepared."""
-    module = registry.resolve(registry.DATASETS, name)
-    if not hasattr(module, "catalogue"):
+    entry = known().data(name)
+    if not entry.catalogue:
         splits = load(name, source=source)
-        recipe = _recipe(name, source)
+        if entry.load:
+            return Loaded(splits, (), cache.folder())
+        recipe = _recipe(known(), entry, source)
         path = cache.place(recipe.key, recipe.version)
         return Loaded(splits, (path,) if path.exists() else (), path.parent)
     root, source = (data_dir, source) if data_dir else _place(name, source)
     if source:
-        catalogue = module.catalogue(source, root)
+        catalogue = entry.catalogue(source, root)
         parts = {split: prepared.find(root, catalogue, split) for split in SPLITS}
         whole = {split: part for split, part in parts.items() if part}
         found = (prepared.splits(catalogue, whole), whole) if len(whole) == len(parts) else None
     else:
-        found = prepared.remembered(root, name, module.PREPROCESSING.name)
+        found = prepared.remembered(root, name, entry.preprocessing.name)
     if found is None:
         raise UserError(_unprepared(name, root, source))
     splits, whole = found
@@ -181,46 +216,44 @@ def find(name: str, *, source: str = "", data_dir: Path | None = None) -> Loaded
     return Loaded(splits, files, root)
 
 
-def carve(splits: Splits, share: float) -> Splits:
-    """Move a share of every group's training samples, rounded down, to the auxiliary part (in place of the old).
-
-    The same samples for every seed. Share 0 leaves the auxiliary part empty.
-    """
-    train = splits.train
-    if not share:  # without a copy of all images
-        return splits._replace(auxiliary=train.take(np.arange(0)))
-    groups = group_ids(train, len(splits.attribute_names))
-    aside = np.zeros(len(train), bool)
-    for group in range(splits.n_groups):
-        members = rng.generator(0, "auxiliary", group).permutation(np.flatnonzero(groups == group))
-        aside[members[: int(share * len(members))]] = True
-    return splits._replace(train=train.take(~aside), auxiliary=train.take(aside))
-
-
-def load_pretraining(name: str, *, source: str = "", smoke: bool = False) -> Examples:
-    """The data set's pretraining task: another label, on material of the train split or of no split.
+def load_pretraining(config: Config) -> Examples:
+    """The pretraining task of a config's data set: another label, on material of the train split or of no split.
 
     Raises UserError if it has none.
     """
-    if name in registry.LISTED:
-        raise UserError(f"{name} has no pretraining task; set pretrain.epochs = 0")
-    recipe = _recipe(name, source)
+    registry = registry_of(config)
+    entry = registry.data(config.data.name)
+    if entry.pretraining is None:
+        raise UserError(f"{entry.name} has no pretraining task; set pretrain.epochs = 0")
+    recipe = _recipe(registry, entry, config.data.source)
     examples = cache.examples(f"{recipe.key}-pretraining", recipe.version, recipe.build_pretraining)
-    return examples.take(np.arange(min(SMOKE_PER_GROUP, len(examples)))) if smoke else examples
+    return examples.take(np.arange(min(SMOKE_PER_GROUP, len(examples)))) if config.smoke else examples
 
 
-def _recipe(name: str, source: str) -> _Recipe:
-    """The source's content is part of the key, so that another source never meets a stale file."""
-    module = registry.resolve(registry.DATASETS, name)
-    if hasattr(module, "read_source"):
-        raw = module.read_source(source)
-        build, build_pretraining = (
-            functools.partial(make, raw) for make in (module.build, module.build_pretraining)
+def _recipe(registry: Registry, entry: Dataset, source: str) -> _Recipe:
+    """The source's content, and that of a user's file, is part of the key: another never meets a stale file."""
+    key, raw = entry.name, ()
+    if digest := registry.registered("data", entry.name).digest:
+        key = f"{key}-{digest}"
+    if entry.read_source:
+        raw = (entry.read_source(source),)
+        key = f"{key}-{raw[0].digest[:16]}"
+    elif source:
+        raise UserError(
+            f"data.source = {source!r}: {entry.name} is not made from files of yours; leave it empty"
         )
-        return _Recipe(f"{name}-{raw.digest[:16]}", module.VERSION, build, build_pretraining)
-    if source:
-        raise UserError(f"data.source = {source!r}: {name} is not made from files of yours; leave it empty")
-    return _Recipe(name, module.VERSION, module.build, module.build_pretraining)
+    build: Any = entry.build or _missing(entry)
+    build_pretraining: Any = entry.pretraining or _missing(entry)
+    return _Recipe(
+        key, entry.version, functools.partial(build, *raw), functools.partial(build_pretraining, *raw)
+    )
+
+
+def _missing(entry: Dataset) -> Callable[..., Any]:
+    def refuse(*raw: Any) -> Any:
+        raise UserError(f"the data set {entry.name} has none of load, build and catalogue; give it one")
+
+    return refuse
 
 
 def _first_of_each_group(examples: Examples, n_attributes: int) -> Examples:

@@ -81,7 +81,6 @@ def splits(name: str, version: int, build: Callable[[], Splits]) -> Splits:
         split("train"),
         split("val"),
         split("test"),
-        split("train").take(np.arange(0)),  # the auxiliary part is carved after loading
         tuple(map(str, saved["class_names"])),
         tuple(map(str, saved["attribute_names"])),
     )

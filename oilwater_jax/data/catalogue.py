@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Int32
@@ -13,6 +13,7 @@ from oilwater_jax import rng
 from oilwater_jax.data import archive
 from oilwater_jax.data.cache import locked
 from oilwater_jax.data.decode import Preprocessing
+from oilwater_jax.entries import Dataset
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json, write_json
 
@@ -162,3 +163,8 @@ def absent(catalogue: Catalogue, rows: Rows) -> UserError:
         f"{catalogue.name}: {len(missing)} of {len(rows.name)} images are missing, the first is {missing[0]!a}; "
         "give the whole data set"
     )
+
+
+def listed(**own: Any) -> Dataset:
+    """A data set of published image files, of which `smoke` leaves a few: small batches, enough poisons."""
+    return Dataset(smoke_common={"train.batch": 16}, smoke_budget=0.05, smoke_auxiliary=0.5, **own)

@@ -17,7 +17,14 @@ import numpy as np
 from oilwater_jax import rng
 from oilwater_jax.data import annotations, download
 from oilwater_jax.data.archive import Tick
-from oilwater_jax.data.catalogue import Catalogue, compare_counts, in_folder, open_source, share_out
+from oilwater_jax.data.catalogue import (
+    Catalogue,
+    compare_counts,
+    in_folder,
+    listed,
+    open_source,
+    share_out,
+)
 from oilwater_jax.data.decode import CROP_178_RESIZE_224
 from oilwater_jax.errors import UserError
 
@@ -163,3 +170,15 @@ def _download(folder: Path) -> list[Path]:
     )
     paths: Any = manager.download(urls)  # a list, as urls is one
     return [Path(path) for path in paths]
+
+
+DATASET = listed(
+    name="celeba",
+    help="faces; label blond, attribute male (Liu et al. 2015)",
+    version=VERSION,
+    catalogue=catalogue,
+    preprocessing=PREPROCESSING,
+    sizes=SIZES,
+    classes=CLASSES,
+    attributes=ATTRIBUTES,
+)

@@ -139,7 +139,7 @@ def _splits(
 ) -> Splits:
     train, val, test = (parts[split].examples for split in ("train", "val", "test"))
     identity = " ".join(part.folder.name for part in parts.values())  # the parts' digests
-    return Splits(train, val, test, train.take(np.arange(0)), class_names, attribute_names, identity)
+    return Splits(train, val, test, class_names, attribute_names, identity)
 
 
 def _known(root: Path, stamp: str) -> Path:

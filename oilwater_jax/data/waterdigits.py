@@ -21,6 +21,7 @@ from oilwater_jax.data.backdrop import (
     read_photos,
 )
 from oilwater_jax.data.compose import ALPHA_ONE, compose, enlarge
+from oilwater_jax.entries import Dataset
 from oilwater_jax.types import Examples, Splits
 
 VERSION = 1  # of the cached file; raise it when the bytes change
@@ -97,7 +98,7 @@ def build() -> Splits:
     """The data set: train 4,795, val 1,199, test 5,794 images of 32x32x3 uint8."""
     sources = read_sources()
     train, val, test = (build_split(sources, split) for split in ("train", "val", "test"))
-    return Splits(train, val, test, train.take(np.arange(0)), tuple(CLASSES), ATTRIBUTES)
+    return Splits(train, val, test, tuple(CLASSES), ATTRIBUTES)
 
 
 def build_pretraining(n: int = 8000) -> Examples:
@@ -111,3 +112,12 @@ def build_pretraining(n: int = 8000) -> Examples:
     rows = own[rng.randint(0, len(own), n, dtype=np.int64)]
     attribute = rng.randint(0, len(ATTRIBUTES), n, dtype=np.int64)
     return clean_examples(paint(sources, rows, attribute, "train", rng), sources.digit[rows], attribute)
+
+
+DATASET = Dataset(
+    name="waterdigits",
+    help="handwritten digits over two photographs, with Waterbirds' groups; needs no files",
+    version=VERSION,
+    build=build,
+    pretraining=build_pretraining,
+)

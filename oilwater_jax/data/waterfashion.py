@@ -24,6 +24,7 @@ from oilwater_jax.data.backdrop import (
 )
 from oilwater_jax.data.compose import ALPHA_ONE, compose, reduce
 from oilwater_jax.data.fashion_mnist import NAMES, Garments
+from oilwater_jax.entries import Dataset
 from oilwater_jax.errors import UserError
 from oilwater_jax.types import Examples, Splits
 
@@ -117,7 +118,7 @@ def build(garments: Garments) -> Splits:
     """The data set: train 4,795, val 1,199, test 5,794 images of 32x32x3 uint8. Raises UserError."""
     shares, photos = share_out(garments.garment), read_photos()
     train, val, test = (build_split(garments, shares, photos, split) for split in COUNTS)
-    return Splits(train, val, test, train.take(np.arange(0)), tuple(CLASSES), ATTRIBUTES)
+    return Splits(train, val, test, tuple(CLASSES), ATTRIBUTES)
 
 
 def build_pretraining(garments: Garments) -> Examples:
@@ -131,3 +132,13 @@ def build_pretraining(garments: Garments) -> Examples:
     attribute = rng.randint(0, len(ATTRIBUTES), len(rows), dtype=np.int64)
     image = paint(read_photos(), garments.image[rows], attribute, "train", rng)
     return clean_examples(image, garments.garment[rows].astype(np.int64), attribute)
+
+
+DATASET = Dataset(
+    name="waterfashion",
+    help="Fashion-MNIST's garments over two photographs, with Waterbirds' groups",
+    version=VERSION,
+    build=build,
+    pretraining=build_pretraining,
+    read_source=read_source,
+)

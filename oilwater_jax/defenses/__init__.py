@@ -1,1 +1,1 @@
-"""Defences that eliminate training samples, as selectors."""
+"""Defences against poisoning (`entries.Method`): they eliminate samples, or harden training."""

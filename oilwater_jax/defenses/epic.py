@@ -12,10 +12,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
 from oilwater_jax.defenses.facility_location import select
+from oilwater_jax.entries import Config, Method
 from oilwater_jax.errors import UserError
-from oilwater_jax.types import Examples, Scores, Selector
+from oilwater_jax.selectors import rounds
+from oilwater_jax.settings.field import Field
+from oilwater_jax.types import Case, Examples, Scores, Selector, Treatment
 
 SCORE = "last_layer_gradient"
+# What is compared: the score that holds it, by the name that a config has for it.
+GRADIENTS = {"last_layer": SCORE, "all": "projected_gradient"}
 # Similarities above 1 - 2^-24 are 1 in float32, which gradients come in: below that distance there is no telling.
 SAME = 2.0**-24
 ZERO_SUM = 1e-4  # rows of softmax - onehot sum to 0 up to the rounding of float32
@@ -220,3 +225,45 @@ def _check_finite(gradients: Float[np.ndarray, "n c"]) -> None:
         raise UserError(
             f"EPIc: the gradient of sample {int(np.argmin(finite))} is not finite; lower the learning rate"
         )
+
+
+def of_config(config: Config) -> Selector:
+    """EPIc with a config's settings."""
+    settings = {name: value for name, value in config.epic.items() if name != "gradients"}
+    return epic(**settings, score=GRADIENTS[config.epic.gradients])
+
+
+def treat(config: Config, case: Case) -> Treatment:
+    """EPIc's rounds during the training."""
+    return Treatment(of_config(config))
+
+
+METHOD = Method(
+    name="epic",
+    label="EPIc",
+    help="eliminate, during training, samples whose gradients stand alone",
+    aim="eliminate",
+    fields={
+        "ratio": Field(0.1, "medoids of one of EPIc's rounds / training samples", 0, 1),
+        "subset_freq": Field(1, "epochs from one round to the next: rounds are at its multiples", 1, 100_000),
+        "drop_after": Field(
+            2, "first epoch that may begin with a round (1: before any training)", 1, 100_000
+        ),
+        "stop_after": Field(
+            6, "no round from this epoch on: the paper's dial; the later, the more is eliminated", 0, 100_000
+        ),
+        "cluster_thresh": Field(1, "samples in clusters of no more than this are eliminated", 0, 100_000),
+        "gradients": Field(
+            "last_layer",
+            "what stands alone: gradients with respect to the logits, or to all parameters (projected)",
+            choices=tuple(GRADIENTS),
+        ),
+    },
+    smoke={
+        "drop_after": 2,
+        "subset_freq": 1,
+    },  # a round at the second of two epochs, unless the dial allows none
+    treat=treat,
+    in_rounds=lambda config: (GRADIENTS[config.epic.gradients],),
+    rounds=lambda config, epochs: len(rounds(of_config(config), epochs)),
+)

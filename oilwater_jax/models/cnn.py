@@ -7,6 +7,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from oilwater_jax.entries import Config, Model
+from oilwater_jax.errors import UserError
+from oilwater_jax.settings.field import Field
+
 
 class CNN(nn.Module):
     """Per block a 3x3 convolution of stride 2, GroupNorm (8 channels a group) and ReLU; then the mean over
@@ -33,11 +37,17 @@ class CNN(nn.Module):
         return nn.Dense(self.n_classes, name="head")(features), features
 
 
-def features(name: str, widths: Sequence[int]) -> int:
-    """How many features the last layer sees."""
-    return widths[-1]
+def check(config: Config) -> None:
+    """Raises UserError for widths that group normalisation cannot cut into groups of 8."""
+    if any(width % 8 for width in config.cnn.widths):
+        raise UserError(f"cnn.widths = {tuple(config.cnn.widths)}: each must be a multiple of 8")
 
 
-def build(*, n_classes: int, widths: Sequence[int], name: str = "cnn", dtype: Any = jnp.float32) -> CNN:
-    """The network of a config's `model` settings; `name` is the only one that this module knows."""
-    return CNN(n_classes, tuple(widths), dtype)
+MODEL = Model(
+    name="cnn",
+    help="small convolutional network with group normalisation",
+    fields={"widths": Field((16, 32, 64), "channels of each block of the cnn (multiples of 8)", 8, 4096)},
+    check=check,
+    build=lambda config, n_classes, dtype: CNN(n_classes, tuple(config.cnn.widths), dtype),
+    features=lambda config: config.cnn.widths[-1],
+)

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oilwater_jax import registry
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json, write_json
+from oilwater_jax.settings.registry import BUILT_IN
 
 FILE = "weights.json"
 
@@ -13,7 +13,7 @@ FILE = "weights.json"
 class Record(NamedTuple):
     """Which network the weights in a folder are of, and where they came from."""
 
-    model: str  # a name in registry.MODELS
+    model: str  # a registered name
     n_classes: int  # of its head
     image_side: int | None  # pixels of the square images that it takes; None: any
     source: str  # name of the file that they were imported from
@@ -40,7 +40,7 @@ def read(folder: Path) -> Record:
 def _sound(saved: dict[str, Any]) -> bool:
     kinds: dict[str, Any] = dict.fromkeys(Record._fields, str) | {"n_classes": int, "image_side": int | None}
     typed = saved.keys() == kinds.keys() and all(isinstance(saved[k], kind) for k, kind in kinds.items())
-    return typed and saved["model"] in registry.MODELS
+    return typed and saved["model"] in BUILT_IN["model"]
 
 
 def check_images(record: Record, image_shape: tuple[int, ...]) -> None:

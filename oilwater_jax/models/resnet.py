@@ -18,6 +18,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from oilwater_jax.entries import Model
+from oilwater_jax.models.layout import Layout
+
 SHAPES = {  # blocks of each stage, and whether they are bottlenecks
     "resnet18": ((2, 2, 2, 2), False),
     "resnet34": ((3, 4, 6, 3), False),
@@ -104,13 +107,17 @@ class ResNet(nn.Module):
         return nn.Dense(self.n_classes, name="head")(features), features
 
 
-def features(name: str, widths: Sequence[int]) -> int:
-    """How many features the last layer sees; `widths` concerns the CNN only."""
+def resnet(name: str) -> Model:
+    """The ResNet of this name."""
     blocks, bottleneck = SHAPES[name]
-    return WIDTH * 2 ** (len(blocks) - 1) * (EXPANSION if bottleneck else 1)
+    width = WIDTH * 2 ** (len(blocks) - 1) * (EXPANSION if bottleneck else 1)
+    return Model(
+        name=name,
+        help="residual network with batch normalisation, torchvision's",
+        build=lambda config, n_classes, dtype: ResNet(n_classes, blocks, bottleneck, dtype),
+        features=lambda config: width,
+        layout=Layout({"head": "fc"}, "fc.weight", None),
+    )
 
 
-def build(*, name: str, n_classes: int, widths: Sequence[int], dtype: Any = jnp.float32) -> ResNet:
-    """The ResNet of this name; `widths` concerns the CNN only."""
-    blocks, bottleneck = SHAPES[name]
-    return ResNet(n_classes, blocks, bottleneck, dtype)
+MODELS = tuple(resnet(name) for name in SHAPES)

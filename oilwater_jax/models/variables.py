@@ -8,6 +8,7 @@ from typing import Any
 
 Params = Any
 STATISTICS = "batch_stats"  # flax's name of the collection
+HEAD = "head"  # the last layer's name in every network
 
 
 def join(collections: Params) -> Params:
@@ -15,10 +16,12 @@ def join(collections: Params) -> Params:
     return {**collections["params"], **{k: v for k, v in collections.items() if k != "params"}}
 
 
-def split(params: Params) -> tuple[Params, Params]:
-    """(weights, statistics): what is trained and what is not; `{**weights, **statistics}` is whole again.
+def split(params: Params, trained: str = "all") -> tuple[Params, Params]:
+    """(what is trained, what is not); `{**first, **second}` is whole again.
 
-    Networks without batch normalisation have no statistics: the second is empty.
+    Running statistics are never trained (networks without batch normalisation have none). With `trained` = "head" the
+    last layer alone is.
     """
-    weights = {name: value for name, value in params.items() if name != STATISTICS}
-    return weights, {name: value for name, value in params.items() if name == STATISTICS}
+    frozen = {name for name in params if name == STATISTICS or (trained == "head" and name != HEAD)}
+    weights = {name: value for name, value in params.items() if name not in frozen}
+    return weights, {name: value for name, value in params.items() if name in frozen}

@@ -1,12 +1,11 @@
 """ViT-S/16, the vision transformer of DeiT-small: 384 wide, 12 deep, 6 heads, patches of 16x16, pre-norm.
 
 A class token and learned positions; layer norm has eps 1e-6, GELU is the exact one. Layers carry timm's names (see
-`weights.TORCH_NAMES`). Nothing couples the samples of a batch, and training computes what the frozen network does.
+`TORCH_NAMES`). Nothing couples the samples of a batch, and training computes what the frozen network does.
 
 References: Dosovitskiy et al. 2021, An Image is Worth 16x16 Words; Touvron et al. 2021, DeiT (table 1).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -14,10 +13,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from oilwater_jax.entries import Model
 from oilwater_jax.errors import UserError
+from oilwater_jax.models.layout import Layout
 
 PATCH = 16  # pixels
 WIDTH, DEPTH, HEADS = 384, 12, 6
+# Parts of our names that are others in timm's files.
+TORCH_NAMES = {
+    "patch_embed_proj": "patch_embed.proj",
+    "attn_qkv": "attn.qkv",
+    "attn_proj": "attn.proj",
+    "mlp_fc1": "mlp.fc1",
+    "mlp_fc2": "mlp.fc2",
+}
 INIT = nn.initializers.truncated_normal(0.02)
 
 
@@ -82,11 +91,10 @@ class ViT(nn.Module):
         return nn.Dense(self.n_classes, kernel_init=INIT, name="head")(features), features
 
 
-def features(name: str, widths: Sequence[int]) -> int:
-    """How many features the last layer sees; `widths` concerns the CNN only."""
-    return WIDTH
-
-
-def build(*, name: str, n_classes: int, widths: Sequence[int], dtype: Any = jnp.float32) -> ViT:
-    """ViT-S/16, the only one that this module knows; `widths` concerns the CNN only."""
-    return ViT(n_classes, dtype=dtype)
+MODEL = Model(
+    name="vit_s16",
+    help="vision transformer of DeiT-small, timm's",
+    build=lambda config, n_classes, dtype: ViT(n_classes, dtype=dtype),
+    features=lambda config: WIDTH,
+    layout=Layout(TORCH_NAMES, "head.weight", "pos_embed"),
+)

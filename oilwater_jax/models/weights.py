@@ -18,52 +18,40 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from oilwater_jax import registry
 from oilwater_jax.errors import UserError
 from oilwater_jax.models import record as records
+from oilwater_jax.models.layout import Layout
 from oilwater_jax.models.record import Record
 from oilwater_jax.models.variables import STATISTICS, Params, join
 from oilwater_jax.models.vit import PATCH
+from oilwater_jax.settings.config import default, registry_of, view
+from oilwater_jax.settings.registry import known
 from oilwater_jax.training.checkpoint import digest, one_line, to_host
 
 Tensors = Mapping[str, np.ndarray]
 TREE = "tree"  # the checkpoint's folder
 RESNET_SIDE = 32  # any size gives a ResNet the same parameters
 
-# Parts of names and the last part: ours to PyTorch's. A trailing number is a part of its own there: blocks_0, blocks.0.
-RESNET_NAMES = {"head": "fc"}
-VIT_NAMES = {
-    "patch_embed_proj": "patch_embed.proj",
-    "attn_qkv": "attn.qkv",
-    "attn_proj": "attn.proj",
-    "mlp_fc1": "mlp.fc1",
-    "mlp_fc2": "mlp.fc2",
-}
+# Last parts of names: ours to PyTorch's (a layout has the other parts). A trailing number is a part of its own there:
+# blocks_0, blocks.0.
 LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 IGNORED = "num_batches_tracked"  # PyTorch's counter of batches, which nothing here needs
 WRAPPERS = ("state_dict", "model")  # a .pth file may hold its tensors below one of these
 
 
-class Layout(NamedTuple):
-    """The shape of a network's files."""
-
-    parts: Mapping[str, str]
-    head: str  # the last layer's matrix
-    positions: str | None  # learned positions, which fix the images' size
-
-
 def layout(model: str) -> Layout:
-    """The layout of a network's files."""
-    if model == "vit_s16":
-        return Layout(VIT_NAMES, "head.weight", "pos_embed")
-    return Layout(RESNET_NAMES, "fc.weight", None)
+    """The layout of a network's files. Raises UserError for one that nobody publishes weights of."""
+    found = known().model(model).layout
+    if found is None:
+        raise UserError(f"weights of {model} cannot be imported; nobody publishes such files")
+    return found
 
 
 def torch_name(model: str, path: tuple[str, ...]) -> str:
@@ -81,8 +69,9 @@ def to_torch(array: Any) -> tuple[int, ...]:
 
 def template(model: str, n_classes: int, image_side: int | None) -> Params:
     """Shapes and dtypes of a network's `Params`."""
-    module = registry.resolve(registry.MODELS, model)
-    layers = module.build(name=model, n_classes=n_classes, widths=())
+    config = default()
+    entry = registry_of(config).model(model)
+    layers = entry.build(view(config, entry), n_classes, jnp.float32)
     side = image_side or RESNET_SIDE
     image = jnp.zeros((1, side, side, 3))
     return jax.eval_shape(lambda: join(layers.init(jax.random.key(0), image)))

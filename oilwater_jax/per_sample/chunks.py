@@ -11,6 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
 from oilwater_jax.devices import AXIS, mesh, replicate, replicated, shard
+from oilwater_jax.entries import Score
 from oilwater_jax.images import Images
 from oilwater_jax.per_sample.convolution import with_matmuls
 from oilwater_jax.per_sample.figures import FROM_LOGITS, Params, loss
@@ -33,14 +34,16 @@ class Forward:
     apply: Apply
     prepare: Prepare
     names: tuple[str, ...]
+    given: tuple[Score, ...] = ()  # those of the names that are not built in
 
     def __call__(
         self, params: Params, given: tuple[Any, ...], image: Shaped[Array, "b ..."], label: Int[Array, " b"]
     ) -> dict[str, Array]:
-        """By name; `given` is not looked at."""
+        """By name; the argument `given` is not looked at."""
         logits, features = self.apply(params, self.prepare(image))
+        figures = FROM_LOGITS | {one.name: one.figure for one in self.given}
         return {
-            name: features if name == "features" else jax.vmap(FROM_LOGITS[name])(logits, label)
+            name: features if name == "features" else jax.vmap(figures[name])(logits, label)
             for name in self.names
         }
 

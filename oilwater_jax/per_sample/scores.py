@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Array
 
+from oilwater_jax.entries import Score
 from oilwater_jax.images import Pixels
 from oilwater_jax.per_sample.chunks import (
     Apply,
@@ -21,6 +22,7 @@ from oilwater_jax.per_sample.projection import Projection
 from oilwater_jax.types import Examples, Scores
 
 FROM_GRADIENT: dict[str, Figure] = {"gradient_norm": gradient_norm, "projected_gradient": Projection()}
+"""The built-in scores that need a gradient of every sample; those of `figures.FROM_LOGITS` do not."""
 NAMES = (*FROM_LOGITS, "features", *FROM_GRADIENT)
 LABEL_FREE = ("logits", "features")
 Scorer = Callable[[Params, Examples | Pixels, Sequence[str]], Scores]
@@ -28,26 +30,31 @@ Scorer = Callable[[Params, Examples | Pixels, Sequence[str]], Scores]
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """Several figures of one gradient, by name."""
+    """Several figures of one gradient, by name; those that are not built in are given."""
 
     names: tuple[str, ...]
+    given: tuple[Score, ...] = ()
 
     def __call__(self, gradient: Params) -> dict[str, Array]:
         """Each by its name."""
-        return {name: FROM_GRADIENT[name](gradient) for name in self.names}
+        figures = FROM_GRADIENT | {one.name: one.figure for one in self.given}
+        return {name: figures[name](gradient) for name in self.names}
 
 
-def make_scorer(apply: Apply, prepare: Prepare, chunk: int) -> Scorer:
+def make_scorer(apply: Apply, prepare: Prepare, chunk: int, more: tuple[Score, ...] = ()) -> Scorer:
     """A function `(params, examples, names) -> Scores` that passes over a data set in chunks of one shape.
 
     Bare images may stand for examples where no named score needs labels ("logits", "features").
     Each set of names compiles once, whatever n is: what needs gradients in a program of its own, in chunks of
-    `gradient_chunk` rows. Raises ValueError for an unknown name, no samples, or labels that are needed and missing.
+    `gradient_chunk` rows. `more` are scores beside the built-in ones. Raises ValueError for an unknown name, no
+    samples, or labels that are needed and missing.
     """
+    backwards = {*FROM_GRADIENT, *(one.name for one in more if one.of == "gradient")}
+    known = (*NAMES, *(one.name for one in more))
 
     def scorer(params: Params, examples: Examples | Pixels, names: Sequence[str]) -> Scores:
-        if unknown := [name for name in names if name not in NAMES]:
-            raise ValueError(f"unknown score {unknown[0]!r}; known: {', '.join(NAMES)}")
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"unknown score {unknown[0]!r}; known: {', '.join(known)}")
         if isinstance(examples, Examples):
             image, label = examples.image, examples.label
         elif needing := [name for name in names if name not in LABEL_FREE]:
@@ -55,10 +62,12 @@ def make_scorer(apply: Apply, prepare: Prepare, chunk: int) -> Scorer:
         else:
             image, label = examples, np.zeros(len(examples), np.int32)
         scores: Scores = {}
-        if forward := tuple(name for name in names if name not in FROM_GRADIENT):
-            scores |= in_chunks(Forward(apply, prepare, forward), params, image, label, chunk=chunk)
-        if backward := tuple(name for name in names if name in FROM_GRADIENT):
-            per_chunk = Backward(apply, prepare, Named(backward))
+        own = tuple(one for one in more if one.name in names)
+        if forward := tuple(name for name in names if name not in backwards):
+            per_chunk = Forward(apply, prepare, forward, own)
+            scores |= in_chunks(per_chunk, params, image, label, chunk=chunk)
+        if backward := tuple(name for name in names if name in backwards):
+            per_chunk = Backward(apply, prepare, Named(backward, own))
             scores |= in_chunks(per_chunk, params, image, label, chunk=gradient_chunk(params))
         return {name: scores[name] for name in names}
 

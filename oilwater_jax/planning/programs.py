@@ -5,31 +5,30 @@ the rows of a batch or chunk cut along the devices.
 """
 
 import math
+from collections.abc import Container
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from oilwater_jax import devices, objectives, registry
-from oilwater_jax.attacks import matching
-from oilwater_jax.config import Config
+from oilwater_jax import devices, objectives
+from oilwater_jax.attacks.lab import Costly
 from oilwater_jax.errors import UserError
-from oilwater_jax.fields import GRADIENTS
 from oilwater_jax.per_sample import Params, gradient_chunk
 from oilwater_jax.per_sample.chunks import Backward, Forward, program
 from oilwater_jax.per_sample.scores import FROM_GRADIENT, Named
 from oilwater_jax.planning.chips import Target
 from oilwater_jax.planning.sizes import Sizes
-from oilwater_jax.robustness.clustering import capacity
+from oilwater_jax.rows import Row
+from oilwater_jax.settings.config import Config, looks_of, registry_of, rows_of, view
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.epoch import SEGMENT, choose_driver, make_dispatches
 from oilwater_jax.training.feed import CAPACITY_STEP, Batch, Resident, streams
-from oilwater_jax.training.step import Recipe
-from oilwater_jax.types import Objective
+from oilwater_jax.training.step import Kind
+from oilwater_jax.types import Objective, Recipe
 
-TRAIN, SCORE, GRADIENT, CRAFT = "train step", "scoring chunk", "per-sample gradients", "GM crafting step"
+TRAIN, SCORE, GRADIENT = "train step", "scoring chunk", "per-sample gradients"
 
 
 class Planned(NamedTuple):
@@ -42,19 +41,22 @@ class Planned(NamedTuple):
     arguments: tuple[Any, ...]  # shapes, and what is static
     known: dict[str, int]
     mend: str
+    costly: Costly | None = None  # of the attack's own program
 
 
-def objective(config: Config, sizes: Sizes) -> Objective:
-    """The objective of the config's method: for GEORGE group DRO over as many clusters as it may find."""
-    if config.method.name != "george":
-        return objectives.erm()
-    clusters = sizes.n_classes * config.george.k_max
-    return objectives.group_dro(
-        np.ones(clusters, np.int64),
-        eta=config.group_dro.eta,
-        adjustment=config.george.adjustment,
-        capacity=capacity(clusters),
-    )
+def objective(config: Config, row: Row, n_classes: int) -> tuple[str, Objective]:
+    """The program of a row's training steps, by name, and the largest objective that it may have."""
+    registry = registry_of(config)
+    for atom in row.last:
+        method = registry.method(atom.name)
+        if method.largest:
+            return f"{TRAIN}, {method.label or method.name}", method.largest(view(config, method), n_classes)
+    return TRAIN, objectives.erm()
+
+
+def kinds(config: Config, n_classes: int) -> dict[str, Objective]:
+    """Every kind of step that an experiment's rows train with; ERM's, which reference models have, first."""
+    return {TRAIN: objectives.erm()} | dict(objective(config, row, n_classes) for row in rows_of(config))
 
 
 def nbytes(tree: Any) -> int:
@@ -106,29 +108,41 @@ def plan(config: Config, sizes: Sizes, target: Target) -> list[Planned]:
     params = jax.eval_shape(lambda: network.init_params(0))
     layout = Layout(target)
     found = [
-        train_step(config, sizes, target, layout, params),
+        *(
+            train_step(config, sizes, target, layout, params, name, kind)
+            for name, kind in kinds(config, sizes.n_classes).items()
+        ),
         scoring(config, sizes, target, layout, network, params),
         gradients(config, sizes, target, layout, network, params),
     ]
-    if config.attack.name == "gm":
-        found.append(crafting(config, sizes, target, layout, network, params))
-    return found
+    costly = crafting(config, sizes, target, network, params)
+    return [*found, crafted(costly, layout, params)] if costly else found
 
 
-def train_step(config: Config, sizes: Sizes, target: Target, layout: Layout, params: Params) -> Planned:
+def train_step(
+    config: Config,
+    sizes: Sizes,
+    target: Target,
+    layout: Layout,
+    params: Params,
+    name: str,
+    kind: Objective,
+) -> Planned:
     """The step as an epoch dispatches it: alone, or a segment of them in a scan.
 
     A resident set's segment is what an accelerator runs, so its memory counts; XLA counts the operations of a loop's
     body once, so they are one step's.
     """
-    kind = objective(config, sizes)
-    built = programs.build(config, sizes.shape, sizes.n_classes, kind.update)
-    state = jax.eval_shape(lambda params: built.begin(params, Recipe(0.0, 0.0, 1), kind.init()), params)
+    built = programs.build(config, sizes.shape, sizes.n_classes, Kind(kind.update, kind.networks))
+    everyone = (params,) * kind.networks
+    state = jax.eval_shape(
+        lambda params: built.begin(params, Recipe(0.0, 0.0, 1), kind.init(), None), everyone
+    )
     dispatches = make_dispatches(built.step, target.mesh)
     batch = config.train.batch
     if streams(config.train.placement, sizes.poisoned * math.prod(sizes.shape), target.chip.memory):
         function, how, known = dispatches.sent, "streamed", {}
-        columns = (layout.cut((batch,), dtype) for dtype in (jnp.int32, jnp.int32, jnp.bool_))
+        columns = (layout.cut((batch,), dtype) for dtype in (jnp.int32, jnp.int32, jnp.int32, jnp.bool_))
         fed: tuple[Any, ...] = (Batch(layout.cut((batch, *sizes.shape), jnp.uint8), *columns),)
     else:
         rows = sizes.poisoned + -sizes.poisoned % CAPACITY_STEP
@@ -146,14 +160,14 @@ def train_step(config: Config, sizes: Sizes, target: Target, layout: Layout, par
         fed, known = (layout.whole(data), *cut), {"training set": nbytes(data)}
     arguments = (layout.whole(state), *fed, layout.whole(_key()), layout.whole(_shape((), jnp.int32)))
     return Planned(
-        name=TRAIN,
+        name=name,
         per_call=batch,
         note=f"batch {batch}, {config.model.precision}, {kind.update.__name__}, {how}",
         function=function,
         arguments=arguments,
         known={
-            "parameters": nbytes(state.params),
-            "optimiser and objective": nbytes(state) - nbytes(state.params),
+            "parameters": nbytes(everyone),
+            "optimiser and objective": nbytes(state) - nbytes(everyone),
             **known,
         },
         mend="a smaller train.batch, model.precision=bfloat16, more chips, or (training set) train.placement=streamed",
@@ -168,8 +182,8 @@ def scoring(
     network: programs.Network,
     params: Params,
 ) -> Planned:
-    """A chunk of the pass that identification makes, with all that its method asks for."""
-    names = registry.resolve(registry.METHODS, config.method.name).SCORES
+    """A chunk of the pass over a reference model, with all that the methods ask for without gradients."""
+    names = scores(config, FROM_GRADIENT, wanted=False) or ("correct",)
     chunk = programs.score_chunk(sizes.shape, target.platform)
     rows = chunk * layout.devices
     per_chunk = Forward(network.apply, network.prepare, tuple(names))
@@ -192,64 +206,62 @@ def gradients(
     network: programs.Network,
     params: Params,
 ) -> Planned:
-    """A chunk of the pass that EPIc makes where it compares all parameters' gradients, else of gradient norms."""
-    wanted = GRADIENTS[config.epic.gradients]
-    name = wanted if wanted in FROM_GRADIENT else "gradient_norm"
+    """A chunk of a pass that needs every sample's gradient: what a method asks for, else gradient norms."""
+    names = scores(config, FROM_GRADIENT, wanted=True) or ("gradient_norm",)
     chunk = gradient_chunk(params, platform=target.platform)
-    per_chunk = Backward(network.apply, network.prepare, Named((name,)), target.platform)
+    per_chunk = Backward(network.apply, network.prepare, Named(names), target.platform)
     return Planned(
         name=GRADIENT,
         per_call=chunk * layout.devices,
-        note=f"{chunk} rows a chip: {name}",
+        note=f"{chunk} rows a chip: {', '.join(names)}",
         function=program(per_chunk, layout.mesh),
         arguments=_chunk(layout, params, chunk * layout.devices, sizes),
         known=_chunk_bytes(params, chunk, sizes),
-        mend="a smaller network, or epic.gradients=last_layer, which needs none",
+        mend="a smaller network, or a method that compares last-layer gradients, which need none",
     )
+
+
+def scores(config: Config, gradients: Container[str], *, wanted: bool) -> tuple[str, ...]:
+    """The scores that a config's methods ask for, beforehand or in rounds: those that need `gradients`, or do not."""
+    registry, found = registry_of(config), []
+    for row in (*rows_of(config), *looks_of(config)):
+        for atom in row.atoms:
+            method = registry.method(atom.name)
+            seen = view(config, method)
+            found += [*method.scores_of(seen), *method.in_rounds(seen)]
+    return tuple(name for name in dict.fromkeys(found) if (name in gradients) == wanted)
 
 
 def crafting(
-    config: Config,
-    sizes: Sizes,
-    target: Target,
-    layout: Layout,
-    network: programs.Network,
-    params: Params,
-) -> Planned:
-    """A step of gradient matching as the attack makes it: on one device."""
-    gm = config.attack.gm
-    at_once = matching.default_at_once(
+    config: Config, sizes: Sizes, target: Target, network: programs.Network, params: Params
+) -> Costly | None:
+    """The program that the attack's poisons are made by, if that is costly: on one device."""
+    attack = registry_of(config).attack(config.attack.name)
+    if attack.crafting is None:
+        return None
+    return attack.crafting(
+        view(config, attack),
         network.apply,
+        network.prepare,
         params,
         (sizes.poisons, *sizes.shape),
-        restarts=gm.restarts,
-        platform=target.platform,
-        memory=target.chip.memory,
+        target.platform,
+        target.chip.memory,
     )
-    image = _shape((sizes.poisons, *sizes.shape), jnp.float32)
-    keys = _shape((at_once,), _key().dtype)
-    scalar = _shape((), jnp.float32)
-    state = jax.eval_shape(matching.begin, image, scalar, keys)
-    problem = matching.Problem(
-        params,
-        params,
-        _shape((sizes.poisons,), jnp.int32),
-        scalar,
-        _shape((), jnp.bool_),
-    )
-    arguments = (problem, image, scalar, state, keys, _shape((), jnp.int32), scalar)
+
+
+def crafted(costly: Costly, layout: Layout, params: Params) -> Planned:
+    """The costly program as planned."""
+    tenants = {name: nbytes(tree) for name, tree in costly.tenants.items()}
     return Planned(
-        name=CRAFT,
-        per_call=at_once,
-        note=f"{sizes.poisons} poisons, {at_once} restarts at once",
-        function=matching.step,
-        arguments=(network.apply, network.prepare, *layout.first(arguments)),
-        known={
-            "parameters": nbytes(params),
-            "target gradient": nbytes(params),
-            "poisons": nbytes((image, state)),
-        },
-        mend="a smaller attack.budget or fewer attack.gm.restarts",
+        name=costly.what,
+        per_call=costly.at_once,
+        note=costly.note,
+        function=costly.function,
+        arguments=(*costly.static, *layout.first(costly.arguments)),
+        known={"parameters": nbytes(params), **tenants},
+        mend=costly.mend,
+        costly=costly,
     )
 
 

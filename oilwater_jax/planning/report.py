@@ -8,7 +8,6 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from oilwater_jax.config import Config, shrink
 from oilwater_jax.environment import use_compilation_cache
 from oilwater_jax.errors import UserError
 from oilwater_jax.planning import chips, programs, roofline, sizes, work
@@ -16,6 +15,7 @@ from oilwater_jax.planning.chips import Target
 from oilwater_jax.planning.programs import Planned
 from oilwater_jax.planning.roofline import Cost
 from oilwater_jax.reporting.progress import Progress
+from oilwater_jax.settings.config import Config, shrink
 
 
 class Outcome(NamedTuple):
@@ -36,7 +36,8 @@ def run(config: Config, topology: str, *, seeds: int = 1) -> bool:
         progress.begin(len(planned))
         outcomes = [compile_one(one, progress) for one in planned]
     calls = {one.planned.name: one.planned.per_call for one in outcomes}
-    counted = work.count(small, found, calls, seeds)
+    costly = next((one.costly for one in planned if one.costly), None)
+    counted = work.count(small, found, calls, seeds, costly)
     print_plan(Console(), small, found, target, outcomes, counted)
     return all(roofline.fits(one.cost, target.chip) for one in outcomes)
 
@@ -88,14 +89,10 @@ def print_plan(
     if chip.flops is None:
         say("No times for a CPU: it has no one peak or bandwidth to hold the programs against.")
     else:
-        flagged = (
-            f" and JTT flags {work.FLAGGED:.0%} of the training samples"
-            if config.method.name == "jtt"
-            else ""
-        )
         say(
             "time = max(FLOP / peak, bytes / bandwidth), an estimate. Left out: the "
-            f"host's work, compiling, sending data. Counted as if no sample were eliminated{flagged}."
+            "host's work, compiling, sending data. Counted as if no sample were eliminated, "
+            "with the methods' own estimates of their draws (JTT: 10% flagged)."
         )
     for one in outcomes:
         if roofline.fits(one.cost, chip):

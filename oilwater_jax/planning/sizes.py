@@ -1,16 +1,14 @@
 """How many samples of what shape an experiment works on, without its images where they are not here."""
 
-import math
 import os
 from pathlib import Path
 from typing import NamedTuple
 
-from oilwater_jax import data, registry
-from oilwater_jax.attacks.sources import poison_count
-from oilwater_jax.config import Config
+from oilwater_jax import data
 from oilwater_jax.data import prepared
 from oilwater_jax.data.cache import folder
 from oilwater_jax.errors import UserError
+from oilwater_jax.settings.config import Config, registry_of, view
 
 
 class Sizes(NamedTuple):
@@ -35,29 +33,32 @@ class Sizes(NamedTuple):
 
 def find(config: Config) -> Sizes:
     """The sizes of a config's data: counted where they are prepared or built, else as published. Raises UserError."""
-    module = registry.resolve(registry.DATASETS, config.data.name)
-    found = _prepared(config) if hasattr(module, "SIZES") else _built(config)
+    registry = registry_of(config)
+    entry, attack = registry.data(config.data.name), registry.attack(config.attack.name)
+    found = _prepared(config) if entry.catalogue else _built(config)
     if found is None:
-        n_groups = len(module.CLASSES) * len(module.ATTRIBUTES)
-        most = data.SMOKE_PER_GROUP * n_groups if config.smoke else math.inf
-        counts = {split: int(min(n, most)) for split, n in module.SIZES.items()}
-        found = (counts, prepared.SHAPE, len(module.CLASSES), n_groups, "the published sizes")
+        if entry.sizes is None:
+            raise UserError(
+                f"{entry.name} is not prepared, and its published sizes are not known; prepare it"
+            )
+        n_groups = len(entry.classes) * len(entry.attributes)
+        counts = {split: data.smoke_size(n) if config.smoke else n for split, n in entry.sizes.items()}
+        found = (counts, prepared.SHAPE, len(entry.classes), n_groups, "the published sizes")
     counts, shape, n_classes, n_groups, source = found
     auxiliary = int(config.data.auxiliary * counts["train"])
-    train = counts["train"] - auxiliary
+    train = counts["train"] - auxiliary - config.data.base
     if config.train.batch > train:
         raise UserError(f"train.batch = {config.train.batch} is more than the {train} training samples")
     pretraining = 0
     if config.pretrain.epochs:
-        task = data.load_pretraining(config.data.name, source=config.data.source, smoke=config.smoke)
-        pretraining = len(task)
+        pretraining = len(data.load_pretraining(config))
     return Sizes(
         train=train,
         val=counts["val"],
         judged=counts["val" if config.evaluate == "val" else "test"],
         auxiliary=auxiliary,
         pretraining=pretraining,
-        poisons=_poisons(config, train, n_groups),
+        poisons=attack.count(view(config, attack), train, n_groups) if attack.count else 0,
         shape=tuple(shape),
         n_classes=n_classes,
         n_groups=n_groups,
@@ -79,20 +80,9 @@ def _prepared(config: Config) -> _Found | None:
 
 
 def _built(config: Config) -> _Found:
-    splits = data.load(config.data.name, source=config.data.source, smoke=config.smoke)
-    return _count(splits, "the data set itself")
+    return _count(data.whole(config), "the data set itself")
 
 
 def _count(splits: data.Splits, source: str) -> _Found:
     counts = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
     return counts, splits.train.image.shape[1:], len(splits.class_names), splits.n_groups, source
-
-
-def _poisons(config: Config, train: int, n_groups: int) -> int:
-    """Poisons; of a subpopulation, whose size is not known yet, those of one of average size."""
-    if config.attack.name == "none":
-        return 0
-    if config.attack.name == "sa":
-        sa = config.attack.sa
-        return math.ceil(sa.alpha * train / (sa.clusters if sa.match == "cluster" else n_groups))
-    return poison_count(config.attack.budget, train)

@@ -2,14 +2,13 @@
 
 from typing import NamedTuple
 
-from oilwater_jax import registry, treatments
-from oilwater_jax.config import Config
-from oilwater_jax.planning.programs import CRAFT, GRADIENT, SCORE, TRAIN
+from oilwater_jax.attacks.lab import Costly
+from oilwater_jax.keys import Keys, recipe_section
+from oilwater_jax.per_sample.scores import FROM_GRADIENT
+from oilwater_jax.planning.programs import GRADIENT, SCORE, TRAIN, objective
 from oilwater_jax.planning.sizes import Sizes
-
-# Of the training samples, for want of knowing: JTT's own error sets are 4% of Waterbirds and 12% of CelebA (its
-# precision and recall of the smallest group, Liu et al. 2021, table 3).
-FLAGGED = 0.1
+from oilwater_jax.rows import Row, plain_clean
+from oilwater_jax.settings.config import Config, looks_of, rows_of, view
 
 
 class Work(NamedTuple):
@@ -25,49 +24,77 @@ class _Training(NamedTuple):
     name: str
     draws: int  # per epoch
     epochs: int
-    rounds: int = 0  # of EPIc, each a pass over the training set
+    program: str = TRAIN
+    rounds: int = 0  # each a pass over the training set
+    in_rounds: str = SCORE  # the program of that pass
 
 
 def trainings(config: Config, sizes: Sizes) -> list[_Training]:
     """All trainings of one seed, each once, as `Rooms` comes to them."""
-    erm, robust, n = config.erm.epochs, config.robust.epochs, sizes.poisoned
-    found = [
-        _Training(f"attacker's {name}", sizes.auxiliary if config.attack.name == "sa" else sizes.train, erm)
-        for name in registry.resolve(registry.ATTACKS, config.attack.name).MODELS
-        if not (config.attack.name == "sa" and config.attack.sa.match == "feature")
-    ]
-    found.append(_Training("identify", n, config.identify.epochs))
-    rows = list(config.rows)
-    if any(treatments.kind(config, row).data == "survivors" for row in rows):
-        rows += ["epic"] if "epic" not in rows else []
-        found.append(_Training("identify after EPIc", n, config.identify.epochs))
-    if config.attack.name == "sa" and "erm_clean" not in rows:
-        rows.append("erm_clean")  # damage is measured against it
-    for row in rows:
-        kind = treatments.kind(config, row)
-        epochs = erm if kind.recipe == "erm" else robust
-        size = sizes.train if kind.data == "clean" else n
-        if kind.mode and config.method.name == "jtt":
-            size += int((config.method.lambda_up - 1) * FLAGGED * size)
-        due = treatments.defence(config).due
-        rounds = sum(bool(due(epoch)) for epoch in range(1, epochs + 1)) if kind.defended else 0
-        found.append(_Training(row, size, epochs, rounds))
+    keys = Keys(config, "")
+    attack = keys.attack_entry
+    on = sizes.auxiliary if attack.on_auxiliary else sizes.train
+    models = attack.models(view(config, attack))
+    found = {f"attacker's {name}": _Training(f"attacker's {name}", on, config.erm.epochs) for name in models}
+    rows = list(rows_of(config))
+    if attack.needs_clean and plain_clean() not in rows:
+        rows.append(plain_clean())
+    for row in (*looks_of(config), *rows):
+        for stages in range(1, len(row.stages) + 1):
+            part = row._replace(stages=row.stages[:stages])
+            found |= _references(config, sizes, keys, part)
+            if (row in rows and part == row) or (part != row and _rounds(config, keys, part)):
+                found[str(part)] = _training(config, sizes, keys, part)
+    return list(found.values())
+
+
+def _references(config: Config, sizes: Sizes, keys: Keys, row: Row) -> dict[str, _Training]:
+    """The models that a row's last stage looks at."""
+    before = f" after {row.before}" if row.before.stages else ""
+    size, found = sizes.train if row.data == "clean" else sizes.poisoned, {}
+    for atom in row.last:
+        method = keys.registry.method(atom.name)
+        if method.find:
+            own = f" of {method.name}" if method.reference else ""
+            name = f"reference{own}{before}" + (" on clean data" if row.data == "clean" else "")
+            found[name] = _Training(name, size, config.identify.epochs)
     return found
 
 
-def count(config: Config, sizes: Sizes, per_call: dict[str, int], seeds: int) -> list[Work]:
+def _rounds(config: Config, keys: Keys, row: Row) -> int:
+    epochs = config[recipe_section(row, keys)].epochs
+    methods = [keys.registry.method(atom.name) for atom in row.last]
+    return sum(method.rounds(view(config, method), epochs) for method in methods)
+
+
+def _training(config: Config, sizes: Sizes, keys: Keys, row: Row) -> _Training:
+    n = sizes.train if row.data == "clean" else sizes.poisoned
+    draws, in_rounds = n, []
+    for atom in row.last:
+        method = keys.registry.method(atom.name)
+        draws += method.draws(view(config, method), n) - n
+        in_rounds += method.in_rounds(view(config, method))
+    program, _ = objective(config, row, sizes.n_classes)
+    passes = GRADIENT if any(name in FROM_GRADIENT for name in in_rounds) else SCORE
+    epochs = config[recipe_section(row, keys)].epochs
+    return _Training(str(row), draws, epochs, program, _rounds(config, keys, row), passes)
+
+
+def count(
+    config: Config, sizes: Sizes, per_call: dict[str, int], seeds: int, costly: Costly | None = None
+) -> list[Work]:
     """The calls of `seeds` seeds. `per_call` says how many samples (of crafting: restarts) a call of a program
     takes.
 
-    Counted as if no sample were eliminated and JTT flagged a share of FLAGGED. Left out: the work of the host,
+    Counted as if no sample were eliminated, with what methods estimate of their draws. Left out: the work of the host,
     compiling, sending data, and passes over a few samples.
     """
 
     def passes(program: str, n: int) -> int:
         return -(-n // per_call[program])
 
-    def steps(draws: int, epochs: int) -> int:
-        return epochs * -(-draws // per_call[TRAIN])
+    def steps(draws: int, epochs: int, program: str = TRAIN) -> int:
+        return epochs * -(-draws // per_call[program])
 
     batch, chunk = per_call[TRAIN], per_call[SCORE]
     work = []
@@ -78,7 +105,8 @@ def count(config: Config, sizes: Sizes, per_call: dict[str, int], seeds: int) ->
     all_trainings = trainings(config, sizes)
     for one in all_trainings:
         counted = f"{seeds} x {one.epochs} epochs x {one.draws:,} draws / {batch}"
-        work.append(Work(f"train {one.name}", TRAIN, seeds * steps(one.draws, one.epochs), counted))
+        calls = seeds * steps(one.draws, one.epochs, one.program)
+        work.append(Work(f"train {one.name}", one.program, calls, counted))
     epochs = sum(one.epochs for one in all_trainings)
     work.append(
         Work(
@@ -88,22 +116,20 @@ def count(config: Config, sizes: Sizes, per_call: dict[str, int], seeds: int) ->
             f"{seeds} x {epochs} x {sizes.val:,} / {chunk}",
         )
     )
-    identified = sum(one.name.startswith("identify") for one in all_trainings)
+    identified = sum(one.name.startswith("reference") for one in all_trainings)
     calls = passes(SCORE, sizes.poisoned) + passes(SCORE, sizes.val)
     counted = f"{seeds} x {identified} x ({sizes.poisoned:,} + {sizes.val:,}) / {chunk}"
-    work.append(Work("scores of the identification", SCORE, seeds * identified * calls, counted))
-    # The goal: a backdoor is measured on images with and without it, a subpopulation on all of them.
-    times = {"dlbd": 3, "sa": 2}.get(config.attack.name, 1)
-    calls = times * passes(SCORE, sizes.judged)
-    counted = f"{seeds} x {len(config.rows)} rows x {times} x {sizes.judged:,} / {chunk}"
+    work.append(Work("scores of reference models", SCORE, seeds * identified * calls, counted))
+    keys = Keys(config, "")
+    times = 1 + keys.attack_entry.passes  # accuracies, and the attack's goal
+    calls = int(times * passes(SCORE, sizes.judged))
+    counted = f"{seeds} x {len(config.rows)} rows x {times:g} x {sizes.judged:,} / {chunk}"
     work.append(Work("evaluation", SCORE, seeds * len(config.rows) * calls, counted))
-    if rounds := sum(one.rounds for one in all_trainings):
-        program = GRADIENT if config.epic.gradients == "all" else SCORE
-        counted = f"{seeds} x {rounds} rounds x {sizes.poisoned:,} / {per_call[program]}"
-        work.append(Work("EPIc", program, seeds * rounds * passes(program, sizes.poisoned), counted))
-    if config.attack.name == "gm":
-        gm = config.attack.gm
-        groups = gm.restarts // per_call[CRAFT]
-        counted = f"{seeds} x {gm.steps} steps x {groups} groups of restarts"
-        work.append(Work("crafting", CRAFT, seeds * gm.steps * groups, counted))
+    for program in (SCORE, GRADIENT):
+        if rounds := sum(one.rounds for one in all_trainings if one.in_rounds == program):
+            counted = f"{seeds} x {rounds} rounds x {sizes.poisoned:,} / {per_call[program]}"
+            work.append(Work("rounds", program, seeds * rounds * passes(program, sizes.poisoned), counted))
+    if costly:
+        counted = f"{seeds} x {costly.counted}"
+        work.append(Work("crafting", costly.what, seeds * costly.calls, counted))
     return work

@@ -8,7 +8,7 @@ over-pruning, combined stagnation. "Attack amplified" (ours) is the paper's main
 
 from typing import Any, NamedTuple
 
-from oilwater_jax.reporting.summary import row_label, set_label
+from oilwater_jax.reporting.summary import set_label
 
 
 class Thresholds(NamedTuple):
@@ -26,71 +26,118 @@ THRESHOLDS = Thresholds()
 
 
 def diagnose(summary: dict[str, Any], thresholds: Thresholds = THRESHOLDS) -> list[str]:
-    """A sentence for each signature that a summary shows, in the order of the rooms.
+    """A sentence for each signature that a summary shows, row by row.
 
     Signature               Shown by
-    amplification failure   the method's WGA is not above ERM's, most poisons are identified
-    attack amplified        the attack succeeds more against the method than against ERM, most poisons identified
-    defence over-pruning    EPIc keeps ERM's ACC and loses WGA, a minority is eliminated
-    combined stagnation     EPIc + method: WGA is not above ERM's, nor does the attack succeed less than against
-                            the method alone, which it does succeed against
+    amplification failure   a row that amplifies: its WGA is not above ERM's, most poisons are identified
+    attack amplified        a row that amplifies: the attack succeeds more than against ERM, most poisons are
+                            identified, and WGA is no lower than ERM's
+    defence over-pruning    a row that eliminates keeps ERM's ACC and loses WGA, a minority is eliminated
+    combined stagnation     a row that does both: WGA is not above ERM's, nor does the attack succeed less than against
+                            its amplifying methods alone, which it does succeed against
 
-    ERM is that on poisoned data, the method's row `standard`; each figure is the mean over the seeds.
+    ERM is that on poisoned data; each figure is the mean over the seeds; oracle modes are passed over. Success is net:
+    less the rate that a model has without the attack's doing (a constant predictor has all of its success there).
     """
     rows = summary["rows"]
-    method = next((key.removesuffix("_standard") for key in rows if key.endswith("_standard")), "")
-    erm, standard = rows.get("erm"), rows.get(f"{method}_standard")
-    epic, combined = rows.get("epic"), rows.get(f"epic_{method}")
-    success = summary["measures"][0] if summary["measures"] else ""
-    poisons = summary["idnf"].get("poison")
-    name = row_label(f"{method}_standard").removesuffix(" standard")
-    said = []
+    erm = rows.get("erm")
+    if erm is None:
+        return []
+    judge = _Judge(summary, erm, thresholds)
+    said: list[str] = []
+    for row in rows.values():
+        aims = row["aims"]
+        if row is erm or row["oracle"] or row.get("wga") is None or erm.get("wga") is None:
+            continue
+        if aims == ["amplify"]:
+            said += judge.amplifying(row)
+        elif aims == ["eliminate"]:
+            said += judge.eliminating(row)
+        elif "amplify" in aims and "eliminate" in aims and row["alone"] in rows:
+            said += judge.combined(row, rows[row["alone"]])
+    return said
 
-    def known(figure: str, *needed: dict[str, Any] | None) -> bool:
-        return all(row is not None and row.get(figure) is not None for row in needed)
 
-    if poisons is not None and poisons >= thresholds.identified:
-        found = f"its heuristic identifies {_cent(poisons)} of the poisons"
-        if known("wga", erm, standard) and standard["wga"] - erm["wga"] < thresholds.change:
+class _Judge:
+    """The signatures of one row against ERM."""
+
+    def __init__(self, summary: dict[str, Any], erm: dict[str, Any], thresholds: Thresholds) -> None:
+        self.erm, self.thresholds = erm, thresholds
+        self.success = next(iter(summary["measures"]), "")
+        self.baseline = summary["baseline"]
+
+    def net(self, row: dict[str, Any]) -> float | None:
+        """Success less the rate without the attack's doing."""
+        gross = row.get(self.success)
+        if gross is None or not self.baseline:
+            return gross
+        base = row.get(self.baseline)
+        return None if base is None else gross - base
+
+    @property
+    def words(self) -> str:
+        """What the figures of success are."""
+        return "net success" if self.baseline else "success"
+
+    def amplifying(self, row: dict[str, Any]) -> list[str]:
+        """Amplification failure; attack amplified."""
+        erm, change = self.erm, self.thresholds.change
+        poisons = row["idnf"].get("poison")
+        if poisons is None or poisons < self.thresholds.identified:
+            return []
+        found = f"it draws {_cent(poisons)} of the poisons more than once per epoch"
+        gain = row["wga"] - erm["wga"]
+        said = []
+        if gain < change:
             said.append(
-                f"amplification failure: {name} does not raise WGA ({_cent(standard['wga'])}, ERM "
+                f"amplification failure: {row['label']} does not raise WGA ({_cent(row['wga'])}, ERM "
                 f"{_cent(erm['wga'])}), and {found}."
             )
-        if known(success, erm, standard) and standard[success] - erm[success] >= thresholds.change:
+        now, before = self.net(row), self.net(erm)
+        if now is not None and before is not None and now - before >= change and gain > -change:
             said.append(
-                f"attack amplified: {name} raises the attack's success from {_cent(erm[success])} (ERM) to "
-                f"{_cent(standard[success])}; {found}."
+                f"attack amplified: {row['label']} raises the attack's {self.words} from {_cent(before)} (ERM) to "
+                f"{_cent(now)}; {found}."
             )
-    if known("wga", erm, epic) and known("acc_adjusted", erm, epic):
-        lost = {
-            key: share for key, share in epic["elmf"].items() if key.startswith("lrg_") and _is_share(key)
-        }
-        worst = max(lost, key=lambda key: lost[key] or 0.0, default="")
-        if (
-            epic["acc_adjusted"] > erm["acc_adjusted"] - thresholds.change
-            and erm["wga"] - epic["wga"] >= thresholds.change
-            and (lost.get(worst) or 0.0) >= thresholds.eliminated
-        ):
-            said.append(
-                f"defence over-pruning: EPIc keeps adj. ACC ({_cent(epic['acc_adjusted'])}, ERM "
-                f"{_cent(erm['acc_adjusted'])}) but lowers WGA from {_cent(erm['wga'])} to {_cent(epic['wga'])}; it "
-                f"eliminates {_cent(lost[worst])} of {set_label(worst)}."
-            )
-    if known("wga", erm, combined) and known(success, standard, combined):
-        no_fairer = combined["wga"] - erm["wga"] < thresholds.change
-        no_safer = standard[success] - combined[success] < thresholds.change <= standard[success]
-        if no_fairer and no_safer:
-            said.append(
-                f"combined stagnation: EPIc + {name} improves neither WGA ({_cent(combined['wga'])}, ERM "
-                f"{_cent(erm['wga'])}) nor the attack's success ({_cent(combined[success])}, {name} alone "
-                f"{_cent(standard[success])})."
-            )
-    return said
+        return said
+
+    def eliminating(self, row: dict[str, Any]) -> list[str]:
+        """Defence over-pruning."""
+        erm, change = self.erm, self.thresholds.change
+        elmf = row["elmf"]
+        minorities = [name for name in elmf if name.startswith("lrg_") and _is_set(name)]
+        lost: dict[str, float] = {name: elmf[name] or 0.0 for name in minorities}
+        worst = max(minorities, key=lambda name: lost[name], default="")
+        kept = row["acc_adjusted"] is not None and erm["acc_adjusted"] is not None
+        if not kept or lost.get(worst, 0.0) < self.thresholds.eliminated:
+            return []
+        if row["acc_adjusted"] <= erm["acc_adjusted"] - change or erm["wga"] - row["wga"] < change:
+            return []
+        return [
+            f"defence over-pruning: {row['label']} keeps adj. ACC ({_cent(row['acc_adjusted'])}, ERM "
+            f"{_cent(erm['acc_adjusted'])}) but lowers WGA from {_cent(erm['wga'])} to {_cent(row['wga'])}; it "
+            f"eliminates {_cent(lost[worst])} of {set_label(worst)}."
+        ]
+
+    def combined(self, row: dict[str, Any], alone: dict[str, Any]) -> list[str]:
+        """Combined stagnation."""
+        erm, change = self.erm, self.thresholds.change
+        now, before = self.net(row), self.net(alone)
+        if now is None or before is None:
+            return []
+        no_fairer = row["wga"] - erm["wga"] < change
+        no_safer = before - now < change <= before
+        if not (no_fairer and no_safer):
+            return []
+        return [
+            f"combined stagnation: {row['label']} improves neither WGA ({_cent(row['wga'])}, ERM "
+            f"{_cent(erm['wga'])}) nor the attack's {self.words} ({_cent(now)}, {alone['label']} alone {_cent(before)})."
+        ]
 
 
 def _cent(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
-def _is_share(name: str) -> bool:
+def _is_set(name: str) -> bool:
     return not name.endswith(("_std", "_seeds"))

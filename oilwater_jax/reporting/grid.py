@@ -15,10 +15,10 @@ from rich.table import Table
 
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json
-from oilwater_jax.reporting.summary import row_label, set_label
-from oilwater_jax.reporting.tables import HEADINGS
+from oilwater_jax.reporting.summary import ON_SETS, set_label
+from oilwater_jax.reporting.tables import HEADINGS, markdown_table
 
-IDENTIFIED = "identified"  # the line of a run that holds its IDNF
+FOUND = "found:"  # begins the name of a line that holds what a method found: found:jtt
 DEFAULT = ("acc_adjusted", "wga", "success")
 
 
@@ -53,7 +53,9 @@ class Line(NamedTuple):
 
     run: str
     training: str
+    label: str
     figures: dict[str, Estimate]
+    headings: dict[str, str]  # of the attack's figures
 
 
 def read(workdir: Path) -> list[Line]:
@@ -71,16 +73,20 @@ def read(workdir: Path) -> list[Line]:
 
 
 def lines_of(run: str, summary: dict[str, Any]) -> list[Line]:
-    """A run's lines: whom its heuristic identified, then its trainings."""
-    idnf = _estimates(summary["idnf"], "idnf.")
-    lines = [Line(run, IDENTIFIED, idnf)]
+    """A run's lines: what methods found, then its trainings."""
+    measures = summary["measures"]
+    lines = [
+        Line(run, f"{FOUND}{key}", f"found by {one['label']}", _estimates(one["idnf"], "idnf."), measures)
+        for key, one in summary["found"].items()
+    ]
     for key, row in summary["rows"].items():
         figures = _estimates(row, "")
-        if any(row.get("rounds_seeds", ())):  # runs of version 0.2 have none
-            figures |= _estimates(row["elmf"], "elmf.")
-        if summary["measures"] and summary["measures"][0] in figures:
-            figures["success"] = figures[summary["measures"][0]]
-        lines.append(Line(run, key, figures))
+        for name in ON_SETS:
+            figures |= _estimates(row[name], f"{name}.")
+        success = next(iter(measures), "")
+        if success in figures:
+            figures["success"] = figures[success]
+        lines.append(Line(run, key, row["label"], figures, measures))
     return lines
 
 
@@ -95,7 +101,7 @@ def select(
 ) -> tuple[list[Line], list[str]]:
     """The lines and columns asked for; lines without any of the columns are left out. Raises UserError."""
     known = list(dict.fromkeys(name for line in lines for name in line.figures))
-    sets = {kind: [name for name in known if name.startswith(f"{kind}.")] for kind in ("idnf", "elmf")}
+    sets = {kind: [name for name in known if name.startswith(f"{kind}.")] for kind in ON_SETS}
     wanted: list[str] = []
     for name in columns or [name for name in DEFAULT if name in known] or ["idnf"]:
         wanted += sets.get(name) or [name]
@@ -122,20 +128,29 @@ def name_of(line: Line) -> str:
     return f"{line.run}/{line.training}"
 
 
-def heading(column: str) -> str:
+def heading(column: str, lines: list[Line]) -> str:
     """A column's heading."""
     share, dot, name = column.partition(".")
     if dot:
-        return f"{share.upper()} {set_label(name)}"
-    return HEADINGS.get(column, column)
+        return f"{ON_SETS[share]} {set_label(name)}"
+    own = (line.headings[column] for line in lines if column in line.headings)
+    return HEADINGS.get(column) or next(own, column)
 
 
 def cells(lines: list[Line], columns: list[str]) -> list[list[str]]:
     """The table's text, in per cent, without its head."""
     return [
-        [line.run, row_label(line.training), *(str(line.figures.get(name, "-")) for name in columns)]
-        for line in lines
+        [line.run, line.label, *(cell(name, line.figures.get(name)) for name in columns)] for line in lines
     ]
+
+
+def cell(column: str, one: Estimate | None) -> str:
+    """An estimate in per cent; draws are a number."""
+    if one is None:
+        return "-"
+    if column.startswith("draws."):
+        return f"{one.mean:.2f}" + ("" if one.half is None else f" ± {one.half:.2f}")
+    return str(one)
 
 
 def print_table(
@@ -154,10 +169,10 @@ def print_table(
             ]
             writer.writerow([line.run, line.training, *values])
         return
-    head = ["run", "training", *map(heading, names)]
+    head = ["run", "training", *(heading(name, kept) for name in names)]
     body = cells(kept, names)
     if form == "md":
-        print(markdown(head, body), end="")
+        print(markdown_table(head, body), end="")
     elif form == "latex":
         print(latex(head, body), end="")
     else:
@@ -170,12 +185,6 @@ def print_table(
         whole = console.measure(table, options=console.options.update(max_width=1000)).maximum
         console.width = max(console.width, whole)
         console.print(table)
-
-
-def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(line) + " |" for line in (head, *body)]
-    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]]) + "\n"
 
 
 def latex(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from oilwater_jax.files import read_json, write_text
 from oilwater_jax.reporting.diagnosis import diagnose
-from oilwater_jax.reporting.tables import columns, headline, result_cells, share_tables
+from oilwater_jax.reporting.tables import columns, headline, result_cells, set_tables
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}th,td{padding:.3rem .8rem;border-bottom:1px solid #ddd;text-align:right}
@@ -33,12 +33,11 @@ def write_page(folder: Path, summary: dict[str, Any]) -> None:
         table(columns(summary), result_cells(summary)),
         *(f"<p>Diagnosis: {html.escape(sentence)}</p>" for sentence in diagnose(summary)),
     ]
-    for title, cells in share_tables(summary):
-        head, shares = zip(*cells, strict=True)
-        parts += [f"<h2>{html.escape(title)}</h2>", table(head, [shares])]
+    for title, head, lines in set_tables(summary):
+        parts += [f"<h2>{html.escape(title)}</h2>", table(head, lines)]
     for picture in sorted((folder / "figures").glob("*.png")):
         data = base64.b64encode(picture.read_bytes()).decode()
-        parts.append(f'<p><img alt="{picture.stem}" src="data:image/png;base64,{data}"></p>')
+        parts.append(f'<p><img alt="{html.escape(picture.stem)}" src="data:image/png;base64,{data}"></p>')
     for name in ("config.json", "environment.json"):
         text = html.escape(json.dumps(read_json(folder / name), indent=2))
         parts.append(f"<details><summary>{name}</summary><pre>{text}</pre></details>")

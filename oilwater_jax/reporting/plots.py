@@ -1,5 +1,6 @@
 """Figures of a run: a grid of training images, and the rates of every row."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,26 @@ from matplotlib.figure import Figure
 
 from oilwater_jax.files import write_whole
 from oilwater_jax.groups import group_ids
-from oilwater_jax.reporting.summary import row_label, set_label
+from oilwater_jax.reporting.summary import set_label
 from oilwater_jax.types import Examples, Splits
 
 COLUMNS = 12
-SUCCESS = {"asr": "attack success rate", "target_damage": "target damage"}
 FLAGGED, WGA, ASR = "#d62728", "#4878a8", "#d65f5f"
+
+
+_marked = ""
+
+
+def mark(text: str) -> None:
+    """What every figure from here on says of itself, in its corner (that it is of a smoke run); empty: nothing."""
+    global _marked
+    _marked = text
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all, and close it."""
+    if _marked:
+        figure.text(0.0, 0.0, _marked, fontsize=8, color=FLAGGED, ha="left", va="top")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, lambda file: figure.savefig(file, format="png", dpi=150, bbox_inches="tight"))
     plt.close(figure)
@@ -41,9 +52,9 @@ def shown_rows(members: Int[np.ndarray, " m"], flagged: Bool[np.ndarray, " n"]) 
 
 
 def write_training_images(
-    folder: Path, train: Examples, flagged: Bool[np.ndarray, " n"], splits: Splits
+    path: Path, train: Examples, flagged: Bool[np.ndarray, " n"], splits: Splits, by: str
 ) -> None:
-    """`training_images.png`: a row per group and one of poisons; flagged images are framed."""
+    """A row per group and one of poisons; the images that `by` flagged are framed (empty: nobody did)."""
     groups = group_ids(train, len(splits.attribute_names))
     sets = {
         splits.group_name(g): np.flatnonzero((groups == g) & ~train.is_poison) for g in range(splits.n_groups)
@@ -64,14 +75,14 @@ def write_training_images(
                 axis.imshow(train.image[rows[at]])
         share = 100 * float(np.mean(flagged[members])) if len(members) else float("nan")
         line[0].set_ylabel(
-            f"{name}\nn = {len(members)}\n{share:.0f}% flagged",
+            f"{name}\nn = {len(members)}" + (f"\n{share:.0f}% flagged" if by else ""),
             rotation=0,
             ha="right",
             va="center",
             fontsize=8,
         )
-    figure.suptitle("Training images (red frame: flagged by the heuristic)", fontsize=10)
-    save(figure, folder / "training_images.png")
+    figure.suptitle(f"Training images{f' (red frame: flagged by {by})' if by else ''}", fontsize=10)
+    save(figure, path)
 
 
 def original(splits: Splits, index: int) -> UInt8[np.ndarray, "h w c"]:
@@ -107,7 +118,7 @@ def write_poisons(folder: Path, poisons: Examples, splits: Splits) -> None:
 
 
 def write_elimination(folder: Path, summary: dict[str, Any]) -> None:
-    """`elimination.png`: what EPIc's rounds have eliminated of each set, by epoch; without rounds: no file.
+    """`elimination.png`: what the rounds of defences have eliminated of each set, by epoch; without rounds: no file.
 
     A panel per row with rounds; each line is the mean over the seeds that have figures of the set.
     """
@@ -116,6 +127,7 @@ def write_elimination(folder: Path, summary: dict[str, Any]) -> None:
         return
     figure, axes = plt.subplots(1, len(rows), figsize=(4.4 * len(rows), 3.2), sharey=True, squeeze=False)
     for axis, (key, seeds) in zip(axes[0], rows.items(), strict=True):
+        label = summary["rows"][key]["label"]
         shares: dict[str, dict[int, list[float]]] = {}
         for one in (one for rounds in seeds for one in rounds):
             for name, share in one["elmf"].items():
@@ -124,7 +136,7 @@ def write_elimination(folder: Path, summary: dict[str, Any]) -> None:
         for name, by_epoch in shares.items():
             means = [float(np.mean(values)) for values in by_epoch.values()]
             axis.plot(list(by_epoch), means, marker=".", label=set_label(name), color=set_colour(name))
-        axis.set(title=row_label(key), xlabel="round at the start of epoch", ylim=(-2, 102))
+        axis.set(title=label, xlabel="round at the start of epoch", ylim=(-2, 102))
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("eliminated (ELMF), %")
@@ -146,11 +158,11 @@ def write_rates(folder: Path, summary: dict[str, Any]) -> None:
     keys = list(summary["rows"])
     figure, axis = plt.subplots(figsize=(1.5 * len(keys) + 2, 3.4))
     at = np.arange(len(keys))
-    success = summary["measures"][0]
-    attacked = any(row[success] is not None for row in summary["rows"].values())
+    success, heading = next(iter(summary["measures"].items()), ("", ""))
+    attacked = any(row.get(success) is not None for row in summary["rows"].values())
     bars = [("wga", "worst-group accuracy", WGA, -0.2 if attacked else 0.0)]
     if attacked:
-        bars.append((success, SUCCESS[success], ASR, 0.2))
+        bars.append((success, f"attack's success ({heading})", ASR, 0.2))
     for name, label, colour, shift in bars:
         rows = [summary["rows"][key] for key in keys]
         means = [100 * (row[name] or 0.0) for row in rows]
@@ -167,7 +179,16 @@ def write_rates(folder: Path, summary: dict[str, Any]) -> None:
         ylabel=f"per cent of {summary['split']} images",
         yticks=range(0, 101, 20),
     )
-    axis.set_xticklabels([row_label(key).replace(" on ", "\non ") for key in keys])
+    axis.set_xticklabels(
+        [
+            re.sub(
+                " on |, then | \\+ ",
+                lambda found: "\n" + found.group().strip(", ") + " ",
+                summary["rows"][key]["label"],
+            )
+            for key in keys
+        ]
+    )
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, 1.12), fontsize=8)
     save(figure, folder / "rates.png")

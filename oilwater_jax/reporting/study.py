@@ -49,9 +49,14 @@ class Strongest(NamedTuple):
 
 
 def summarise(
-    figures: Mapping[int, Mapping[str, Any]], config: Mapping[str, Any], seeds: list[int]
+    figures: Mapping[int, Mapping[str, Any]],
+    config: Mapping[str, Any],
+    seeds: list[int],
+    labels: Mapping[str, str] = SCORES,
 ) -> dict[str, Any]:
     """What a study's summary.json holds, from each seed's `separability`; seeds without figures are left out.
+
+    `labels` are the scores' names in tables, kept under `scores`.
 
     Every AUROC is a list over `epochs` of `{"auroc": mean, "auroc_std", "auroc_seeds", "low_seeds", "high_seeds"}`,
     the last two a seed's 95% bootstrap interval over its samples; null where a seed lacks one of the two sets.
@@ -66,7 +71,7 @@ def summarise(
                 | {f"{end}_seeds": _at(done, question, name, end, at) for end in ("low", "high")}
                 for at in steps
             ]
-            for name in SCORES
+            for name in labels
         }
         for question in QUESTIONS
     }
@@ -81,6 +86,7 @@ def summarise(
         "epic": {name: config["epic"][name] for name in ("ratio", "gradients")},
         "n_train": done[0]["n_train"] if done else None,
         "counts_seeds": {kind: [one["counts"][kind] for one in done] for kind in kinds},
+        "scores": dict(labels),
         "auroc": auroc,
         "pairs": _pairs(done, steps),
     }
@@ -152,7 +158,8 @@ def cell(one: Mapping[str, Any]) -> str:
 def lines(summary: Mapping[str, Any], question: str) -> list[list[str]]:
     """A question's table: a score and its AUROC at each epoch; below them pairs, for the question they are tried on."""
     body = [
-        [SCORES[name], *(cell(one) for one in steps)] for name, steps in summary["auroc"][question].items()
+        [summary["scores"][name], *(cell(one) for one in steps)]
+        for name, steps in summary["auroc"][question].items()
     ]
     if question == "poison_vs_lrg" and (pairs := summary["pairs"]):
         body += [[label, *(cell(one) for one in pairs[name])] for name, label in NESTED.items()]
@@ -174,13 +181,13 @@ def findings(summary: Mapping[str, Any]) -> list[str]:
             found.append(f"{first} against {second}: no answer, one of the sets has fewer than 2 samples")
             continue
         found.append(
-            f"{first} against {second}: best is {SCORES[best.name]} after epoch {best.epoch}, AUROC {best.auroc:.2f} "
-            f"(separability {best.separability:.2f}, chosen after the fact)"
+            f"{first} against {second}: best is {summary['scores'][best.name]} after epoch {best.epoch}, AUROC "
+            f"{best.auroc:.2f} (separability {best.separability:.2f}, chosen after the fact)"
         )
     if summary["pairs"]:
         pair = strongest(summary["pairs"]["by_pair"], summary["epochs"])
         if pair is not None:
-            names = " and ".join(SCORES[name] for name in pair.name.split(" + "))
+            names = " and ".join(summary["scores"][name] for name in pair.name.split(" + "))
             found.append(
                 f"best pair for poisons against LRG: {names} after epoch {pair.epoch}, held-out AUROC "
                 f"{pair.auroc:.2f} (optimistic: chosen on the folds that it is measured on)"

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 
 from oilwater_jax.reporting.grid import estimate
 from oilwater_jax.reporting.plots import ASR, save
-from oilwater_jax.reporting.study import NESTED, QUESTIONS, SCORES, title
+from oilwater_jax.reporting.study import NESTED, QUESTIONS, title
 
-COLOURS = dict(zip(SCORES, plt.colormaps["tab10"].colors, strict=True))  # pyright: ignore[reportAttributeAccessIssue]
+COLOURS = plt.colormaps["tab20"].colors[::2] + plt.colormaps["tab20"].colors[1::2]  # pyright: ignore[reportAttributeAccessIssue]
 NESTED_LINES = {"single": ":", "pair": "--"}
 SETS = {
     "hrg": ("HRG", "#9a9a9a", 5, 0.35),
@@ -40,10 +40,11 @@ def draw_question(axis: Axes, summary: Mapping[str, Any], question: str) -> None
     """One panel: a line for each score, a band for its interval, and the nested choices where pairs were tried."""
     epochs = summary["epochs"]
     at = np.arange(len(epochs))
-    for name, steps in summary["auroc"][question].items():
+    for number, (name, steps) in enumerate(summary["auroc"][question].items()):
+        colour = COLOURS[number % len(COLOURS)]
         means, low, high = np.array([bounds(one) for one in steps]).T
-        axis.plot(at, means, marker="o", markersize=3, color=COLOURS[name], label=SCORES[name])
-        axis.fill_between(at, low, high, color=COLOURS[name], alpha=0.13, linewidth=0)
+        axis.plot(at, means, marker="o", markersize=3, color=colour, label=summary["scores"][name])
+        axis.fill_between(at, low, high, color=colour, alpha=0.13, linewidth=0)
     if question == "poison_vs_lrg" and summary["pairs"]:
         for name, style in NESTED_LINES.items():
             means = [one["auroc"] for one in summary["pairs"][name]]

@@ -6,36 +6,27 @@ value per seed, in the order of `seeds`). Nothing here depends on when or in how
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from oilwater_jax.fields import MODES
-from oilwater_jax.registry import METHODS
+from oilwater_jax.errors import UserError
+from oilwater_jax.files import read_json
 
 RATES = ("acc", "acc_adjusted", "wga")  # measured whatever the attack is
-LABELS = {
-    "erm_clean": "ERM on clean data",
-    "erm": "ERM on poisoned data",
-    "epic": "EPIc",
-    "oracle": "Group-balanced oracle",
-    "group_dro": "Group DRO, true groups",
-    "group_dro_poisoned": "Group DRO on poisoned data",
-}
+ON_SETS = {"idnf": "IDNF", "elmf": "ELMF", "draws": "draws"}
+"""Figures of each set of training samples, by their headings: shares identified and eliminated, draws per epoch."""
 
 
-def row_key(method: str, row: str) -> str:
-    """A row's name in summary.json and below stages/: `jtt_standard` for the mode `standard` of jtt, `epic_jtt`."""
-    return f"{method}_{row}" if row in MODES else f"epic_{method}" if row == "combined" else row
-
-
-def row_label(key: str) -> str:
-    """A row's name in tables: `JTT standard`."""
-    if key in LABELS:
-        return LABELS[key]
-    if key.removeprefix("epic_") in METHODS:
-        return f"EPIc + {key.removeprefix('epic_').upper()}"
-    method, _, mode = key.rpartition("_")
-    return f"{method.upper()} {mode}" if mode in MODES else key.replace("_", " ")
+def read(folder: Path) -> dict[str, Any] | None:
+    """The summary of a finished run; None where there is none. Raises UserError for one of version 0.4 or older."""
+    found = read_json(folder / "summary.json")
+    if found is not None and found.get("command") != "study" and "found" not in found:
+        raise UserError(
+            f"{folder} holds a run of version 0.4 or older, whose rows had other names; run it again in a new folder, "
+            "or show it with the version that made it (environment.json)"
+        )
+    return found
 
 
 def set_label(name: str) -> str:
@@ -67,39 +58,56 @@ def spread(name: str, values: Iterable[float | None]) -> dict[str, Any]:
 
 
 def summarise(
-    stages: Mapping[str, dict[str, Any]],
-    config: Mapping[str, Any],
-    seeds: list[int],
-    own: Iterable[str] = (),
+    stages: Mapping[str, dict[str, Any]], config: Mapping[str, Any], seeds: list[int]
 ) -> dict[str, Any]:
-    """What summary.json holds, from the figures of the stages by name, with the `own` rows last.
+    """What summary.json holds, from the figures of the stages by name.
 
-    Rows and seeds that are not finished are left out. `measures` names the attack's figures, its success first.
+    Rows and seeds that are not finished are left out. `rows` are by expression, each with its `label`; `found` is what
+    each method found that looked at anything, by expression; `measures` names the attack's figures with their
+    headings, its success first, and `baseline` the one that success has without the attack's doing.
     """
     attacks = [stages[f"seed{seed}/attack"] for seed in seeds if f"seed{seed}/attack" in stages]
-    measures = attacks[0]["measures"] if attacks else []
-    rows = {}
-    for row in (*config["rows"], *own):
-        key = row_key(config["method"]["name"], row)
-        done = [stages[f"seed{seed}/{key}"] for seed in seeds if f"seed{seed}/{key}" in stages]
-        if done:
-            rows[key] = _row(done, (*RATES, *measures))
-    found = [stages[f"seed{seed}/identify"] for seed in seeds if f"seed{seed}/identify" in stages]
+    first = attacks[0] if attacks else {}
+    measures = first.get("measures", {})
+    found = {
+        row: {
+            "label": done[0]["label"],
+            "idnf": _spreads([one["idnf"] for one in done]),
+            "n_flagged_seeds": [one["n_flagged"] for one in done],
+        }
+        for row, done in _by_row(stages, seeds, lambda figures: "n_flagged" in figures).items()
+    }
+    by_row = _by_row(stages, seeds, lambda figures: "wga" in figures)
+    order = [row for row in config["rows"] if row in by_row]
     return {
-        "rows": rows,
-        "idnf": _spreads([one["idnf"] for one in found]),
+        "rows": {row: _row(by_row[row], (*RATES, *measures)) for row in order},
+        "found": found,
         "seeds": seeds,
+        "smoke": config["smoke"],
         "split": config["evaluate"],
-        "n_train": attacks[0]["n_train"] if attacks else None,
-        "n_poison": attacks[0]["n_poison"] if attacks else None,  # the first seed's; they may differ
+        "n_train": first.get("n_train"),
+        "n_poison": first.get("n_poison"),  # the first seed's; they may differ
         "n_poison_seeds": [attack["n_poison"] for attack in attacks],
-        "groups": attacks[0]["groups"] if attacks else [],
+        "groups": first.get("groups", []),
         "measures": measures,
+        "baseline": first.get("baseline", ""),
     }
 
 
+def _by_row(
+    stages: Mapping[str, dict[str, Any]], seeds: list[int], wanted: Callable[[dict[str, Any]], bool]
+) -> dict[str, list[dict[str, Any]]]:
+    """The figures of a kind of stage by row, those of the seeds in their order."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for seed in seeds:
+        for name, figures in stages.items():
+            if name.startswith(f"seed{seed}/") and wanted(figures):
+                found.setdefault(figures["row"], []).append(figures)
+    return found
+
+
 def _row(own: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
+    row: dict[str, Any] = {name: own[0][name] for name in ("label", "aims", "oracle", "alone")}
     for name in names:
         row |= spread(name, (one[name] for one in own))
     by_group = [one["group_acc"] for one in own]
@@ -111,14 +119,14 @@ def _row(own: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
         "group_acc": means,
         "group_acc_seeds": by_group,
         "selected_epoch_seeds": [one["selected_epoch"] for one in own],
-        "elmf": _spreads([one.get("elmf", {}) for one in own]),
-        "rounds_seeds": [one.get("rounds", []) for one in own],
+        **{name: _spreads([one[name] for one in own]) for name in ON_SETS},
+        "rounds_seeds": [one["rounds"] for one in own],
     }
 
 
 def _spreads(shares: list[dict[str, float | None]]) -> dict[str, Any]:
-    """The `spread` of each set's share, of which there is one dict per seed."""
+    """The `spread` of each set's figure, of which there is one dict per seed."""
     found: dict[str, Any] = {}
-    for name in shares[0] if shares else ():
-        found |= spread(name, (one[name] for one in shares))
+    for name in dict.fromkeys(name for one in shares for name in one):
+        found |= spread(name, (one.get(name) for one in shares))
     return found

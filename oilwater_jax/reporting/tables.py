@@ -1,30 +1,21 @@
 """A summary as tables: for a terminal (rich), and as plain cells for Markdown and HTML."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from oilwater_jax.reporting.diagnosis import diagnose
-from oilwater_jax.reporting.summary import RATES, row_label, set_label
+from oilwater_jax.reporting.summary import RATES, set_label
 
-HEADINGS = {
-    "acc": "ACC",
-    "acc_adjusted": "adj. ACC",
-    "wga": "WGA",
-    "asr": "ASR",
-    "asr_untriggered": "untriggered",
-    "target_damage": "damage",
-    "collateral": "collateral",
-    "target_acc": "ACC on F",
-}
+HEADINGS = {"acc": "ACC", "acc_adjusted": "adj. ACC", "wga": "WGA"}
 
 
 def columns(summary: dict[str, Any]) -> list[str]:
     """The headings of the result table: what is always measured, then what the attack measures."""
-    rates, measures = ([HEADINGS[name] for name in names] for names in (RATES, summary["measures"]))
-    return ["training", *rates, "worst group", *measures]
+    return ["training", *(HEADINGS[name] for name in RATES), "worst group", *summary["measures"].values()]
 
 
 def per_cent(figures: dict[str, Any], name: str) -> str:
@@ -40,41 +31,63 @@ def result_cells(summary: dict[str, Any]) -> list[list[str]]:
     """The rows of the result table, one cell for each of `columns`."""
     return [
         [
-            row_label(key),
+            row["label"],
             *(per_cent(row, name) for name in RATES),
             summary["groups"][row["worst_group"]],
             *(per_cent(row, name) for name in summary["measures"]),
         ]
-        for key, row in summary["rows"].items()
+        for row in summary["rows"].values()
     ]
 
 
-def share_cells(shares: dict[str, Any]) -> list[tuple[str, str]]:
-    """(set, share) pairs of an IDNF or ELMF: poisons, minorities, majorities."""
-    names = [name for name in shares if not name.endswith(("_std", "_seeds"))]
-    return [(set_label(name), per_cent(shares, name)) for name in names]
+def sets_of(figures: dict[str, Any]) -> list[str]:
+    """The sets that a figure is of: poisons, minorities, majorities."""
+    return [name for name in figures if not name.endswith(("_std", "_seeds"))]
 
 
-def eliminating(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The rows in which samples may have been eliminated: those with rounds or anything gone.
+class OnSets(NamedTuple):
+    """A table below the result table: title, the sets as headings, a line for each method or row."""
 
-    A run of version 0.2 has no such figures, and so no such rows.
-    """
-    return {
-        key: row
-        for key, row in summary["rows"].items()
-        if any(row.get("rounds_seeds", ()))
-        or any(share for share in row.get("elmf", {}).values() if isinstance(share, float))
+    title: str
+    head: list[str]
+    lines: list[list[str]]
+
+
+def set_tables(summary: dict[str, Any]) -> list[OnSets]:
+    """What methods found (IDNF), whom rows eliminated (ELMF), and how often a row draws a sample of each set."""
+    rows = summary["rows"]
+    found = {one["label"]: one["idnf"] for one in summary["found"].values()}
+    elmf = {
+        row["label"]: row["elmf"] for row in rows.values() if any(row["rounds_seeds"]) or _any(row["elmf"])
     }
+    draws = {row["label"]: row["draws"] for row in rows.values() if _uneven(row["draws"])}
+    tables = []
+    for title, figures, show in (
+        ("IDNF: share that a method finds, per cent", found, per_cent),
+        ("ELMF: share eliminated, per cent", elmf, per_cent),
+        ("draws per epoch of a sample (1: as in plain training)", draws, number),
+    ):
+        if figures:
+            names = list(dict.fromkeys(name for one in figures.values() for name in sets_of(one)))
+            lines = [[label, *(show(one, name) for name in names)] for label, one in figures.items()]
+            tables.append(OnSets(title, ["", *map(set_label, names)], lines))
+    return tables
 
 
-def share_tables(summary: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What stands below the result table: (title, (set, share) pairs) of IDNF, then of each row's ELMF."""
-    found = [("IDNF (share identified, per cent)", share_cells(summary["idnf"]))] if summary["idnf"] else []
-    return found + [
-        (f"ELMF (share eliminated, per cent), {row_label(key)}", share_cells(row["elmf"]))
-        for key, row in eliminating(summary).items()
-    ]
+def _any(shares: dict[str, Any]) -> bool:
+    return any(shares[name] for name in sets_of(shares))
+
+
+def _uneven(draws: dict[str, Any]) -> bool:
+    return any(draws[name] is not None and abs(draws[name] - 1) > 1e-9 for name in sets_of(draws))
+
+
+def number(figures: dict[str, Any], name: str) -> str:
+    """`12.3 ± 0.4`: mean and standard deviation; `-` if undefined."""
+    if figures.get(name) is None:
+        return "-"
+    std = figures.get(f"{name}_std")
+    return f"{figures[name]:.2f}" + ("" if std is None else f" ± {std:.2f}")
 
 
 def headline(summary: dict[str, Any]) -> str:
@@ -90,39 +103,49 @@ def headline(summary: dict[str, Any]) -> str:
         low, high = (100 * count / n for count in (poisons[0], poisons[-1]))
         share = f"{poisons[0]} to {poisons[-1]} poisons ({low:.2f} to {high:.2f}%)"
     size = f"{n:,} training samples, {share}; " if n else ""
-    return f"{size}{summary['split']} split, per cent; {count}"
+    smoke = "SMOKE RUN (a few samples, a few epochs: the figures mean nothing); " if summary["smoke"] else ""
+    return f"{smoke}{size}{summary['split']} split, per cent; {count}"
 
 
 def print_summary(summary: dict[str, Any], console: Console) -> None:
-    """Print the result table and the IDNF line."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns(summary):
-        plain = column in ("training", "worst group")
-        table.add_column(column, justify="left" if plain else "right", no_wrap=True)
-    for cells in result_cells(summary):
-        table.add_row(*cells)
+    """Print the result table, and below it what is known of each set of training samples."""
+    tables = []
+    if summary["rows"]:
+        tables.append(("", _table(columns(summary), result_cells(summary), ("training", "worst group"))))
+    tables += [(title, _table(head, lines, ("",))) for title, head, lines in set_tables(summary)]
     console.print(headline(summary), highlight=False, soft_wrap=True)
     # Never cut a figure short: in a narrow terminal the lines run on.
-    whole = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    console.width = max(console.width, whole)
-    if summary["rows"]:
+    wide = console.options.update(max_width=1000)
+    console.width = max(
+        [console.width, *(console.measure(table, options=wide).maximum for _, table in tables)]
+    )
+    for title, table in tables:
+        if title:
+            console.print(title, highlight=False, soft_wrap=True)
         console.print(table)
-    for title, cells in share_tables(summary):
-        shares = "   ".join(f"{name} {share}" for name, share in cells)
-        console.print(f"{title}:  {shares}", highlight=False, soft_wrap=True)
     for sentence in diagnose(summary):
         console.print(f"Diagnosis: {sentence}", highlight=False, soft_wrap=True)
 
 
+def _table(head: list[str], lines: list[list[str]], left: tuple[str, ...]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in head:
+        table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
+    for cells in lines:
+        table.add_row(*cells)
+    return table
+
+
 def markdown(summary: dict[str, Any]) -> str:
     """The same as Markdown."""
-    head = columns(summary)
-    lines = [headline(summary), "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    lines += ["| " + " | ".join(cells) + " |" for cells in result_cells(summary)]
-    for title, cells in share_tables(summary):
-        head, shares = zip(*cells, strict=True)
-        lines += ["", f"{title}:", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-        lines += ["| " + " | ".join(shares) + " |"]
-    for sentence in diagnose(summary):
-        lines += ["", f"Diagnosis: {sentence}"]
-    return "\n".join(lines) + "\n"
+    parts = [headline(summary), markdown_table(columns(summary), result_cells(summary))]
+    for title, head, lines in set_tables(summary):
+        parts += [f"{title}:", markdown_table(head, lines)]
+    parts += [f"Diagnosis: {sentence}" for sentence in diagnose(summary)]
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(line) + " |" for line in (head, *body)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]]) + "\n"

@@ -8,16 +8,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
 from oilwater_jax import objectives, selectors
-from oilwater_jax.config import Config
-from oilwater_jax.fields import MODES
+from oilwater_jax.entries import Config, Method
+from oilwater_jax.errors import UserError
 from oilwater_jax.robustness.clustering import Settings, capacity, cluster
-from oilwater_jax.robustness.evidence import Evidence, Found
-from oilwater_jax.types import Examples, Treatment
+from oilwater_jax.settings.common import CLUSTER_RULES
+from oilwater_jax.settings.field import Field
+from oilwater_jax.types import MODES, Case, Evidence, Found, Objective, Treatment
 
-SCORES = ("loss", "correct", "features")
 
-
-def find(config: Config, seed: int, evidence: Evidence) -> Found:
+def find(config: Config, evidence: Evidence) -> Found:
     """Clusters of both splits. Flagged are the clusters that uniform cluster sampling draws above once per epoch."""
     g = config.george
     clusters = cluster(
@@ -29,7 +28,7 @@ def find(config: Config, seed: int, evidence: Evidence) -> Found:
         evidence.kernel,
         n_classes=evidence.kernel.shape[1],
         settings=Settings(g.reducer, g.components, g.clusterer, g.k_min, g.k_max, g.overcluster),
-        seed=seed,
+        seed=evidence.seed,
     )
     arrays = {
         "flagged": selectors.balanced(clusters.train) > 1,
@@ -81,21 +80,67 @@ def moved(
     return cluster, weights
 
 
-def treatment(config: Config, mode: str, found: dict[str, np.ndarray], train: Examples) -> Treatment:
+def treat(config: Config, case: Case) -> Treatment:
     """Group DRO over the clusters, each drawn equally often; the epoch is selected by the worst of validation's."""
-    cluster, weights = moved(mode, found["cluster"], train.label, train.is_poison)
-    present, group = np.unique(cluster, return_inverse=True)
-    counts = np.bincount(group)
-    objective = objectives.group_dro(
-        counts,
-        eta=config.group_dro.eta,
-        adjustment=config.george.adjustment,
-        capacity=capacity(len(present)),
-    )
+    train = case.train
+    moved_to, weights = moved(case.mode, case.found["cluster"], train.label, train.is_poison)
+    present, group = np.unique(moved_to, return_inverse=True)
     return Treatment(
         selector=selectors.fixed(weights),
-        objective=objective,
+        objective=objectives.group_dro(
+            np.bincount(group),
+            eta=config.group_dro.eta,
+            adjustment=config.george.adjustment,
+            capacity=capacity(len(present)),
+        ),
         group=group.astype(np.int32),
-        val_group=found["val_cluster"],
+        val_group=case.found["val_cluster"],
         rule=config.george.select,
     )
+
+
+def largest(config: Config, n_classes: int) -> Objective:
+    """For a plan: group DRO over as many clusters as may be found."""
+    clusters = n_classes * config.george.k_max
+    return objectives.group_dro(
+        np.ones(clusters, np.int64),
+        eta=config.group_dro.eta,
+        adjustment=config.george.adjustment,
+        capacity=capacity(clusters),
+    )
+
+
+def check(config: Config) -> None:
+    """Raises UserError for a search that has no end."""
+    if config.george.k_min > config.george.k_max:
+        raise UserError(
+            f"george.k_min = {config.george.k_min} is more than george.k_max = {config.george.k_max}; "
+            "give the smaller first"
+        )
+
+
+METHOD = Method(
+    name="george",
+    label="GEORGE",
+    help="cluster features within each class, then group DRO over the clusters",
+    aim="amplify",
+    sole=True,
+    reads=("group_dro",),
+    fields={
+        "reducer": Field(
+            "hardness", "what is clustered of the features", choices=("hardness", "pca", "umap")
+        ),
+        "components": Field(2, "principal components of the reducer pca", 1, 10_000),
+        "clusterer": Field("gmm", "how it is clustered", choices=("gmm", "kmeans")),
+        "k_min": Field(2, "least clusters of a class that are tried", 2, 1000),
+        "k_max": Field(10, "most clusters of a class that are tried", 2, 1000),
+        "overcluster": Field(False, "also look for small clusters within the clusters"),
+        "adjustment": Field(2.0, "size adjustment C of group DRO over the clusters", 0, 1000),
+        "select": Field("val_worst_cluster", "which epoch's model GEORGE reports", choices=CLUSTER_RULES),
+    },
+    check=check,
+    scores=("loss", "correct", "features"),
+    find=find,
+    treat=treat,
+    largest=largest,
+)

@@ -24,7 +24,9 @@ AT = (*EVERY, "margin", "last_layer_gradient", "features", "gradient_norm", SPAC
 Record = dict[str, Any]
 
 
-def recorder(epochs: Sequence[int], *, k: int, ratio: float, score: str) -> Selector:
+def recorder(
+    epochs: Sequence[int], *, k: int, ratio: float, score: str, more: Sequence[str] = ()
+) -> Selector:
     """Everyone once per epoch; its state is the record of a training of epochs[-1] epochs.
 
     The state after `update(..., e + 1, ...)`, which is before epoch e + 1 begins, knows what the model is after
@@ -33,7 +35,7 @@ def recorder(epochs: Sequence[int], *, k: int, ratio: float, score: str) -> Sele
     projected gradients) one for each of the t `epochs`.
 
     Samples are compared with their class: `ratio` is EPIc's, `k` the neighbour whose distance is taken, and `score`
-    names the gradients that both look at.
+    names the gradients that both look at. `more` names further per-sample scores, single numbers each.
 
     Score                Of sample i after epoch e
     loss, margin         per_sample.loss, per_sample.margin
@@ -57,7 +59,7 @@ def recorder(epochs: Sequence[int], *, k: int, ratio: float, score: str) -> Sele
             "label": np.array(examples.label),
             "loss": np.zeros((epochs[-1], n), np.float32),
             "correct": np.zeros((epochs[-1], n), bool),
-            "scores": {name: np.zeros((t, n), np.float32) for name in SCORES},
+            "scores": {name: np.zeros((t, n), np.float32) for name in (*SCORES, *more)},
             "plane": np.zeros((t, n, 2), np.float32),
         }
 
@@ -65,7 +67,7 @@ def recorder(epochs: Sequence[int], *, k: int, ratio: float, score: str) -> Sele
         after = epoch - 1
         if not 1 <= after <= epochs[-1]:
             return ()
-        return tuple(dict.fromkeys((*AT, score))) if after in rows else EVERY
+        return tuple(dict.fromkeys((*AT, score, *more))) if after in rows else EVERY
 
     def update(state: State, epoch: int, scores: Scores | None) -> tuple[State, Float[np.ndarray, " n"]]:
         weights = np.ones(len(state["label"]))
@@ -80,6 +82,7 @@ def recorder(epochs: Sequence[int], *, k: int, ratio: float, score: str) -> Sele
         if after in rows:
             past = new["loss"][:after], new["correct"][:after]
             taken = take_scores(scores, state["label"], *past, k=k, ratio=ratio, gradients=scores[score])
+            taken |= {name: scores[name] for name in more}
             for name, values in taken.items():
                 found[name][rows[after]] = values
             new["plane"][rows[after]] = plane(scores[SPACE])

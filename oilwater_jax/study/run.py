@@ -7,25 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from oilwater_jax import devices, pipeline, treatments
-from oilwater_jax.config import Config, to_json
-from oilwater_jax.fields import GRADIENTS
+from oilwater_jax import devices, pipeline
+from oilwater_jax.defenses.epic import GRADIENTS
 from oilwater_jax.files import write_json, write_npz
 from oilwater_jax.groups import report_sets
 from oilwater_jax.reporting import study_plots
 from oilwater_jax.reporting.study import SCORES, summarise
 from oilwater_jax.rooms import Rooms
+from oilwater_jax.run_folder import check_path
+from oilwater_jax.settings.config import Config, registry_of, to_json, view
 from oilwater_jax.stages import Stage, key_of
 from oilwater_jax.study.recorder import recorder
 from oilwater_jax.study.separability import separability, unions
 from oilwater_jax.training.fit import Fitted
-from oilwater_jax.training.step import Recipe
-from oilwater_jax.types import Selector
+from oilwater_jax.types import Recipe, Selector, Treatment
 
 
 def run(
     config: Config,
-    workdir: Path,
+    workdir: str | Path,
     *,
     seeds: int = 1,
     overwrite: bool = False,
@@ -37,19 +37,25 @@ def run(
     (`seed0.loss` [t n], ... for t epochs and n training samples, `seed0.set` with each sample's set by name) and
     figures/. Raises UserError before anything is written where config, data or folder do not fit together.
     """
+    workdir = check_path(workdir)
     with pipeline.entered(config, workdir, identity(config), seeds=seeds, overwrite=overwrite, warn=warn) as (
         e,
         numbers,
     ):
-        models = len(e.attack.MODELS)
+        models = len(e.attack.models(view(e.config, e.attack)))
         e.progress.begin(1 + (e.config.pretrain.epochs > 0) + len(numbers) * (2 + models))
         found = {seed: studied(Rooms(e, seed)) for seed in numbers}
         figures = {seed: stage.figures for seed, stage in found.items()}
-        result = summarise(figures, to_json(e.config), numbers)
+        result = summarise(figures, to_json(e.config), numbers, labels(e.config))
         e.progress.stage("report", 0)
         devices.first(functools.partial(report, workdir, found, result))
         e.progress.done("report")
     return result
+
+
+def labels(config: Config) -> dict[str, str]:
+    """The scores' names in tables."""
+    return SCORES | {score.name: score.label or score.name for score in registry_of(config).scores()}
 
 
 def identity(config: Config) -> dict[str, Any]:
@@ -59,22 +65,31 @@ def identity(config: Config) -> dict[str, Any]:
 
 def place(rooms: Rooms) -> tuple[str, str]:
     """The stage's name, which is its training's too, and the key of what they depend on."""
-    rates = {name: value for name, value in rooms.settings["identify"].items() if name != "epochs"}
+    settings, keys = rooms.keys.settings, rooms.keys
+    rates = {name: value for name, value in settings["identify"].items() if name != "epochs"}
     compared = rooms.config.epic.ratio, rooms.config.epic.gradients
-    key = key_of(rooms.experiment.base_key, rooms.attack_key, rates, rooms.settings["study"], compared)
+    key = key_of(keys.base, keys.attack(rooms.seed), rates, settings["study"], compared)
     return f"seed{rooms.seed}/study", key
+
+
+def names(config: Config) -> tuple[str, ...]:
+    """The scores that are taken: the study's own, then those of plugins."""
+    return (*SCORES, *(score.name for score in registry_of(config).scores()))
 
 
 def watch(config: Config) -> Selector:
     """The recorder of a config."""
     compared = GRADIENTS[config.epic.gradients]
-    return recorder(tuple(config.study.epochs), k=config.study.k, ratio=config.epic.ratio, score=compared)
+    more = tuple(score.name for score in registry_of(config).scores())
+    return recorder(
+        tuple(config.study.epochs), k=config.study.k, ratio=config.epic.ratio, score=compared, more=more
+    )
 
 
 def fitted(rooms: Rooms) -> Fitted:
-    """The identification model, trained to the last of `study.epochs`; to T epochs it is the model of `identify`."""
+    """The identification model, trained to the last of `study.epochs`; to T epochs it is the reference model."""
     config, train = rooms.config, rooms.poisoned
-    treatment = treatments.erm(config, train)._replace(selector=watch(config), rule="last")
+    treatment = Treatment(watch(config), rule="last")
     recipe = Recipe(**config.identify)._replace(epochs=config.study.epochs[-1])
     return rooms.experiment.train(rooms.seed, *place(rooms), train, recipe, treatment)
 
@@ -90,7 +105,7 @@ def studied(rooms: Rooms) -> Stage:
         record, _ = own.update(found.selector, end, e.network.score(found.params, train, own.due(end)))
         sets = report_sets(train, e.n_classes, e.n_attributes)
         # A restored record has its names in the order of the alphabet.
-        scores = {name: record["scores"][name] for name in SCORES}
+        scores = {name: record["scores"][name] for name in names(config)}
         figures = separability(scores, unions(sets), config.study.epochs, rooms.seed)
         arrays = {
             **scores,

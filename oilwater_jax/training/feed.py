@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Int, UInt8
 
 from oilwater_jax import devices
 from oilwater_jax.images import Pixels, pick
+from oilwater_jax.types import Rows
 
 CAPACITY_STEP = 512  # rows; data sets of nearly the same size share their compiled programs
 SHARE = 0.3  # of a device's memory that a training set may take; the rest is the model's, and a CPU's host's
@@ -25,7 +26,13 @@ class Batch(NamedTuple):
     image: UInt8[Array, "b h w c"]
     label: Int[Array, " b"]
     group: Int[Array, " b"]
+    sample: Int[Array, " b"]
     mask: Bool[Array, " b"]
+
+    @property
+    def rows(self) -> Rows:
+        """What an objective sees of it."""
+        return Rows(self.label, self.group, self.sample, self.mask)
 
 
 class Resident(NamedTuple):
@@ -37,7 +44,7 @@ class Resident(NamedTuple):
 
     def batch(self, rows: Int[Array, " b"], mask: Bool[Array, " b"]) -> Batch:
         """The rows of a batch, picked out on the device."""
-        return Batch(self.image[rows], self.label[rows], self.group[rows], mask)
+        return Batch(self.image[rows], self.label[rows], self.group[rows], rows, mask)
 
 
 class Streamed(NamedTuple):
@@ -55,7 +62,7 @@ class Streamed(NamedTuple):
 
         def send(step: int) -> Batch:
             at = rows[step]
-            columns = (pick(self.image, at), self.label[at], self.group[at], mask[step])
+            columns = (pick(self.image, at), self.label[at], self.group[at], at, mask[step])
             return Batch(*map(devices.shard_rows, columns))
 
         reading = grain.ReadOptions(num_threads=AHEAD, prefetch_buffer_size=AHEAD)

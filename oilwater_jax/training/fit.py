@@ -14,19 +14,23 @@ from jaxtyping import Array, Bool, Float, Int
 from oilwater_jax import devices, metrics, preemption, rng
 from oilwater_jax.errors import UserError
 from oilwater_jax.per_sample import Params
-from oilwater_jax.selectors import draw_epoch
+from oilwater_jax.selectors import draw_epoch, earliest
 from oilwater_jax.training.checkpoint import Checkpoints, to_host
 from oilwater_jax.training.feed import place
 from oilwater_jax.training.program import Program
 from oilwater_jax.training.selection import score
-from oilwater_jax.training.step import Recipe, TrainState
-from oilwater_jax.types import Examples, Objective, Selector, State
+from oilwater_jax.training.step import TrainState
+from oilwater_jax.types import Examples, Objective, Private, Recipe, Scores, Selector, State
 
 Row = dict[str, Any]
 
 
 class Task(NamedTuple):
-    """What to train: the data with each sample's group, who is drawn, how, and how it is judged."""
+    """What to train: the data with each sample's group, who is drawn, how, and how it is judged.
+
+    `params` are where training starts: those of the network that is reported, then of each other that the objective
+    trains beside it.
+    """
 
     name: str
     seed: int
@@ -35,11 +39,13 @@ class Task(NamedTuple):
     selector: Selector
     objective: Objective
     recipe: Recipe
-    params: Params  # where training starts
-    validate: Callable[[Params], dict[str, float]]
+    params: tuple[Params, ...]
+    validate: Callable[[Params], dict[str, Any]]
     rule: str
-    first: int = 1  # the earliest epoch that may be selected
-    sets: Mapping[str, Bool[np.ndarray, " n"]] = MappingProxyType({})  # whose elimination each round tells of
+    private: Private | None = None
+    sets: Mapping[str, Bool[np.ndarray, " n"]] = MappingProxyType(
+        {}
+    )  # whose draws and elimination are told of
     stream: bool = False  # send the images batch by batch: they are too many for the device
 
 
@@ -89,6 +95,20 @@ def check_finite(task: Task, epoch: int, losses: Float[np.ndarray, " steps"], pa
     )
 
 
+def weights_of(
+    task: Task, state: State, epoch: int, scores: Scores | None
+) -> tuple[State, Float[np.ndarray, " n"]]:
+    """The selector's next state and its weights of an epoch. Raises UserError where these are not one a sample."""
+    state, weights = task.selector.update(state, epoch, scores)
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != (len(task.train),):
+        raise UserError(
+            f"{task.name}: the selector gave {len(weights) if weights.ndim else 'a single number'} weights for "
+            f"{len(task.train)} training samples in epoch {epoch}; it must give one for each"
+        )
+    return state, weights
+
+
 def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listener) -> Fitted:
     """Train for `task.recipe.epochs` epochs, or go on from the newest checkpoint; the result is the same.
 
@@ -99,10 +119,13 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
     """
     selector_state = task.selector.init(task.train)
     # Copied: the first step donates the state, and the caller keeps its parameters.
-    start = jax.tree.map(jnp.array, program.begin(task.params, task.recipe, task.objective.init()))
+    start = jax.tree.map(
+        jnp.array, program.begin(task.params, task.recipe, task.objective.init(), task.private)
+    )
+    first = earliest(task.selector, task.recipe.epochs)
     tree = {
         "state": to_host(start),
-        "best": to_host(task.params),
+        "best": to_host(task.params[0]),
         "selector": selector_state,
         "weights": np.ones(len(task.train)),
     }
@@ -138,8 +161,11 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
             names = task.selector.due(epoch)
             if not meta["losses"]:
                 scores = program.score(state.params, task.train, names) if names else None
-                update = functools.partial(task.selector.update, tree["selector"], epoch, scores)
+                before = tree["weights"]
+                update = functools.partial(weights_of, task, tree["selector"], epoch, scores)
                 tree["selector"], tree["weights"] = devices.first(update)
+                if task.selector.first is None and not np.array_equal(before, tree["weights"]):
+                    meta |= {"best_score": None}  # no model from before the selector acted is reported
             draws = draw_epoch(tree["weights"], rng.generator(task.seed, "order", epoch))
             begun = len(meta["losses"])
             segments = program.epoch(state, data, draws, jax.random.fold_in(key, epoch), begun)
@@ -155,6 +181,8 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
             loss = float(np.mean(np.array(meta["losses"], np.float32)))
             row: Row = {"stage": task.name, "seed": task.seed, "epoch": epoch, "loss": loss}
             row |= {**task.validate(state.params), "draws": len(draws)}
+            if task.sets:
+                row["set_draws"] = metrics.means_within(tree["weights"], task.sets)
             if names and task.sets:
                 row["elmf"] = metrics.shares_within(tree["weights"] == 0, task.sets)
             row["seconds"] = round(time.monotonic() - began, 3)
@@ -162,7 +190,7 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
             meta |= {"epoch": epoch, "losses": [], "seconds": 0.0}
             listener.row(row)
             better = meta["best_score"] is None or score(task.rule, row) > meta["best_score"]
-            if better and epoch >= min(task.first, task.recipe.epochs):
+            if better and epoch >= first:
                 meta |= {"best_score": score(task.rule, row), "best_epoch": epoch}
                 tree["best"] = to_host(state.params)
             pause(state, save=epoch == task.recipe.epochs)

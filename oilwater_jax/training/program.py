@@ -1,28 +1,32 @@
 """The compiled programs of an experiment, made once and used by every training of every seed."""
 
 import functools
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
-from oilwater_jax import objectives, registry, rng
-from oilwater_jax.config import Config
+from oilwater_jax import objectives, rng
+from oilwater_jax.entries import Model, Score
 from oilwater_jax.models.variables import STATISTICS, Params, join, split
 from oilwater_jax.per_sample import Apply, Scorer, make_scorer
+from oilwater_jax.settings.config import Config, registry_of, to_json, view
 from oilwater_jax.training.epoch import EpochFn, make_epoch
 from oilwater_jax.training.step import (
     NORMALISE,
+    Kind,
     Prepare,
-    Recipe,
     StepFn,
     TrainApply,
     TrainState,
     make_step,
+    private_numbers,
     sgd,
 )
-from oilwater_jax.types import State, Update
+from oilwater_jax.types import Private, Recipe, State
 
 SCORE_CHUNK = 256  # rows per forward pass; larger ones fall out of a core's cache
 
@@ -37,32 +41,43 @@ class Network(NamedTuple):
     score: Scorer
 
 
+# (parameters of each network, recipe, the objective's first state, aggregation) -> the state before the first step.
+Begin = Callable[[tuple[Params, ...], Recipe, State, Private | None], TrainState]
+PLAIN = Kind(objectives.erm_update)
+
+
 class Program(NamedTuple):
     """Pure functions around one network and one kind of objective."""
 
     score: Scorer
-    begin: Callable[[Params, Recipe, State], TrainState]  # the last is the objective's first state
+    begin: Begin
     step: StepFn  # what an epoch repeats
     epoch: EpochFn
 
 
 def network(config: Config, image_shape: tuple[int, ...], n_classes: int) -> Network:
     """The network of a config's `model`, for images [h, w, c]. Equal settings share their compilations."""
-    m = config.model
-    return _network(m.name, tuple(m.widths), m.precision, m.normalise, image_shape, n_classes)
+    registry, m = registry_of(config), config.model
+    entry = registry.model(m.name)
+    seen = json.dumps(to_json(view(config, entry)), sort_keys=True)
+    return _network(entry, seen, m.precision, m.normalise, image_shape, n_classes, registry.scores())
 
 
-def build(
-    config: Config, image_shape: tuple[int, ...], n_classes: int, update: Update = objectives.erm_update
-) -> Program:
-    """The programs for a config's `model` and `train`, images [h, w, c] and an objective's `update`.
+def width(config: Config) -> int:
+    """How many features the last layer of a config's network sees."""
+    entry = registry_of(config).model(config.model.name)
+    return entry.features(view(config, entry))
+
+
+def build(config: Config, image_shape: tuple[int, ...], n_classes: int, kind: Kind = PLAIN) -> Program:
+    """The programs for a config's `model` and `train`, images [h, w, c] and a kind of step.
 
     Equal settings share their compilations.
     """
     train = config.train
     return _program(
         network(config, image_shape, n_classes),
-        update,
+        kind,
         train.batch,
         train.momentum,
         train.shift,
@@ -82,15 +97,16 @@ def score_chunk(image_shape: tuple[int, ...], platform: str | None = None) -> in
 
 @functools.lru_cache(maxsize=32)
 def _network(
-    name: str,
-    widths: tuple[int, ...],
+    entry: Model,
+    seen: str,
     precision: str,
     normalise: str,
     image_shape: tuple[int, ...],
     n_classes: int,
+    scores: tuple[Score, ...],
 ) -> Network:
-    module = registry.resolve(registry.MODELS, name)
-    layers = module.build(name=name, n_classes=n_classes, widths=widths, dtype=jnp.dtype(precision))
+    """`seen` is what the model sees of a config, as JSON: two configs that agree in it share their network."""
+    layers = entry.build(ConfigDict(json.loads(seen)), n_classes, jnp.dtype(precision))
     prepare = NORMALISE[normalise]
 
     def apply(params: Params, image: Any) -> Any:
@@ -110,20 +126,31 @@ def _network(
     def init_params(seed: int) -> Params:
         return join(jit_init(rng.key(seed, "parameters"), jnp.zeros((1, *image_shape))))
 
-    return Network(
-        init_params, apply, train_apply, prepare, make_scorer(apply, prepare, score_chunk(image_shape))
-    )
+    scorer = make_scorer(apply, prepare, score_chunk(image_shape), scores)
+    return Network(init_params, apply, train_apply, prepare, scorer)
 
 
-@functools.lru_cache(maxsize=32)
-def _program(
-    network: Network, update: Update, batch: int, momentum: float, shift: int, driver: str
-) -> Program:
+@functools.lru_cache(maxsize=64)
+def _program(network: Network, kind: Kind, batch: int, momentum: float, shift: int, driver: str) -> Program:
     optimiser = sgd(momentum)
 
-    def begin(params: Params, recipe: Recipe, objective_state: State) -> TrainState:
+    def begin(
+        params: tuple[Params, ...], recipe: Recipe, objective_state: State, private: Private | None
+    ) -> TrainState:
         # The hyperparameters in the state rule, so the transformation built below serves every recipe.
-        return TrainState(params, optimiser(recipe).init(split(params)[0]), objective_state)
+        moving = tuple(split(one, kind.trained)[0] for one in params)
+        opt_state = optimiser(recipe).init(moving)
+        return TrainState(params[0], opt_state, objective_state, params[1:], private_numbers(private))
 
-    step = make_step(network.train_apply, network.prepare, optimiser(Recipe(0.0, 0.0, 1)), update, shift)
+    def frozen(params: Params, image: Any, mask: Any) -> Any:
+        return network.apply(params, image)[0], {}
+
+    step = make_step(
+        network.train_apply if kind.trained == "all" else frozen,
+        network.apply,
+        network.prepare,
+        optimiser(Recipe(0.0, 0.0, 1)),
+        kind,
+        shift,
+    )
     return Program(network.score, begin, step, make_epoch(step, batch, driver))

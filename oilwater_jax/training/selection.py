@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from oilwater_jax.fields import CLUSTER_RULES
+from oilwater_jax.settings.common import CLUSTER_RULES
 
 
 def score(rule: str, row: Mapping[str, Any]) -> float:

@@ -9,9 +9,12 @@ import optax
 from jaxtyping import Array, Bool, Float, Key, UInt8
 
 from oilwater_jax.models.variables import Params, join, split
+from oilwater_jax.per_sample import Apply
 from oilwater_jax.per_sample import loss as sample_loss
+from oilwater_jax.per_sample.chunks import MATMUL_BACKENDS
+from oilwater_jax.per_sample.convolution import with_matmuls
 from oilwater_jax.training.feed import Batch
-from oilwater_jax.types import State, Update
+from oilwater_jax.types import Private, Recipe, State, Update
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1
 
@@ -24,19 +27,26 @@ TrainApply = Callable[
 
 
 class TrainState(NamedTuple):
-    """All that training changes; a checkpoint is this and the selector's state."""
+    """All that training changes; a checkpoint is this and the selector's state.
+
+    `others` are the parameters of further networks that an objective trains beside the one that is reported;
+    `private` is the aggregation of gradients, if it is not the mean: numbers, so that another setting compiles nothing.
+    """
 
     params: Params
     opt_state: Any
     objective_state: State
+    others: tuple[Params, ...] = ()
+    private: tuple[Array, ...] = ()
 
 
-class Recipe(NamedTuple):
-    """The optimisation settings of one training; numbers, so that changing them compiles nothing."""
+class Kind(NamedTuple):
+    """What one compiled step is made for: the objective's `update` over so many networks, what is trained, how."""
 
-    learning_rate: float
-    weight_decay: float
-    epochs: int
+    update: Update
+    networks: int = 1
+    trained: str = "all"
+    private: bool = False
 
 
 def sgd(momentum: float) -> Callable[[Recipe], optax.GradientTransformation]:
@@ -93,30 +103,96 @@ StepFn = Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Float[A
 
 def make_step(
     apply: TrainApply,
+    sample_apply: Apply,
     prepare: Prepare,
     optimiser: optax.GradientTransformation,
-    update_objective: Update,
+    kind: Kind,
     shift: int,
 ) -> StepFn:
-    """The pure step function, not yet jitted.
+    """The pure step function, not yet jitted; `sample_apply` is for gradients of single samples.
 
     `step(state, batch, key)` trains on the batch's rows where its mask is True and returns the new state and the
-    loss of the batch. The optimiser sees the weights alone; running statistics are those that `apply` returns.
+    loss of the batch. The optimiser sees what is trained alone; running statistics are those that `apply` returns.
     """
+
+    def scalar(
+        moving: tuple[Params, ...],
+        fixed: tuple[Params, ...],
+        objective_state: State,
+        image: Float[Array, "b h w c"],
+        batch: Batch,
+    ) -> tuple[Float[Array, ""], tuple[State, tuple[Params, ...]]]:
+        outputs = [apply({**one, **rest}, image, batch.mask) for one, rest in zip(moving, fixed, strict=True)]
+        losses = jnp.stack([jax.vmap(sample_loss)(logits, batch.label) for logits, _ in outputs])
+        value, objective_state = kind.update(objective_state, losses, batch.rows)
+        return value, (objective_state, tuple(moved for _, moved in outputs))
 
     def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[TrainState, Float[Array, ""]]:
         image = prepare(random_shift(batch.image, key, shift))
-        weights, statistics = split(state.params)
-
-        def scalar(weights: Params) -> tuple[Float[Array, ""], tuple[State, Params]]:
-            logits, moved = apply({**weights, **statistics}, image, batch.mask)
-            losses = jax.vmap(sample_loss)(logits, batch.label)
-            value, objective_state = update_objective(state.objective_state, losses, batch.group, batch.mask)
-            return value, (objective_state, moved)
-
-        (value, (objective_state, moved)), grads = jax.value_and_grad(scalar, has_aux=True)(weights)
-        updates, opt_state = optimiser.update(grads, state.opt_state, weights)
-        params = join({"params": optax.apply_updates(weights, updates), **moved})
-        return TrainState(params, opt_state, objective_state), value
+        parts = [split(params, kind.trained) for params in (state.params, *state.others)]
+        moving, fixed = (tuple(part) for part in zip(*parts, strict=True))
+        (value, (objective_state, moved)), grads = jax.value_and_grad(scalar, has_aux=True)(
+            moving, fixed, state.objective_state, image, batch
+        )
+        if kind.private:
+            clip, noise = state.private
+            total = private_gradient(sample_apply, moving[0], fixed[0], image, batch, clip)
+            grads = (noised(total, clip * noise, len(batch.mask), jax.random.fold_in(key, 1)),)
+        updates, opt_state = optimiser.update(grads, state.opt_state, moving)
+        after: list[Params] = [
+            join({"params": {**rest, **new}, **out})
+            for new, rest, out in zip(_applied(moving, updates), fixed, moved, strict=True)
+        ]
+        return TrainState(after[0], opt_state, objective_state, tuple(after[1:]), state.private), value
 
     return step
+
+
+def _applied(moving: tuple[Params, ...], updates: Any) -> Any:
+    """Each network's weights after a step."""
+    return optax.apply_updates(moving, updates)
+
+
+def private_gradient(
+    apply: Apply,
+    moving: Params,
+    fixed: Params,
+    image: Float[Array, "b h w c"],
+    batch: Batch,
+    clip: Float[Array, ""],
+) -> Params:
+    """Sum over the batch's rows of each row's gradient of its loss, scaled down to the norm `clip` where it is longer.
+
+    References: Abadi et al. 2016, "Deep Learning with Differential Privacy", algorithm 1.
+    """
+    if jax.default_backend() in MATMUL_BACKENDS:
+        apply = with_matmuls(apply)
+
+    def one(image: Array, label: Array, keep: Array) -> Params:
+        def own(moving: Params) -> Float[Array, ""]:
+            logits, _ = apply({**moving, **fixed}, image[None])
+            return sample_loss(logits[0], label)
+
+        gradient = jax.grad(own)(moving)
+        norm = optax.global_norm(gradient)
+        scale = keep * jnp.minimum(1.0, clip / jnp.maximum(norm, 1e-12))
+        return jax.tree.map(lambda leaf: leaf * scale, gradient)
+
+    rows = jax.vmap(one)(image, batch.label, batch.mask)
+    return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), rows)
+
+
+def noised(total: Params, deviation: Float[Array, ""], batch: int, key: Key[Array, ""]) -> Params:
+    """The sum with normal noise of that standard deviation in every coordinate, divided by the batch's size."""
+    leaves, structure = jax.tree.flatten(total)
+    keys = jax.random.split(key, len(leaves))
+    moved = [
+        (leaf + deviation * jax.random.normal(one, leaf.shape, leaf.dtype)) / batch
+        for leaf, one in zip(leaves, keys, strict=True)
+    ]
+    return jax.tree.unflatten(structure, moved)
+
+
+def private_numbers(private: Private | None) -> tuple[Array, ...]:
+    """What a state holds of an aggregation."""
+    return () if private is None else (jnp.float32(private.clip), jnp.float32(private.noise))

@@ -16,7 +16,15 @@ import numpy as np
 
 from oilwater_jax.data import annotations, download
 from oilwater_jax.data.archive import Tick
-from oilwater_jax.data.catalogue import Catalogue, compare_counts, in_folder, open_source, share_out, stamp_of
+from oilwater_jax.data.catalogue import (
+    Catalogue,
+    compare_counts,
+    in_folder,
+    listed,
+    open_source,
+    share_out,
+    stamp_of,
+)
 from oilwater_jax.data.decode import RESIZE_256_CROP_224
 from oilwater_jax.errors import UserError
 
@@ -105,3 +113,15 @@ def _catalogue(
     splits = share_out(place, *columns)
     remark = compare_counts("waterbirds", splits, COUNTS, len(ATTRIBUTES))
     return Catalogue("waterbirds", splits, CLASSES, ATTRIBUTES, read, stamp, PREPROCESSING, remark)
+
+
+DATASET = listed(
+    name="waterbirds",
+    help="birds over land and water (Sagawa et al. 2020)",
+    version=VERSION,
+    catalogue=catalogue,
+    preprocessing=PREPROCESSING,
+    sizes=SIZES,
+    classes=CLASSES,
+    attributes=ATTRIBUTES,
+)

@@ -6,7 +6,7 @@ DIR holds Fashion-MNIST's four IDX files; without it tensorflow-datasets downloa
 seed on one busy CPU core. To expect (--config.evaluate=val, 3 seeds): WGA of ERM 39%, of JTT 73%, of the oracle 92%.
 """
 
-from oilwater_jax.config import Config, default
+from oilwater_jax.settings.config import Config, default
 
 
 def get_config() -> Config:

@@ -1,0 +1,19 @@
+"""A subpopulation attack: flipped labels on one cluster of what a surrogate sees.
+
+oilwater run --config=configs/waterdigits/sa.py --workdir=runs/sa
+
+About 80 seconds on 2 CPU cores. What to expect: experiments/table02_amplification, line SA, JTT.
+"""
+
+from oilwater_jax import Config, default
+
+
+def get_config() -> Config:
+    """Default + delta."""
+    config = default()
+    config.attack.name = "sa"
+    config.data.auxiliary = 0.3
+    config.sa.clusters = 25
+    config.epic.ratio = 0.3  # chosen on validation by experiments/table03_epic_tradeoff/choose.py
+    config.epic.stop_after = 5
+    return config
