@@ -21,6 +21,7 @@ from oilwater_jax.reporting import plots, summary
 from oilwater_jax.reporting.page import write_page
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.rooms import Rooms
+from oilwater_jax.rows import parts
 from oilwater_jax.run_folder import RunFolder, check_path
 from oilwater_jax.settings.config import Config, registry_of, shrink, to_json, view
 from oilwater_jax.stages import Store
@@ -143,9 +144,15 @@ def prepare(config: Config) -> tuple[Config, Splits]:
 def stage_count(experiment: Experiment) -> int:
     """Stages of one seed: attack and the attacker's models, what methods find, rows."""
     e = experiment
-    looking = [row for row in e.rows if any(e.registry.method(atom.name).find for atom in row.last)]
+    looking = {
+        (part.before, part.data, atom.name)
+        for row in (*e.looks, *e.rows)
+        for part in parts(row)
+        for atom in part.last
+        if e.registry.method(atom.name).find
+    }
     models = e.attack.models(view(e.config, e.attack))
-    return 1 + len(models) + len({*looking, *e.looks}) + len(e.rows)
+    return 1 + len(models) + len(looking) + len(e.rows)
 
 
 def draw(folder: Path, rooms: Rooms, result: dict[str, Any]) -> None:

@@ -60,11 +60,17 @@ class Rooms:
         """All rooms; the figures of every stage by name."""
         self.attacked  # noqa: B018 (it is told of even where nothing else is asked for)
         for row in self.experiment.looks:
-            for atom in row.last:
-                self.found(row, atom)
+            self._look(row)
         for row in self.experiment.rows:
+            self._look(row)  # a row that is finished does not ask for what it found
             self.row(row)
         return self.figures
+
+    def _look(self, row: Row) -> None:
+        for part in rows.parts(row):
+            for atom in part.last:
+                if self.experiment.registry.method(atom.name).find:
+                    self.found(part, atom)
 
     def name(self, what: str) -> str:
         """A stage's name."""

@@ -142,6 +142,11 @@ def methods(row: Row, registry: Registry) -> tuple[Method, ...]:
     return tuple(registry.method(atom.name) for atom in row.last)
 
 
+def parts(row: Row) -> list[Row]:
+    """The row stage by stage: for `a/b/c` it is `a`, `a/b`, `a/b/c`."""
+    return [row._replace(stages=row.stages[:end]) for end in range(1, len(row.stages) + 1)]
+
+
 def nature(row: Row, registry: Registry) -> dict[str, Any]:
     """What a verdict must know of a row: aims of its methods, whether an oracle is among them, the row undefended."""
 

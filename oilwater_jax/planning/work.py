@@ -7,7 +7,7 @@ from oilwater_jax.keys import Keys, recipe_section
 from oilwater_jax.per_sample.scores import FROM_GRADIENT
 from oilwater_jax.planning.programs import GRADIENT, SCORE, TRAIN, objective
 from oilwater_jax.planning.sizes import Sizes
-from oilwater_jax.rows import Row, plain_clean
+from oilwater_jax.rows import Row, parts, plain_clean
 from oilwater_jax.settings.config import Config, looks_of, rows_of, view
 
 
@@ -40,8 +40,7 @@ def trainings(config: Config, sizes: Sizes) -> list[_Training]:
     if attack.needs_clean and plain_clean() not in rows:
         rows.append(plain_clean())
     for row in (*looks_of(config), *rows):
-        for stages in range(1, len(row.stages) + 1):
-            part = row._replace(stages=row.stages[:stages])
+        for part in parts(row):
             found |= _references(config, sizes, keys, part)
             if (row in rows and part == row) or (part != row and _rounds(config, keys, part)):
                 found[str(part)] = _training(config, sizes, keys, part)
