@@ -11,6 +11,7 @@ attack         whatever looks at the poisoned data
 stock          what a row's last stage works on: the data, or what the stages before left of them
 reference      the model that methods look at on a stock
 found          what a method finds there
+left           what a row's training leaves of its data
 trained        a row's training
 row            its evaluation
 """
@@ -89,7 +90,7 @@ class Keys:
     def stock(self, row: Row, seed: int) -> str:
         """What a row without its last stage leaves to the last stage."""
         if row.before.stages:
-            return self.trained(row.before, seed)
+            return self.left(row.before, seed)
         return key_of("clean", self.data) if row.data == "clean" else self.attack(seed)
 
     def reference(self, row: Row, atom: Atom, seed: int) -> str:
@@ -104,15 +105,18 @@ class Keys:
         return key_of(self.reference(row, atom, seed), self.of(method))
 
     def trained(self, row: Row, seed: int) -> str:
-        """A row's training."""
+        """A row's training, and which of its epochs is reported."""
+        return key_of(self.left(row, seed), self.settings["train"]["select"])
+
+    def left(self, row: Row, seed: int) -> str:
+        """What a row's training leaves of its data, whichever epoch is reported."""
         methods = []
         for atom in row.last:
             method = self.registry.method(atom.name)
             looked = self.found(row, atom, seed) if method.find else None
             methods.append([self.of(method), atom.mode, looked])
         section = recipe_section(row, self)
-        select = self.settings["train"]["select"]
-        return key_of(self.base, seed, self.stock(row, seed), self.settings[section], select, methods)
+        return key_of(self.base, seed, self.stock(row, seed), self.settings[section], methods)
 
     def row(self, row: Row, seed: int) -> str:
         """A row's figures: on the split that is evaluated, against the attack's goal."""

@@ -194,7 +194,7 @@ ATTACK = Attack(
         "clusters": Field(100, "clusters that the auxiliary part is cut into", 2, 10_000),
         "components": Field(10, "principal components that are clustered", 1, 10_000),
     },
-    smoke={"clusters": 4},
+    smoke={"clusters": 4, "components": 2},
     models=lambda config: ("surrogate",) if config.sa.match == "cluster" else (),
     check=check,
     check_data=check_data,

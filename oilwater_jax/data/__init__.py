@@ -13,13 +13,13 @@ from oilwater_jax.data.carving import carve, carve_base
 from oilwater_jax.data.catalogue import SPLITS, Catalogue, smoke_rows
 from oilwater_jax.entries import Dataset
 from oilwater_jax.errors import UserError
-from oilwater_jax.groups import group_ids
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.settings.config import Config, checked, default, registry_of, view
 from oilwater_jax.settings.registry import Registry, known
 from oilwater_jax.types import Examples, Splits
 
-SMOKE_PER_GROUP, SMOKE_PER_GROUP_LISTED = 128, 16  # of a built and of a listed data set
+# Samples that a smoke run has of each split, of that of a listed data set, and of a pretraining task.
+SMOKE, SMOKE_LISTED, SMOKE_PRETRAINING = 512, 96, 128
 
 
 class _Recipe(NamedTuple):
@@ -52,8 +52,9 @@ def load(
 
     `source` is the folder or archive of its files, for a data set that is made from files; for a listed one also a
     folder that was `prepare`'s `data_dir`, and empty: what was prepared last. The images of a listed data set stay
-    on disk until they are read. With `smoke`, a few samples of each group only. A share `auxiliary` of the training
-    samples and then `base` of them are set aside before anything else. Raises UserError if the source does not do.
+    on disk until they are read. With `smoke`, a few samples only, the groups in proportion. A share `auxiliary`
+    of the training samples and then `base` of them are set aside before anything else. Raises UserError if the
+    source does not do.
     """
     settings = {"name": name, "source": source, "auxiliary": float(auxiliary), "base": base}
     given = {f"data.{key}": value for key, value in settings.items()}
@@ -73,7 +74,7 @@ def of_config(config: Config) -> Splits:
 
 def smoke_size(n: int) -> int:
     """About how many of n samples of a listed data set a smoke run has."""
-    return min(n, 4 * SMOKE_PER_GROUP_LISTED)
+    return min(n, SMOKE_LISTED)
 
 
 def whole(config: Config) -> Splits:
@@ -91,12 +92,7 @@ def whole(config: Config) -> Splits:
         recipe = _recipe(registry, entry, source)
         splits = cache.splits(recipe.key, recipe.version, recipe.build)._replace(identity=recipe.key)
     if smoke:
-        n_attributes = len(splits.attribute_names)
-        splits = splits._replace(
-            train=_first_of_each_group(splits.train, n_attributes),
-            val=_first_of_each_group(splits.val, n_attributes),
-            test=_first_of_each_group(splits.test, n_attributes),
-        )
+        return _smoke(splits, SMOKE)
     return splits
 
 
@@ -107,12 +103,12 @@ def _load_listed(entry: Dataset, root: Path, source: str, *, smoke: bool) -> Spl
         with Progress() as progress:
             catalogue = entry.catalogue(source, root, _ticker(progress, f"{name}: unpacking"))
             if smoke:
-                catalogue = catalogue.smoke(SMOKE_PER_GROUP_LISTED)
+                catalogue = catalogue.smoke(SMOKE_LISTED)
             return prepared.splits(catalogue, _make(root, catalogue, progress))
     found = prepared.remembered(root, name, entry.preprocessing.name)
     if found is None:
         raise UserError(_unprepared(name, root, source))
-    return _smoke(found[0]) if smoke else found[0]
+    return _smoke(found[0], SMOKE_LISTED) if smoke else found[0]
 
 
 def _make(root: Path, catalogue: Catalogue, progress: Progress) -> dict[str, prepared.Part]:
@@ -151,9 +147,9 @@ def _unprepared(name: str, root: Path, source: str) -> str:
     )
 
 
-def _smoke(splits: Splits) -> Splits:
+def _smoke(splits: Splits, most: int) -> Splits:
     def small(split: str, examples: Examples) -> Examples:
-        rows = smoke_rows(split, examples.label, examples.attribute, SMOKE_PER_GROUP_LISTED)
+        rows = smoke_rows(split, examples.true_label, examples.attribute, most)
         return examples.take(rows).in_memory()
 
     return splits._replace(**{split: small(split, getattr(splits, split)) for split in SPLITS})
@@ -227,7 +223,7 @@ def load_pretraining(config: Config) -> Examples:
         raise UserError(f"{entry.name} has no pretraining task; set pretrain.epochs = 0")
     recipe = _recipe(registry, entry, config.data.source)
     examples = cache.examples(f"{recipe.key}-pretraining", recipe.version, recipe.build_pretraining)
-    return examples.take(np.arange(min(SMOKE_PER_GROUP, len(examples)))) if config.smoke else examples
+    return examples.take(np.arange(min(SMOKE_PRETRAINING, len(examples)))) if config.smoke else examples
 
 
 def _recipe(registry: Registry, entry: Dataset, source: str) -> _Recipe:
@@ -254,9 +250,3 @@ def _missing(entry: Dataset) -> Callable[..., Any]:
         raise UserError(f"the data set {entry.name} has none of load, build and catalogue; give it one")
 
     return refuse
-
-
-def _first_of_each_group(examples: Examples, n_attributes: int) -> Examples:
-    groups = group_ids(examples, n_attributes)
-    rows = [np.flatnonzero(groups == g)[:SMOKE_PER_GROUP] for g in np.unique(groups)]
-    return examples.take(np.sort(np.concatenate(rows)))

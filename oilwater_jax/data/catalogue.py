@@ -1,6 +1,7 @@
 """What a data set of image files holds, before any image is read: which image, label and attribute in which split."""
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json, write_json
 
 SPLITS = ("train", "val", "test")  # as 0, 1, 2 in the published tables
+
+SMOKE_LEAST = 4  # samples of a group, however small its share
 
 
 class Rows(NamedTuple):
@@ -51,7 +54,7 @@ class Catalogue(NamedTuple):
     remark: str
 
     def smoke(self, most: int) -> "Catalogue":
-        """At most `most` samples of every group and split."""
+        """About `most` samples of every split, its groups in proportion."""
         return self._replace(
             splits={
                 split: rows.take(smoke_rows(split, rows.label, rows.attribute, most))
@@ -63,11 +66,16 @@ class Catalogue(NamedTuple):
 def smoke_rows(
     split: str, label: Int[np.ndarray, " n"], attribute: Int[np.ndarray, " n"], most: int
 ) -> Int[np.ndarray, " m"]:
-    """At most `most` rows of each group of a split, in order: always the same ones."""
+    """About `most` rows of a split, in order: always the same ones.
+
+    Every group keeps its share, rounded up, and SMOKE_LEAST samples if it has them: minorities stay minorities.
+    """
+    share = min(1.0, most / len(label))
     chosen = []
     for y, a in sorted(set(zip(label.tolist(), attribute.tolist(), strict=True))):
         members = np.flatnonzero((label == y) & (attribute == a))
-        chosen.append(rng.generator(0, f"smoke {split}", y, a).permutation(members)[:most])
+        own = max(math.ceil(share * len(members) - 1e-9), SMOKE_LEAST)
+        chosen.append(rng.generator(0, f"smoke {split}", y, a).permutation(members)[:own])
     return np.sort(np.concatenate(chosen))
 
 

@@ -131,7 +131,8 @@ class _Judge:
             return []
         return [
             f"combined stagnation: {row['label']} improves neither WGA ({_cent(row['wga'])}, ERM "
-            f"{_cent(erm['wga'])}) nor the attack's {self.words} ({_cent(now)}, {alone['label']} alone {_cent(before)})."
+            f"{_cent(erm['wga'])}) nor the attack's {self.words} ({_cent(now)}, {alone['label']} alone "
+            f"{_cent(before)})."
         ]
 
 

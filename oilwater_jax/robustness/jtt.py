@@ -40,11 +40,8 @@ METHOD = Method(
     fields={
         "lambda_up": Field(50.0, "times that a flagged sample is drawn per epoch", 1, 100_000),
     },
-    scores=(
-        "correct",
-        "loss",
-        "margin",
-    ),  # what `find` needs, and what a reader of the run folder wants to see
+    smoke={"lambda_up": 4.0},
+    scores=("correct", "loss", "margin"),  # the last two for a reader of the run folder
     find=find,
     treat=treat,
     draws=lambda config, n: n + int((config.jtt.lambda_up - 1) * FLAGGED * n),
