@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from oilwater_jax.fields import FIELDS
 
 from oilwater_jax import __version__, cli, preemption
+from oilwater_jax.settings.registry import known
 
 ROOT = Path(__file__).parent.parent
-MAIN_JOB = str(ROOT / "configs/waterdigits/jtt_dlbd.py")
+MAIN_JOB = str(ROOT / "configs/waterdigits/dlbd.py")
 
 
 def oilwater(*arguments):
@@ -38,21 +38,28 @@ def oilwater(*arguments):
         (["sweep", "--help"], "--workers"),
         (["table", "--help"], "idnf.poison"),
         (["--version"], __version__),
-        (["run", "--help-config"], "attack.budget"),
+        (["check", "--help"], "Exit code 1"),
         ([], "COMMAND"),
     ],
 )
-def test_help_answers_within_two_seconds_and_without_jax(arguments, expected):
+def test_help_answers_at_once(arguments, expected):
     code, out, _, seconds = oilwater(*arguments)
     assert code == 0
     assert expected in out
-    assert seconds < 2
+    assert seconds < 1  # 0.1 s on a quiet machine
 
 
 def test_help_imports_no_jax():
-    script = "import sys; from oilwater_jax import cli\ntry: cli.main(['run', '--help-config'])\n"
-    script += "except SystemExit: pass\nsys.exit('jax' in sys.modules or 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=ROOT).returncode == 0
+    for arguments in (["--help"], ["--version"], ["run", "--help"]):
+        script = f"import sys; from oilwater_jax import cli\ntry: cli.main({arguments!r})\n"
+        script += "except SystemExit: pass\nsys.exit('jax' in sys.modules or 'numpy' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=ROOT)
+        assert done.returncode == 0
+
+
+def test_the_package_imports_no_jax_before_it_is_needed():
+    script = "import sys, oilwater_jax as ow; dir(ow); ow.Field; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
 
 
 def test_help_config_names_every_field_with_its_default(monkeypatch, capsys):
@@ -60,8 +67,30 @@ def test_help_config_names_every_field_with_its_default(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         cli.main(["run", "--help-config"])
     out = capsys.readouterr().out
-    for key, field in FIELDS.items():
-        assert re.search(rf"{re.escape(key)}\s.*{re.escape(str(field.default))}", out), key
+    for key, field in known().fields.items():
+        default = (
+            ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+        )
+        assert re.search(rf"{re.escape(key)}\s.*{re.escape(default)}", out), key
+    for name in (*known().names("method"), *known().names("attack")):
+        assert re.search(rf"^.*\b{name}\b", out, re.MULTILINE)
+
+
+def test_help_config_is_filtered_and_fits_a_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help-config", "epic."])
+    out = capsys.readouterr().out
+    assert "epic.stop_after" in out
+    assert "jtt.lambda_up" not in out
+    assert max(map(len, out.splitlines())) <= 80
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help-config"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    assert "no field begins so" in fail(capsys, "run", "--help-config", "nothing.")
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help-config=trim", f"--plugins={ROOT / 'tests/own/trim.py'}"])
+    assert "trim.share" in capsys.readouterr().out
 
 
 def fail(capsys, *arguments):
@@ -115,7 +144,7 @@ def test_bad_arguments(arguments, message, capsys, tmp_path, monkeypatch):
         ("train.batch=5000", "train.batch = 5000 is more than the 4795 training samples"),
         ("attack.target=5", "the classes are 0 to 1"),
         ("attack.source_group=2", "is of the target class 1"),
-        ("attack.trigger.size=40", "reach outside images of 32 pixels"),
+        ("dlbd.size=40", "reach outside images of 32 pixels"),
     ],
 )
 def test_bad_settings_write_nothing(override, message, capsys, tmp_path):
@@ -137,13 +166,22 @@ def smoke_run(tmp_path_factory):
 def test_a_run_prints_the_table_and_leaves_the_folder(smoke_run):
     folder, (code, out, err, _) = smoke_run
     assert code == 0, err
-    for words in ("ERM on clean data", "JTT worst", "untriggered", "IDNF", "2 seeds", "±"):
+    for words in (
+        "ERM on clean data",
+        "JTT worst",
+        "untriggered",
+        "IDNF",
+        "draws per epoch",
+        "SMOKE RUN",
+        "2 seeds",
+        "±",
+    ):
         assert words in out
-    assert "seed1/jtt_ideal" in err  # a line per stage where there is no terminal for bars
+    assert "seed1/jtt.ideal" in err  # a line per stage where there is no terminal for bars
     expected = {"config.json", "environment.json", "metrics.jsonl", "summary.json", "report.html"}
     assert expected | {"stages", "checkpoints", "figures"} <= {path.name for path in folder.iterdir()}
     assert {path.name for path in (folder / "figures").iterdir()} == {
-        "training_images.png",
+        "flagged_jtt.png",
         "poisons.png",
         "rates.png",
     }
@@ -153,16 +191,20 @@ def test_a_run_prints_the_table_and_leaves_the_folder(smoke_run):
 
 def test_summary_has_the_promised_shape(smoke_run):
     summary = json.loads((smoke_run[0] / "summary.json").read_text())
-    assert list(summary["rows"]) == ["erm_clean", "erm", "jtt_standard", "jtt_ideal", "jtt_worst"]
+    assert list(summary["rows"]) == ["erm@clean", "erm", "jtt", "jtt:ideal", "jtt:worst"]
     for row in summary["rows"].values():
         for name in ("acc", "acc_adjusted", "wga", "asr", "asr_untriggered"):
             assert 0 <= row[name] <= 1
             assert len(row[f"{name}_seeds"]) == 2
             assert row[name] == pytest.approx(sum(row[f"{name}_seeds"]) / 2)
         assert row["group_acc"][row["worst_group"]] == min(row["group_acc"])
-    assert {"poison", "hrg_1", "hrg_2"} <= set(summary["idnf"])
+        assert {"poison", "lrg_1", "lrg_2", "hrg_1", "hrg_2"} <= set(row["draws"])
+    assert summary["rows"]["erm"]["draws"]["poison_seeds"] == [1.0, 1.0]
+    assert summary["rows"]["jtt:ideal"]["draws"]["poison"] <= 1
+    assert {"poison", "lrg_1", "hrg_1"} <= set(summary["found"]["jtt"]["idnf"])
     assert summary["seeds"] == [0, 1]
-    assert (summary["n_train"], summary["n_poison"]) == (440, 4)
+    assert summary["smoke"]
+    assert (summary["n_train"], summary["n_poison"]) == (513, 5)
 
 
 def test_metrics_have_a_row_per_epoch(smoke_run):
@@ -171,19 +213,27 @@ def test_metrics_have_a_row_per_epoch(smoke_run):
     for row in rows:
         counts[row["stage"]] = counts.get(row["stage"], 0) + 1
     assert counts["pretrain"] == 1
-    assert counts["seed0/identify"] == 1
-    assert counts["seed1/jtt_worst"] == 2
+    assert counts["seed0/reference"] == 1
+    assert counts["seed1/jtt.worst"] == 2
+    for row in rows:
+        if row["stage"] != "pretrain":
+            assert len(row["val_by_group"]) == 4
+            assert row["set_draws"]["hrg_1"] >= 0
+            assert min(row["val_by_group"]) == pytest.approx(row["val_wga"])
 
 
 def test_the_same_command_again_computes_nothing_and_prints_the_same(smoke_run):
     folder, (_, out, _, _) = smoke_run
-    before = {p: p.stat().st_mtime_ns for p in (folder / "stages").rglob("*.npz")}
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and "checkpoints" not in p.parts}
     code, again, _, _ = oilwater(
         "run", f"--config={MAIN_JOB}", f"--workdir={folder}", "--config.smoke=true", "--seeds=2"
     )
     assert code == 0
     assert again == out
-    assert before == {p: p.stat().st_mtime_ns for p in (folder / "stages").rglob("*.npz")}
+    # environment.json and report.html too: looking at a finished run is no run.
+    assert before == {
+        p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and "checkpoints" not in p.parts
+    }
 
 
 def test_show_prints_a_finished_and_an_unfinished_run(smoke_run, tmp_path):
@@ -201,9 +251,9 @@ def test_show_prints_a_finished_and_an_unfinished_run(smoke_run, tmp_path):
         (unfinished / part).write_bytes((folder / part).read_bytes())
     code, shown, _, _ = oilwater("show", unfinished)
     assert code == 0
-    assert "ERM on poisoned data" in shown
+    assert "ERM " in shown
     assert "JTT" not in shown
-    assert "unfinished; last: seed1/jtt_worst, epoch 2" in shown
+    assert "unfinished; last: seed1/jtt.worst, epoch 2" in shown
 
 
 def test_another_config_in_the_same_folder(smoke_run, capsys):
@@ -262,3 +312,50 @@ def test_which_of_several_processes_this_is(options, complaint, tmp_path, capsys
     folder = tmp_path / "run"
     assert complaint in fail(capsys, "run", f"--config={MAIN_JOB}", f"--workdir={folder}", *options)
     assert not folder.exists()
+
+
+def test_an_address_is_no_folder(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    error = fail(capsys, "run", f"--config={MAIN_JOB}", "--workdir=gs://bucket/run")
+    assert "--workdir=gs://bucket/run is an address, and results are kept in local folders" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_of_an_older_version_is_told_apart(capsys, tmp_path):
+    (tmp_path / "config.json").write_text('{"method": {"name": "jtt"}}')
+    (tmp_path / "summary.json").write_text('{"rows": {"erm_clean": {}}, "idnf": {}, "seeds": [0]}')
+    assert "holds a run of version 0.4 or older" in fail(capsys, "show", tmp_path)
+
+
+def test_own_modules_of_every_kind_in_one_run(tmp_path):
+    """A network, a data set, an attack, a method and a defence of one's own, by names alone."""
+    own = ROOT / "tests/own"
+    plugins = ",".join(str(own / f"{name}.py") for name in ("trim", "hard", "flip", "stripes", "line"))
+    settings = {
+        "data.name": "stripes",
+        "attack.name": "flip",
+        "model.name": "line",
+        "pretrain.epochs": "0",
+        "erm.epochs": "2",
+        "robust.epochs": "2",
+        "identify.epochs": "1",
+        "rows": "erm@clean,erm,hard,trim,trim+hard,trim/hard,hard:ideal",
+        "trim.share": "0.1",
+        "flip.count": "30",
+    }
+    folder = tmp_path / "run"
+    code, out, err, _ = oilwater(
+        "run",
+        f"--config={MAIN_JOB}",
+        f"--plugins={plugins}",
+        f"--workdir={folder}",
+        *(f"--config.{key}={value}" for key, value in settings.items()),
+    )
+    assert code == 0, err
+    summary = json.loads((folder / "summary.json").read_text())
+    assert list(summary["rows"]) == settings["rows"].split(",")
+    assert summary["measures"] == {"mistaken": "mistaken"}
+    assert summary["rows"]["trim"]["elmf"]["hrg_1"] is not None
+    assert "Trim + hard" in out
+    assert (folder / "figures/rates.png").exists()
+    assert json.loads((folder / "config.json").read_text())["trim"]["share"] == 0.1

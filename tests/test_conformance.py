@@ -45,7 +45,7 @@ def pairs():
                 yield pytest.param(row, marks=() if quick else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("row", alone())
+@pytest.mark.parametrize("row", list(alone()))
 def test_a_method_alone(row, folder):
     figures = bench(folder).figures(row)
     if row.endswith((":ideal", ":worst")) and REGISTRY.method(row.partition(":")[0]).aim == "eliminate":
@@ -53,7 +53,7 @@ def test_a_method_alone(row, folder):
         assert figures["elmf"][spared] == 0
 
 
-@pytest.mark.parametrize("row", pairs())
+@pytest.mark.parametrize("row", list(pairs()))
 def test_a_pair_of_methods(row, folder):
     bench(folder).figures(row)
 

@@ -40,9 +40,7 @@ def test_a_pool_whose_worker_died_is_made_anew():
 def fail(capsys, tmp_path, *options):
     """The one line of a sweep that is refused before anything is written."""
     grid = tmp_path / "grid.py"
-    grid.write_text(
-        "from oilwater_jax.settings.config import *\ndef get_grid(): return Grid({'a': default()}, 1)\n"
-    )
+    grid.write_text("from oilwater_jax import *\ndef get_grid(): return Grid({'a': default()}, 1)\n")
     with pytest.raises(SystemExit) as caught:
         cli.main(["sweep", f"--config={grid}", f"--workdir={tmp_path / 'sweep'}", *options])
     assert caught.value.code == 2

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from counting import compilations
 
-from oilwater_jax import data, pipeline, selectors
+from oilwater_jax import data, pipeline
 from oilwater_jax.errors import UserError
 from oilwater_jax.settings import config as cfg
 
 ROOT = Path(__file__).parent.parent
-MAIN_JOB = str(ROOT / "configs/waterdigits/jtt_dlbd.py")
+MAIN_JOB = str(ROOT / "configs/waterdigits/dlbd.py")
 SMOKE = {"smoke": "true", "checkpoint.seconds": "0"}
 COMMAND = ["run", f"--config={MAIN_JOB}", *(f"--config.{key}={value}" for key, value in SMOKE.items())]
 
@@ -42,16 +42,16 @@ def stages_of(folder):
 
 def test_the_rows_of_a_seed_share_one_identification(undisturbed):
     names = stages_of(undisturbed)
-    assert names.count("seed0/identify") == 1
+    assert names.count("seed0/reference") == 1
     assert names.count("pretrain") == 1
     assert {path.name for path in (undisturbed / "stages/seed0").iterdir()} == {
         "attack",
-        "identify",
-        "erm_clean",
+        "jtt.found",
+        "erm-on-clean",
         "erm",
-        "jtt_standard",
-        "jtt_ideal",
-        "jtt_worst",
+        "jtt",
+        "jtt.ideal",
+        "jtt.worst",
     }
 
 
@@ -90,26 +90,19 @@ def test_same_seed_same_figures_in_another_folder(undisturbed, tmp_path):
 
 
 def test_lambda_up_1_is_erm(tmp_path):
-    rows = pipeline.run(smoke(**{"method.lambda_up": "1"}), tmp_path / "run")["rows"]
-    assert rows["jtt_standard"] == rows["jtt_ideal"] == rows["jtt_worst"] == rows["erm"]
+    rows = pipeline.run(smoke(**{"jtt.lambda_up": "1"}), tmp_path / "run")["rows"]
+    own = ("label", "aims", "alone", "oracle")  # what a row is, beside its figures
+    figures = [{name: one for name, one in row.items() if name not in own} for row in rows.values()]
+    assert figures[1] == figures[2] == figures[3] == figures[4]
 
 
 def test_without_attack_poison_figures_are_undefined_not_wrong(tmp_path):
-    config = smoke(**{"attack.name": "none", "rows": "erm,oracle,group_dro,standard"})
+    config = smoke(**{"attack.name": "none", "rows": "erm,balanced,group_dro,jtt"})
     result = pipeline.run(config, tmp_path / "run")
-    assert list(result["rows"]) == ["erm", "oracle", "group_dro", "jtt_standard"]
+    assert list(result["rows"]) == ["erm", "balanced", "group_dro", "jtt"]
     assert result["n_poison"] == 0
-    assert result["idnf"]["poison"] is None
+    assert result["found"]["jtt"]["idnf"]["poison"] is None
     assert result["rows"]["erm"]["asr"] is None
-
-
-@pytest.mark.parametrize("name", ["attack", "identify", "erm", "standard", "jtt_standard", "two words"])
-def test_an_own_row_cannot_take_a_stages_name(name, tmp_path):
-    with pytest.raises(
-        UserError, match=f"own row '{name}': the name must be an identifier other than attack"
-    ):
-        pipeline.run(smoke(), tmp_path / "run", own={name: selectors.everyone(444)})
-    assert not (tmp_path / "run").exists()
 
 
 def test_the_bar_of_epochs_counts_each_stages_own(tmp_path, monkeypatch):
@@ -137,46 +130,42 @@ def test_the_bar_of_epochs_counts_each_stages_own(tmp_path, monkeypatch):
     assert totals == {
         "seed0/attack": 0,
         "pretrain": 1,
-        "seed0/identify": 1,
         "seed0/erm": 2,
         "report": 0,
     }
 
 
-DEFENDED = {
-    "rows": "erm,epic,standard,combined",
-    "epic.ratio": "0.3",
-    "pretrain.epochs": "0",
-    "model.widths": "8,16",
-}
+DEFENDED = {"epic.ratio": "0.3", "pretrain.epochs": "0", "cnn.widths": "8,16"}
 
 
-@pytest.mark.parametrize(
-    ("method", "when"), [("jtt", "during"), pytest.param("george", "before", marks=pytest.mark.slow)]
-)
-def test_epic_alone_and_combined(method, when, tmp_path):
+@pytest.mark.parametrize("row", ["epic+jtt", pytest.param("epic/george", marks=pytest.mark.slow)])
+def test_epic_alone_and_combined(row, tmp_path):
     """What is eliminated is told of at the round and in the summary; a second seed compiles nothing."""
-    config = smoke(**DEFENDED | {"method.name": method, "epic.when": when})
+    method = row[5:]
+    config = smoke(**DEFENDED | {"rows": f"erm,epic,{method},{row}"})
     pipeline.run(config, tmp_path / "run")
     with compilations() as compiled:
         result = pipeline.run(config, tmp_path / "run", seeds=2)
     assert compiled == []
-    assert list(result["rows"]) == ["erm", "epic", f"{method}_standard", f"epic_{method}"]
+    assert list(result["rows"]) == ["erm", "epic", method, row]
     metrics = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    for name, row in result["rows"].items():
-        told = [one["elmf"] for one in metrics if one["stage"] == f"seed1/{name}" and "elmf" in one]
-        rounds = [one["elmf"] for one in row["rounds_seeds"][1]]
+    slugs = {"epic": "epic", "epic+jtt": "epic-with-jtt"}
+    for name, one in result["rows"].items():
+        stage = slugs.get(name, name)
+        told = [row["elmf"] for row in metrics if row["stage"] == f"seed1/{stage}" and "elmf" in row]
+        rounds = [one["elmf"] for one in one["rounds_seeds"][1]]
         defended = "epic" in name
-        if defended and (when == "during" or name == "epic"):
+        if name in slugs:
             assert rounds == told
         assert len(rounds) == defended  # smoke's second epoch
-        assert (row["elmf"]["hrg_1"] > 0) == defended
+        assert (one["elmf"]["hrg_1"] > 0) == defended
         if defended:
-            assert row["elmf"]["hrg_1_seeds"][1] == rounds[-1]["hrg_1"]
-            assert row["selected_epoch_seeds"] == [2, 2] or when == "before"
+            assert one["elmf"]["hrg_1_seeds"][1] == rounds[-1]["hrg_1"]
+            assert one["selected_epoch_seeds"] == [2, 2] or name == "epic/george"
     names = stages_of(tmp_path / "run")
-    assert names.count("seed0/identify") == 1
-    assert names.count("seed0/identify_after_epic") == (when == "before")
+    assert names.count("seed0/reference") == 1
+    assert names.count("seed0/epic-then-reference") == (row == "epic/george")
+    assert set(result["found"]) == {method} | ({row} if "/" in row else set())
 
 
 @pytest.mark.slow
@@ -191,13 +180,28 @@ def test_epic_by_all_parameters_gradients(tmp_path):
     assert rows["all"]["elmf"] != rows["last_layer"]["elmf"]
 
 
-@pytest.mark.parametrize(("method", "when"), [("jtt", "during"), ("jtt", "before"), ("george", "during")])
-def test_epic_without_a_round_is_no_defence(method, when, tmp_path):
-    config = smoke(**DEFENDED | {"method.name": method, "epic.when": when, "epic.stop_after": "0"})
+@pytest.mark.parametrize("row", ["epic+jtt", "epic/jtt", "epic+george"])
+def test_epic_without_a_round_is_no_defence(row, tmp_path):
+    method = row[5:]
+    config = smoke(**DEFENDED | {"rows": f"erm,epic,{method},{row}", "epic.stop_after": "0"})
     rows = pipeline.run(config, tmp_path / "run")["rows"]
-    assert rows["epic"] == rows["erm"]
-    assert rows[f"epic_{method}"] == rows[f"{method}_standard"]
+    own = ("label", "aims", "alone")
+    figures = {key: {name: one for name, one in row.items() if name not in own} for key, row in rows.items()}
+    assert figures["epic"] == figures["erm"]
+    assert figures[row] == figures[method]
     assert rows["epic"]["elmf"]["hrg_1"] == 0
+    # Without a round, what EPIc leaves is known without training it.
+    assert "seed0/epic" in stages_of(tmp_path / "run")
+
+
+def test_what_comes_first_is_trained_only_where_rounds_look_at_a_model(tmp_path):
+    """JTT's draws are known once it has looked: `jtt/epic` needs no training of `jtt`; `epic/jtt` one of `epic`."""
+    result = pipeline.run(smoke(**DEFENDED | {"rows": "jtt/epic,epic/jtt"}), tmp_path / "run")
+    names = set(stages_of(tmp_path / "run"))
+    assert "seed0/jtt" not in names
+    assert {"seed0/epic", "seed0/jtt-then-epic", "seed0/epic-then-jtt"} <= names
+    draws = result["rows"]["jtt/epic"]["draws"]
+    assert draws["poison"] > draws["hrg_1"]  # drawn more often by what came first
 
 
 @pytest.mark.parametrize(
@@ -210,13 +214,13 @@ def test_epic_without_a_round_is_no_defence(method, when, tmp_path):
 def test_every_attack_and_method_end_to_end(attack, method, tmp_path):
     """Two seeds, of which the second compiles nothing; the same bytes from a run cut after the first."""
     changed = {"attack.name": attack, "method.name": method, "data.auxiliary": "0.3", "pretrain.epochs": "0"}
-    changed |= {"attack.sa.components": "5", "model.widths": "8,16", "rows": "erm,standard,ideal,worst"}
+    changed |= {"sa.components": "5", "cnn.widths": "8,16", "rows": "erm,standard,ideal,worst"}
     pipeline.run(smoke(**changed), tmp_path / "cut")
     with compilations() as compiled:
         result = pipeline.run(smoke(**changed), tmp_path / "cut", seeds=2)
     assert compiled == []
-    assert list(result["rows"]) == ["erm", *(f"{method}_{mode}" for mode in ("standard", "ideal", "worst"))]
-    success = result["measures"][0]
+    assert list(result["rows"]) == ["erm", method, f"{method}:ideal", f"{method}:worst"]
+    success = next(iter(result["measures"]))
     assert success == {"sa": "target_damage", "gm": "asr"}[attack]
     for row in result["rows"].values():
         assert -1 <= row[success] <= 1
@@ -227,7 +231,7 @@ def test_every_attack_and_method_end_to_end(attack, method, tmp_path):
 
 
 def test_gm_targets_are_out_of_the_accuracies(tmp_path):
-    config = smoke(**{"attack.name": "gm", "pretrain.epochs": "0", "rows": "erm", "model.widths": "8,16"})
+    config = smoke(**{"attack.name": "gm", "pretrain.epochs": "0", "rows": "erm", "cnn.widths": "8,16"})
     result = pipeline.run(config, tmp_path / "run")
     stage = tmp_path / "run/stages/seed0"
     targets = np.load(stage / "attack/arrays.npz")["evidence.targets"]
@@ -238,10 +242,12 @@ def test_gm_targets_are_out_of_the_accuracies(tmp_path):
     assert result["rows"]["erm"]["acc"] == pytest.approx(right.mean(), abs=1e-12)
 
 
-def test_no_rows_is_identification_only(tmp_path):
-    result = pipeline.run(smoke(rows=""), tmp_path / "run")
+def test_methods_may_only_look(tmp_path):
+    result = pipeline.run(smoke(rows="", look="jtt,george"), tmp_path / "run")
     assert result["rows"] == {}
-    assert 0 <= result["idnf"]["poison"] <= 1
+    assert 0 <= result["found"]["jtt"]["idnf"]["poison"] <= 1
+    assert set(result["found"]) == {"jtt", "george"}
+    assert (tmp_path / "run/figures/flagged_george.png").exists()
     assert (tmp_path / "run/report.html").exists()
 
 
@@ -250,7 +256,7 @@ def test_table_on_the_validation_split(tmp_path):
     assert result["split"] == "val"
     (row,) = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()][-1:]
     logits = np.load(tmp_path / "run/stages/seed0/erm/arrays.npz")["logits"]
-    assert len(logits) == 128 * 4  # smoke's validation split
+    assert len(logits) == len(data.load("waterdigits", smoke=True).val)
     assert result["rows"]["erm"]["wga"] >= row["val_wga"] or result["rows"]["erm"][
         "selected_epoch_seeds"
     ] == [1]
@@ -259,9 +265,9 @@ def test_table_on_the_validation_split(tmp_path):
 def test_a_damaged_stage_and_checkpoint_are_mended_with_the_same_figures(undisturbed, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)
-    arrays = folder / "stages/seed0/identify/arrays.npz"
+    arrays = folder / "stages/seed0/jtt.found/arrays.npz"
     arrays.write_bytes(arrays.read_bytes()[:100])
-    newest = max((folder / "checkpoints/seed0/identify").glob("[0-9]*"))
+    newest = max((folder / "checkpoints/seed0/reference").glob("[0-9]*"))
     for file in newest.rglob("*"):
         if file.is_file():
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
@@ -275,9 +281,7 @@ def test_a_damaged_stage_and_checkpoint_are_mended_with_the_same_figures(undistu
 
 def test_nan_loss_names_the_step_and_keeps_the_checkpoint(tmp_path):
     config = smoke(**{"robust.learning_rate": "1000", "robust.weight_decay": "1000"})
-    with pytest.raises(
-        UserError, match=r"seed0/jtt_standard.*: the loss is (nan|inf) at step \d+ of epoch \d"
-    ):
+    with pytest.raises(UserError, match=r"seed0/jtt.*: the loss is (nan|inf) at step \d+ of epoch \d"):
         pipeline.run(config, tmp_path / "run")
     assert (tmp_path / "run/stages/seed0/erm/stage.json").exists()
     assert not (tmp_path / "run/summary.json").exists()

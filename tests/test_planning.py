@@ -17,7 +17,7 @@ from oilwater_jax.planning.work import Work
 from oilwater_jax.reporting.progress import Progress
 
 ROOT = Path(__file__).parent.parent
-GM = str(ROOT / "configs/waterdigits/jtt_gm.py")
+GM = str(ROOT / "configs/waterdigits/gm.py")
 CHIP = Chip("a chip of 1 MB", 1_000_000, flops=1e9, bandwidth=1e6)
 
 
@@ -138,7 +138,7 @@ def test_trainings_are_those_of_a_run():
         erm__epochs=3,
         identify__epochs=2,
         robust__epochs=5,
-        method__lambda_up=11.0,
+        jtt__lambda_up=11.0,
         attack__name="gm",
     )
     found = [one[:4] for one in work.trainings(chosen, some_sizes())]
@@ -199,9 +199,9 @@ def plan(capsys, *arguments):
 
 
 SMALL = (
-    "--config.model.widths=8",
+    "--config.cnn.widths=8",
     "--config.pretrain.epochs=0",
-    "--config.attack.gm.restarts=1",
+    "--config.gm.restarts=1",
     "--config.train.batch=32",
 )
 

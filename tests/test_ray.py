@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray"),
 ]
 GRID = """
-from oilwater_jax.settings.config import Grid, default
+from oilwater_jax import Grid, default
 
 def get_grid():
     runs = {}
@@ -29,9 +29,9 @@ def get_grid():
         config = default()
         config.smoke = True
         config.pretrain.epochs = 0
-        config.model.widths = (8, 16)
+        config.cnn.widths = (8, 16)
         config.attack.budget = budget
-        config.rows = ("erm_clean", "erm", "standard")
+        config.rows = ("erm@clean", "erm", "jtt")
         runs[f"jtt_{budget:g}"] = config
     return Grid(runs, 2)
 """

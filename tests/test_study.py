@@ -19,8 +19,8 @@ from oilwater_jax.study.pairs import cross_validate
 from oilwater_jax.study.separability import separability, unions
 
 ROOT = Path(__file__).parent.parent
-MAIN_JOB = str(ROOT / "configs/waterdigits/jtt_dlbd.py")
-TINY = {"smoke": "true", "checkpoint.seconds": "0", "model.widths": "8,8", "pretrain.epochs": "0"}
+MAIN_JOB = str(ROOT / "configs/waterdigits/dlbd.py")
+TINY = {"smoke": "true", "checkpoint.seconds": "0", "cnn.widths": "8,8", "pretrain.epochs": "0"}
 
 
 def tiny(**changed):

@@ -20,7 +20,7 @@ from oilwater_jax.sweep import Unit, check_held, sweep, work
 
 ROOT = Path(__file__).parent.parent
 GRID = """
-from oilwater_jax.settings.config import Grid, default
+from oilwater_jax import Grid, default
 
 def get_grid():
     runs = {}
@@ -29,10 +29,9 @@ def get_grid():
             config = default()
             config.smoke = True
             config.pretrain.epochs = 0
-            config.model.widths = (8, 16)
-            config.method.name = method
+            config.cnn.widths = (8, 16)
             config.attack.budget = budget
-            config.rows = ("erm_clean", "erm", "standard")
+            config.rows = ("erm@clean", "erm", method)
             runs[f"{method}_{budget:g}"] = config
     return Grid(runs, 2)
 """
@@ -76,21 +75,21 @@ def counts(folder, pattern):
 
 
 def test_common_stages_are_computed_once(swept):
-    trained = len(list(swept.glob("metrics/seed0/erm_clean-*.jsonl")))
+    trained = len(list(swept.glob("metrics/seed0/erm-on-clean-*.jsonl")))
     assert trained == 1  # one clean ERM for all runs
-    assert len(list(swept.glob("metrics/seed0/identify-*.jsonl"))) == 2  # one per budget, for both methods
+    assert len(list(swept.glob("metrics/seed0/reference-*.jsonl"))) == 2  # one per budget, for both methods
     assert counts(swept, "attack-*") == 2
-    assert counts(swept, "identify-*") == 4
-    assert len(list(swept.glob("metrics/seed0/erm-*.jsonl"))) == 2
+    assert counts(swept, "*.found-*") == 4
+    assert len(list(swept.glob("metrics/seed0/erm-[0-9a-f]*.jsonl"))) == 2
 
 
 ALONE = """
 import os, sys
 from pathlib import Path
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before JAX makes its threads
-from oilwater_jax import config, pipeline
-grid = config.load_grid(sys.argv[1], {})
-pipeline.run(grid.runs["george_0.05"], Path(sys.argv[2]), seeds=2)
+import oilwater_jax as ow
+grid = ow.load_grid(sys.argv[1])
+ow.run(grid.runs["george_0.05"], sys.argv[2], seeds=2)
 """
 
 
@@ -115,7 +114,7 @@ def test_kill_9_leaves_no_worker_behind_and_the_same_command_ends_in_the_same_by
     process = subprocess.Popen(
         command(grid_file, folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    while process.poll() is None and counts(folder, "identify-*") < 1:
+    while process.poll() is None and counts(folder, "*.found-*") < 1:
         time.sleep(0.01)
     children = _children(process.pid)
     assert children
@@ -193,7 +192,7 @@ def _alive(pid):
 
 FAILING = """
 import runpy
-from oilwater_jax.settings.config import Grid, default
+from oilwater_jax import Grid, default
 def get_grid():
     grid = runpy.run_path({grid!r})["get_grid"]()
     bad = grid.runs["jtt_0.01"].copy_and_resolve_references()
@@ -209,7 +208,7 @@ def test_a_failing_run_does_not_stop_the_rest_and_is_listed(grid_file, tmp_path)
     file.write_text(FAILING.format(grid=str(grid_file)))
     done = subprocess.run(command(file, tmp_path / "sweep"), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1
-    assert "oilwater: run diverges failed: seed 0: seed0/jtt_standard, seed 0: the loss is" in done.stderr
+    assert "oilwater: run diverges failed: seed 0: seed0/jtt, seed 0: the loss is" in done.stderr
     assert "1 of 2 runs are finished" in done.stdout
     assert list(summaries(tmp_path / "sweep")) == ["fine"]
     assert "Traceback" not in done.stderr
@@ -269,8 +268,8 @@ def test_a_machine_that_does_not_see_the_sweeps_lock_refuses_its_units(tmp_path)
 
 
 def test_a_run_of_another_config_under_the_same_name_is_refused(swept, grid_file):
-    grid = cfg.load_grid(str(grid_file), {"attack.trigger.size": "4"})
-    with pytest.raises(UserError, match=r"another config \(attack.trigger.size: 3 -> 4\)"):
+    grid = cfg.load_grid(str(grid_file), {"dlbd.size": "4"})
+    with pytest.raises(UserError, match=r"another config \(dlbd.size: 3 -> 4\)"):
         sweep(grid, swept)
 
 
@@ -306,7 +305,7 @@ def test_rows_and_columns_are_chosen(swept, capsys):
     idnf = table(capsys, swept, "--columns=idnf", "--format=md").splitlines()
     assert len(idnf) == 2 + 4
     assert "IDNF poisons" in idnf[0]
-    assert r"george\_0.05 & GEORGE standard" in table(capsys, swept, "--format=latex")
+    assert r"george\_0.05 & GEORGE &" in table(capsys, swept, "--format=latex")
     assert "95% interval" in table(capsys, swept)
 
 
@@ -326,15 +325,15 @@ def test_bad_tables_are_one_line(swept, capsys, tmp_path):
     assert "--rows: nothing is called x*" in complain(capsys, "table", swept, "--rows=x*")
     assert "is not a sweep's folder" in complain(capsys, "table", tmp_path)
     assert "holds a sweep; show one of" in complain(capsys, "show", swept)
-    assert "has a column" in complain(capsys, "table", swept, "--rows=*/identified", "--columns=wga")
+    assert "has a column" in complain(capsys, "table", swept, "--rows=*/found:*", "--columns=wga")
 
 
 GRIDS = {
     "get_grid = 3": "has no function get_grid()",
-    "def get_grid(): return 3": "get_grid() must return an oilwater_jax.config.Grid",
-    "from oilwater_jax.settings.config import *\ndef get_grid(): return Grid({}, 1)": "of at least one run",
-    "from oilwater_jax.settings.config import *\ndef get_grid(): return Grid({'a': default()}, 0)": "at least one seed",
-    "from oilwater_jax.settings.config import *\ndef get_grid(): return Grid({'../a': default()}, 1)": "run name '../a'",
+    "def get_grid(): return 3": "get_grid() must return an oilwater_jax.Grid",
+    "from oilwater_jax import *\ndef get_grid(): return Grid({}, 1)": "of at least one run",
+    "from oilwater_jax import *\ndef get_grid(): return Grid({'a': default()}, 0)": "at least one seed",
+    "from oilwater_jax import *\ndef get_grid(): return Grid({'../a': default()}, 1)": "run name '../a'",
 }
 
 

@@ -312,7 +312,8 @@ def check_together(config: Config) -> None:
     for method in used.values():
         if method.base and not config.data.base:
             raise UserError(f"rows: {method.name} needs a base set, but data.base = 0; set it (to 100, say)")
-    for entry in (dataset, attack, registry.model(config.model.name), *used.values()):
+    methods = (registry.method(name) for name in registry.names("method"))
+    for entry in (dataset, attack, registry.model(config.model.name), *methods):
         entry.check(view(config, entry))
 
 
