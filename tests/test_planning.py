@@ -8,13 +8,15 @@ import jax
 import numpy as np
 import pytest
 
-from oilwater_jax import cli, config
+from oilwater_jax import cli
+from oilwater_jax.attacks.lab import Costly
 from oilwater_jax.environment import use_compilation_cache
 from oilwater_jax.planning import chips, programs, report, roofline, sizes, work
 from oilwater_jax.planning.chips import Chip, Target
 from oilwater_jax.planning.roofline import TEMPORARIES, Cost
 from oilwater_jax.planning.work import Work
 from oilwater_jax.reporting.progress import Progress
+from oilwater_jax.settings import config
 
 ROOT = Path(__file__).parent.parent
 GM = str(ROOT / "configs/waterdigits/gm.py")
@@ -23,14 +25,7 @@ CHIP = Chip("a chip of 1 MB", 1_000_000, flops=1e9, bandwidth=1e6)
 
 def some_config(**changes):
     """Defaults with `attack__name=...` for attack.name and so on."""
-    chosen = config.default()
-    for path, value in changes.items():
-        *parents, leaf = path.split("__")
-        node = chosen
-        for parent in parents:
-            node = node[parent]
-        node[leaf] = value
-    return chosen
+    return config.checked(config.default(), {path.replace("__", "."): one for path, one in changes.items()})
 
 
 def some_sizes(**changes):
@@ -133,47 +128,54 @@ def test_a_program_that_the_compiler_refuses(message, total, temporaries):
 
 
 def test_trainings_are_those_of_a_run():
-    chosen = some_config(
-        rows=("erm_clean", "standard", "combined"),
-        erm__epochs=3,
-        identify__epochs=2,
-        robust__epochs=5,
-        jtt__lambda_up=11.0,
-        attack__name="gm",
-    )
-    found = [one[:4] for one in work.trainings(chosen, some_sizes())]
-    assert found == [
-        ("attacker's victim", 1000, 3, 0),
-        ("identify", 1010, 2, 0),
-        ("erm_clean", 1000, 3, 0),
-        ("standard", 1010 + 1010, 5, 0),  # 101 flagged are drawn 10 times more
-        ("combined", 1010 + 1010, 5, 4),  # rounds at epochs 2 .. 5
+    settings = {
+        "erm__epochs": 3,
+        "identify__epochs": 2,
+        "robust__epochs": 5,
+        "jtt__lambda_up": 11.0,
+        "attack__name": "gm",
+    }
+    chosen = some_config(rows=("erm@clean", "jtt", "epic+jtt"), **settings)
+    train = programs.TRAIN
+    assert work.trainings(chosen, some_sizes()) == [
+        ("attacker's victim", 1000, 3, train, 0, programs.SCORE),
+        ("erm@clean", 1000, 3, train, 0, programs.SCORE),
+        ("reference", 1010, 2, train, 0, programs.SCORE),
+        ("jtt", 1010 + 1010, 5, train, 0, programs.SCORE),  # 101 flagged are drawn 10 times more
+        ("epic+jtt", 1010 + 1010, 5, train, 4, programs.SCORE),  # rounds at epochs 2 .. 5
     ]
-    with chosen.unlocked():
-        chosen.epic.when = "before"
-    found = [one[:4] for one in work.trainings(chosen, some_sizes())]
-    assert found[2] == ("identify after EPIc", 1010, 2, 0)
-    assert found[-2:] == [("combined", 2020, 5, 0), ("epic", 1010, 3, 2)]
+    found = [one[:5] for one in work.trainings(some_config(rows=("epic/george",), **settings), some_sizes())]
+    assert found == [
+        ("attacker's victim", 1000, 3, train, 0),
+        ("epic", 1010, 3, train, 2),
+        ("reference after epic", 1010, 2, train, 0),
+        ("epic/george", 1010, 5, f"{train}, GEORGE", 0),
+    ]
+
+
+def test_what_a_row_trains_first_is_planned_only_where_rounds_look_at_it():
+    found = [one.name for one in work.trainings(some_config(rows=("jtt/epic",)), some_sizes())]
+    assert found == ["reference", "jtt/epic"]
 
 
 def test_calls_are_counted_as_a_run_makes_them():
     chosen = some_config(
         rows=("erm", "epic"), erm__epochs=3, identify__epochs=2, attack__name="gm", epic__gradients="all"
     )
-    per_call = {programs.TRAIN: 100, programs.SCORE: 256, programs.GRADIENT: 50, programs.CRAFT: 8}
+    per_call = {programs.TRAIN: 100, programs.SCORE: 256, programs.GRADIENT: 50}
     known = some_sizes(pretraining=450)
-    counted = {one.what: (one.program, one.calls) for one in work.count(chosen, known, per_call, seeds=2)}
-    assert counted == {
+    crafting = Costly("crafting step", None, (), (), 8, "", 250, "250 steps", {}, "")
+    made = work.count(chosen, known, per_call, 2, crafting)
+    assert {one.what: (one.program, one.calls) for one in made} == {
         "pretraining": (programs.TRAIN, 30 * 5),  # once for all seeds
         "train attacker's victim": (programs.TRAIN, 2 * 3 * 10),
-        "train identify": (programs.TRAIN, 2 * 2 * 11),
         "train erm": (programs.TRAIN, 2 * 3 * 11),
         "train epic": (programs.TRAIN, 2 * 3 * 11),
-        "validation after each epoch": (programs.SCORE, 2 * (3 + 2 + 3 + 3) * 2),
-        "scores of the identification": (programs.SCORE, 2 * (4 + 2)),
+        "validation after each epoch": (programs.SCORE, 2 * (3 + 3 + 3) * 2),
+        "scores of reference models": (programs.SCORE, 0),
         "evaluation": (programs.SCORE, 2 * 2 * 2),
-        "EPIc": (programs.GRADIENT, 2 * 2 * 21),  # rounds at epochs 2 and 3
-        "crafting": (programs.CRAFT, 2 * 250),
+        "rounds": (programs.GRADIENT, 2 * 2 * 21),  # rounds at epochs 2 and 3
+        "crafting": ("crafting step", 2 * 250),
     }
 
 
@@ -187,7 +189,7 @@ def test_sizes_of_a_data_set_that_is_not_here_are_the_published_ones(tmp_path, m
     faces = sizes.find(some_config(data__name="celeba10", pretrain__epochs=0, evaluate="val"))
     assert faces[:3] == (16277, 19867, 19867)
     small = sizes.find(some_config(data__name="celeba", pretrain__epochs=0, smoke=True))
-    assert small[:3] == (512, 512, 512)
+    assert small[:3] == (96, 96, 96)
 
 
 def plan(capsys, *arguments):
@@ -244,7 +246,7 @@ def test_the_planned_step_is_the_step_that_a_run_compiles(planned):
     from oilwater_jax import objectives, rng
     from oilwater_jax.training import program
     from oilwater_jax.training.feed import place
-    from oilwater_jax.training.step import Recipe
+    from oilwater_jax.types import Recipe
 
     chosen, known, target, _ = planned
     one = programs.plan(chosen, known, target)[0]
@@ -253,7 +255,7 @@ def test_the_planned_step_is_the_step_that_a_run_compiles(planned):
     label = np.zeros(known.poisoned, np.int32)
     data = place(np.zeros((known.poisoned, 32, 32, 3), np.uint8), label, label)
     params = jax.jit(network.init_params, static_argnums=0)(0)
-    state = built.begin(params, Recipe(0.1, 0.0, 1), objectives.erm().init())
+    state = built.begin((params,), Recipe(0.1, 0.0, 1), objectives.erm().init(), None)
     arguments = (state, data, np.zeros(32, np.int32), np.ones(32, bool), rng.key(0, "a"), np.int32(0))
     have = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(arguments)]
     wanted = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(one.arguments)]
@@ -266,7 +268,7 @@ def test_what_does_not_fit_is_said_with_its_tenants(planned, capsys, monkeypatch
     target = Target("made-up:2x2", "tpu", CHIP, 4, None)
     counted = [
         Work("train all", programs.TRAIN, 3600, "3600 x 1"),
-        Work("crafting", programs.CRAFT, 7, "7"),
+        Work("crafting", "GM crafting step", 7, "7"),
     ]
     gm = outcomes[3]
     fitting = outcomes[0]._replace(cost=Cost(999_999, {"a": 1}, 2e9, 5e5))

@@ -39,12 +39,14 @@ def test_a_study_says_what_it_found_and_where_it_is(undisturbed, capsys, monkeyp
     monkeypatch.setenv("COLUMNS", "60")
     cli.show(undisturbed)
     out = capsys.readouterr().out
-    assert "waterdigits, attack dlbd: 440 training samples, 4 poisons, 0 LRG, 440 HRG; 1 seed" in out
-    assert "poisons against LRG: no answer, one of the sets has fewer than 2 samples" in out
+    assert "waterdigits, attack dlbd: 513 training samples, 5 poisons, 26 LRG, 487 HRG; 1 seed" in out
+    assert "poisons against LRG: best is" in out
     assert "poisons against HRG: best is" in out
     assert "scores.npz" in out
     assert {path.name for path in (undisturbed / "figures").iterdir()} == {
+        "poison_vs_lrg.png",
         "poison_vs_hrg.png",
+        "lrg_vs_hrg.png",
         "gradient_space.png",
     }
 
@@ -53,7 +55,7 @@ def test_scores_are_those_of_the_model_after_the_epoch(undisturbed):
     with np.load(undisturbed / "scores.npz", allow_pickle=False) as saved:
         arrays = {name: saved[name] for name in saved.files}
     assert arrays["epochs"].tolist() == [1, 2]
-    assert (arrays["seed0.set"] == "poison").sum() == 4
+    assert (arrays["seed0.set"] == "poison").sum() == 5
     np.testing.assert_array_equal(arrays["seed0.loss"], arrays["seed0.loss_by_epoch"])
     config = tiny()
     with pipeline.entered(config, undisturbed, study.identity(config), seeds=1, overwrite=False) as (e, _):
@@ -189,3 +191,13 @@ def test_separability_is_the_better_direction():
     assert best is not None
     assert best.separability == 0.9
     assert tables.strongest({"a": [{"auroc": None}]}, [1]) is None
+
+
+def test_a_score_of_ones_own_is_studied_with_the_others(tmp_path):
+    own = str(ROOT / "tests/own/line.py")
+    config = cfg.load(MAIN_JOB, TINY | {"study.epochs": "1"}, plugins=(own,))
+    result = study.run(config, tmp_path / "run")
+    assert result["scores"]["sureness"] == "sureness"
+    assert result["auroc"]["poison_vs_hrg"]["sureness"][0]["auroc"] is not None
+    with np.load(tmp_path / "run/scores.npz", allow_pickle=False) as saved:
+        assert (saved["seed0.sureness"] >= 0.5).all()

@@ -343,3 +343,37 @@ def test_bad_grids_are_one_line(text, capsys, tmp_path):
     file.write_text(text)
     assert GRIDS[text] in complain(capsys, "sweep", f"--config={file}", f"--workdir={tmp_path / 'x'}")
     assert not (tmp_path / "x").exists()
+
+
+OWN_GRID = """
+import oilwater_jax as ow
+
+def get_grid():
+    runs = {}
+    for share in (0.1, 0.2):
+        config = ow.default(plugins=("trim.py", "hard.py", "flip.py", "stripes.py", "line.py"))
+        config.smoke = True
+        config.pretrain.epochs = 0
+        config.data.name, config.attack.name, config.model.name = "stripes", "flip", "line"
+        config.rows = ("erm", "hard", "trim+hard", "trim/hard")
+        config.trim.share = share
+        runs[f"share_{share:g}"] = config
+    return ow.Grid(runs, 1)
+"""
+
+
+def test_own_modules_in_a_sweep_of_two_workers(tmp_path):
+    """Other processes know them by the config alone; a setting of one's own is in the keys of what depends on it."""
+    for file in (ROOT / "tests/own").glob("*.py"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "grid.py").write_text(OWN_GRID)
+    folder = tmp_path / "sweep"
+    done = subprocess.run(
+        command(tmp_path / "grid.py", folder, "--workers=2"), capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 runs are finished" in done.stdout
+    assert counts(folder, "erm-[0-9a-f]*") == 1  # does not depend on the share
+    assert counts(folder, "hard-[0-9a-f]*") == 1
+    assert counts(folder, "trim-with-hard-*") == 2
+    assert counts(folder, "trim-then-hard-*") == 4  # what it finds there, and its figures, for two shares
