@@ -16,7 +16,7 @@ def seen(method, **changes):
     return view(config.lock(), method)
 
 
-def evidence(scores, label, kernel=np.zeros((2, 2), np.float32)):
+def evidence(scores, label, kernel):
     return Evidence(
         seed=0,
         label=label,
@@ -57,7 +57,9 @@ def test_erm_draws_everyone_once_and_brings_nothing_else(examples):
 
 
 def test_jtt_flags_what_is_misclassified():
-    given = evidence({"correct": np.array([True, False, True])}, np.zeros(3, np.int64))
+    given = evidence(
+        {"correct": np.array([True, False, True])}, np.zeros(3, np.int64), np.zeros((2, 2), np.float32)
+    )
     assert jtt.METHOD.find is not None
     found = jtt.METHOD.find(seen(jtt.METHOD), given)
     assert found.arrays["flagged"].tolist() == [False, True, False]

@@ -4,6 +4,7 @@ import pytest
 from oilwater_jax import objectives, selectors, treatments
 from oilwater_jax.defenses.epic import epic
 from oilwater_jax.entries import Method
+from oilwater_jax.errors import UserError
 from oilwater_jax.types import MODES, Private, Recipe, Selector, Treatment
 
 FLAGGED = np.array([True, True, False, False])
@@ -66,6 +67,11 @@ def test_spared_samples_are_drawn_once_and_the_selector_stays_what_it_is(example
     assert state.tolist() == [1.0]
     assert spared.due(2) == ("loss",)
     assert selectors.earliest(spared, 9) == 3
+
+
+def test_spared_samples_do_not_hide_a_wrong_number_of_weights():
+    with pytest.raises(UserError, match="gave 3 weights for 4 training samples in epoch 1"):
+        weights(treatments.spare(selectors.everyone(3), POISON))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +159,7 @@ def test_a_treatment_that_does_not_fit_is_refused(own, message):
 
 
 def test_together_multiplies_the_weights_and_keeps_what_one_alone_brings(examples):
-    group = np.array([0, 1, 0, 1], np.int32)
+    few, group = examples.take(np.arange(4)), np.array([0, 1, 0, 1], np.int32)
     groups = Treatment(
         selectors.fixed(np.array([2.0, 1.0, 1.0, 1.0])),
         objective=objectives.group_dro(np.array([2, 2]), eta=0.1, adjustment=0.0),
@@ -163,12 +169,12 @@ def test_together_multiplies_the_weights_and_keeps_what_one_alone_brings(example
     drops = Treatment(selectors.fixed(np.array([1.0, 0.0, 1.0, 1.0])))
     for order in ([groups, drops], [drops, groups]):
         whole = treatments.together(order)
-        state, got = whole.selector.update(whole.selector.init(examples), 1, None)
+        _, got = whole.selector.update(whole.selector.init(few), 1, None)
         assert got.tolist() == [2.0, 0.0, 1.0, 1.0]
         assert whole._replace(selector=groups.selector) == groups
     alone = treatments.together([drops])
     assert not alone.sole
-    assert alone.selector.update(alone.selector.init(examples), 1, None)[1].tolist() == [1.0, 0.0, 1.0, 1.0]
+    assert alone.selector.update(alone.selector.init(few), 1, None)[1].tolist() == [1.0, 0.0, 1.0, 1.0]
 
 
 def test_an_aim_of_another_name_is_refused():
