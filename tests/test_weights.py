@@ -303,7 +303,7 @@ def test_the_command_imports_and_says_how_to_use_it(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--model=resnet51", "--out=w"], "invalid choice: 'resnet51'"),
+        (["--model=resnet51", "--out=w"], "unknown network 'resnet51'; did you mean resnet50? (known: cnn, "),
         (["--model=vit_s16", "--out=w"], "is missing; is it a vit_s16?"),
         (["--model=resnet18"], "the following arguments are required: --out"),
     ],
