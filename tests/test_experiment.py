@@ -11,7 +11,7 @@ from oilwater_jax.experiment import Experiment
 from oilwater_jax.models.variables import HEAD
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.settings.config import default
-from oilwater_jax.stages import Store
+from oilwater_jax.stages import Stage, Store
 from oilwater_jax.types import Objective, Private, Recipe, Splits, Treatment
 
 RECIPE = Recipe(0.05, 1e-3, 2)
@@ -141,3 +141,38 @@ def test_networks_beside_the_first_start_from_weights_of_their_own(experiment):
 def test_a_recipe_and_a_rule_of_the_treatments_own_rule(experiment, splits):
     fitted = train(experiment(), splits, recipe=Recipe(0.01, 0.0, 3), rule="last")
     assert len(fitted.history) == fitted.epoch == 3
+
+
+def test_a_training_of_another_key_begins_anew(experiment, splits):
+    one = experiment()
+
+    def fitted(key, rate):
+        treatment = Treatment(selectors.everyone(40), rule="last")
+        return one.train(0, "test", key, splits.train, RECIPE._replace(learning_rate=rate), treatment)
+
+    first = fitted("a", 0.05)
+    assert fitted("a", 0.05).history == first.history  # read from its checkpoint, seconds and all
+    other = fitted("b", 0.01)
+    assert [row["loss"] for row in other.history] != [row["loss"] for row in first.history]
+    again = fitted("a", 0.05)
+    equal(again.params, first.params)
+    assert [row["loss"] for row in again.history] == [row["loss"] for row in first.history]
+
+
+def test_a_stage_of_another_key_is_computed_again(splits, tmp_path):
+    config = default()
+    config.pretrain.epochs = 0
+    warnings, computed = [], []
+    one = Experiment(config, splits, Store(tmp_path, warnings.append), Progress(lambda line: None))
+
+    def stage(key):
+        def compute():
+            computed.append(key)
+            return Stage({"flagged": np.zeros(3, bool)}, {"of": key})
+
+        return one.stage("seed0/jtt.found", key, compute).figures["of"]
+
+    assert [stage(key) for key in ("a", "a", "b", "b")] == ["a", "a", "b", "b"]
+    assert computed == ["a", "b"]
+    assert len(warnings) == 1
+    assert "is of other settings, code or files than this run's; the stage is computed again" in warnings[0]

@@ -88,6 +88,8 @@ def test_the_oracle_draws_true_groups_equally_often(examples):
 def test_group_dro_counts_a_poison_to_the_group_of_its_label(examples):
     config = seen(group_dro.METHOD, group_dro__adjustment=6.0)
     poisoned = group_dro.METHOD.treat(config, case(examples))
+    assert poisoned.group is not None
+    assert poisoned.objective is not None
     # Rows 37 to 39 are of class 1, attributes 1, 0, 1, and are labelled 0: groups of 11, 12, 9 and 8 samples.
     sizes = np.array([11, 12, 9, 8])
     np.testing.assert_array_equal(np.bincount(poisoned.group), sizes)
@@ -99,6 +101,7 @@ def test_group_dro_counts_a_poison_to_the_group_of_its_label(examples):
 def test_group_dro_on_clean_data_draws_as_the_oracle_does(examples):
     clean = examples.take(np.arange(37))
     treatment = group_dro.METHOD.treat(seen(group_dro.METHOD), case(clean))
+    assert treatment.group is not None
     assert np.bincount(treatment.group).tolist() == [10, 10, 9, 8]
     oracle = balanced.METHOD.treat(seen(balanced.METHOD), case(clean))
     np.testing.assert_array_equal(weights_of(treatment, clean), weights_of(oracle, clean))

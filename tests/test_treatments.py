@@ -21,7 +21,12 @@ TABLE = {
 
 
 def method(**more):
-    settings = {"name": "mine", "help": "a test's", "aim": "eliminate", "treat": lambda config, case: None}
+    settings = {
+        "name": "mine",
+        "help": "a test's",
+        "aim": "eliminate",
+        "treat": lambda config, case: Treatment(EVERYONE),
+    }
     return Method(**settings | more)
 
 
