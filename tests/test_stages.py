@@ -68,6 +68,7 @@ def test_tampered_figures_are_noticed(tmp_path, record):
     path.write_text(record.replace("%s", sha256))
     assert store.finished("s", KEY) is None
     assert "computed again" in warnings[0]
+    assert read_figures(tmp_path / "run").keys() <= {"s"}  # what looks at a folder goes on
 
 
 def test_a_stage_of_another_key_is_computed_again_and_that_is_said(tmp_path):
