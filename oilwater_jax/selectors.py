@@ -3,9 +3,12 @@
 Stage: between epochs. A selector says how often each sample is drawn; `draw_epoch` draws.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from oilwater_jax.errors import UserError
 from oilwater_jax.types import Examples, Scores, Selector, State
 
 
@@ -49,31 +52,63 @@ def balanced(groups: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return len(groups) / (len(counts) * counts[at])
 
 
+def one_each(weights: Any, n: int, epoch: int, who: str = "the selector") -> Float[np.ndarray, " n"]:
+    """A selector's weights of an epoch. Raises UserError, naming both lengths, where they are not one a sample."""
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != (n,):
+        raise UserError(
+            f"{who} gave {len(weights) if weights.ndim else 'a single number'} weights for {n} training samples "
+            f"in epoch {epoch}; it must give one for each"
+        )
+    return weights
+
+
+class ChainState(NamedTuple):
+    """The state of each, and the product of the weights of those that do not say when they are done (`watched`)."""
+
+    own: tuple[State, ...]
+    watched: Float[np.ndarray, " n"]
+
+
 def chain(*selectors: Selector) -> Selector:
     """All of them at once: their weights multiply, so what one eliminates stays eliminated.
 
-    Raises ValueError for no selectors.
+    No model is reported from before the last of them has acted. Raises ValueError for no selectors.
     """
     if not selectors:
         raise ValueError("chain: needs at least one selector")
 
-    def init(examples: Examples) -> State:
-        return tuple(selector.init(examples) for selector in selectors)
+    def init(examples: Examples) -> ChainState:
+        return ChainState(tuple(selector.init(examples) for selector in selectors), np.ones(len(examples)))
 
     def due(epoch: int) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for selector in selectors for name in selector.due(epoch)))
 
-    def update(state: State, epoch: int, scores: Scores | None) -> tuple[State, Float[np.ndarray, " n"]]:
-        results = [
-            selector.update(own, epoch, scores) for selector, own in zip(selectors, state, strict=True)
-        ]
-        weights = np.prod([weights for _, weights in results], axis=0)
-        return tuple(own for own, _ in results), weights
+    def update(
+        state: ChainState, epoch: int, scores: Scores | None
+    ) -> tuple[ChainState, Float[np.ndarray, " n"]]:
+        own, weights, seen = [], np.ones(len(state.watched)), np.ones(len(state.watched))
+        for selector, before in zip(selectors, state.own, strict=True):
+            after, given = selector.update(before, epoch, scores)
+            given = one_each(given, len(weights), epoch)
+            own.append(after)
+            weights, seen = weights * given, seen * watched(selector, after, given)
+        return ChainState(tuple(own), seen), weights
 
     def first(epochs: int) -> int:
         return max(earliest(selector, epochs) for selector in selectors)
 
     return Selector(init, due, update, first)
+
+
+def watched(selector: Selector, state: State, weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """What of an epoch's weights says, by changing, that a selector acted: all 1 where it has a `first` of its own.
+
+    Of a chain: what its members that have none contribute.
+    """
+    if isinstance(state, ChainState):
+        return state.watched
+    return weights if selector.first is None else np.ones_like(weights)
 
 
 def rounds(selector: Selector, epochs: int) -> list[int]:

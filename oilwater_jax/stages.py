@@ -72,7 +72,7 @@ class Store:
         """A stage's product if it is finished, sound and of this key; else it is said why it counts as unfinished."""
         folder = self.root / "stages" / stage
         record = read_json(folder / "stage.json")
-        if record is None:
+        if not isinstance(record, dict):
             if (folder / "stage.json").exists():
                 self.warn(f"{folder / 'stage.json'} is damaged; the stage is computed again")
             return None
@@ -142,6 +142,6 @@ def read_figures(path: Path) -> dict[str, dict[str, Any]]:
     root = path / "stages"
     found = {}
     for file in sorted(root.rglob("stage.json")):
-        if (record := read_json(file)) is not None:
+        if isinstance(record := read_json(file), dict):
             found[str(file.parent.relative_to(root))] = record.get("figures", {})
     return found

@@ -34,7 +34,7 @@ def spare(selector: Selector, spared: Bool[np.ndarray, " n"]) -> Selector:
 
     def update(state: State, epoch: int, scores: Scores | None) -> tuple[State, Float[np.ndarray, " n"]]:
         state, weights = selector.update(state, epoch, scores)
-        return state, np.where(spared, 1.0, weights)
+        return state, np.where(spared, 1.0, selectors.one_each(weights, len(spared), epoch))
 
     return selector._replace(update=update)
 

@@ -83,7 +83,7 @@ def test_what_the_first_process_refuses_all_refuse(run_of):
 
 
 def test_a_batch_that_cannot_be_split_is_refused_before_anything_is_written(tmp_path, monkeypatch):
-    settings = cfg.load(str(experiment.CONFIG), SETTINGS | {"train.batch": "60"})
+    settings = cfg.load(ROOT / "configs/waterdigits/dlbd.py", {"train.batch": "60"})
     monkeypatch.setattr(jax, "device_count", lambda: 8)
     with pytest.raises(UserError, match=r"60 cannot be split evenly over 8 .*--config.train.batch=64\)"):
         pipeline.run(settings, tmp_path / "run")

@@ -5,7 +5,7 @@ from oilwater_jax.attacks import dirty_label_backdoor as dlbd
 from oilwater_jax.attacks import none, sources
 from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.errors import UserError
-from oilwater_jax.settings.config import default
+from oilwater_jax.settings.config import default, view
 
 
 def unused(*_):
@@ -17,7 +17,9 @@ YELLOW = dlbd.Trigger(size=3, margin=0, colour=(255, 255, 0), opacity=1.0)
 
 
 def poisoned(config, splits, seed):
-    return dlbd.attack(config, splits, splits.test, seed, NO_LAB).applied(splits.train)
+    return dlbd.ATTACK.attack(view(config, dlbd.ATTACK), splits, splits.test, seed, NO_LAB).applied(
+        splits.train
+    )
 
 
 def test_stamp_paints_the_published_corner(examples):
@@ -104,15 +106,15 @@ def test_poison_count(budget, n, count):
 )
 def test_settings_that_the_data_cannot_serve(waterdigits, changed, message):
     with pytest.raises(UserError, match=message):
-        dlbd.check(config_with(**changed), waterdigits)
+        dlbd.ATTACK.check_data(view(config_with(**changed), dlbd.ATTACK), waterdigits, 64)
 
 
 def test_a_trigger_larger_than_the_image(waterdigits):
     config = default()
-    config.attack.trigger.size = 31
-    config.attack.trigger.margin = 2
+    config.dlbd.size = 31
+    config.dlbd.margin = 2
     with pytest.raises(UserError, match="size 31 \\+ margin 2 reach outside images of 32"):
-        dlbd.check(config, waterdigits)
+        dlbd.ATTACK.check_data(view(config, dlbd.ATTACK), waterdigits, 64)
 
 
 def test_too_many_poisons_asked_of_the_function_itself(waterdigits):
@@ -121,9 +123,12 @@ def test_too_many_poisons_asked_of_the_function_itself(waterdigits):
 
 
 def test_no_attack_leaves_everything(waterdigits):
-    none.check(default(), waterdigits)
-    attacked = none.attack(default(), waterdigits, waterdigits.test, 0, NO_LAB)
+    config = view(default(), none.ATTACK)
+    none.ATTACK.check(config)
+    none.ATTACK.check_data(config, waterdigits, 64)
+    attacked = none.ATTACK.attack(config, waterdigits, None, 0, NO_LAB)
     same = attacked.applied(waterdigits.train)
     for name, array in waterdigits.train.arrays().items():
         np.testing.assert_array_equal(same.arrays()[name], array)
-    assert len(none.make_goal(default(), waterdigits.test, {}).image) == 0
+    assert len(none.ATTACK.goal(config, waterdigits.test, {}).image) == 0
+    assert none.ATTACK.harmless

@@ -8,11 +8,22 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oilwater_jax import selectors
-from oilwater_jax.defenses.epic import EpicState, budgets, cluster_sizes, epic, keep, zero_sum
+from oilwater_jax import selectors, treatments
+from oilwater_jax.defenses.epic import (
+    METHOD,
+    EpicState,
+    budgets,
+    cluster_sizes,
+    epic,
+    keep,
+    of_config,
+    zero_sum,
+)
 from oilwater_jax.defenses.facility_location import TIE
 from oilwater_jax.errors import UserError
+from oilwater_jax.settings.config import default, view
 from oilwater_jax.training.checkpoint import Checkpoints
+from oilwater_jax.types import Case, nobody
 
 
 def problem(n=40, c=2, seed=0, dtype: type = np.float32):
@@ -256,3 +267,54 @@ def test_state_goes_through_a_checkpoint(examples, tmp_path):
 def test_labels_seen_are_those_of_training(examples):
     state = epic(**SETTINGS).init(dataclasses.replace(examples, label=1 - examples.label))
     np.testing.assert_array_equal(state.label, 1 - examples.label)
+
+
+def seen(**changes):
+    config = default()
+    config.epic.update(changes)
+    return view(config, METHOD)
+
+
+def test_the_method_has_the_rounds_of_its_settings_and_nothing_else(examples):
+    case = Case(
+        train=examples,
+        found={},
+        mode="standard",
+        epochs=9,
+        seed=0,
+        val=examples,
+        base=nobody(),
+        n_classes=2,
+        n_attributes=2,
+    )
+    config = seen(ratio=0.2, subset_freq=2, drop_after=3, stop_after=8)
+    treatment = METHOD.treat(config, case)
+    assert treatments.check(METHOD, treatment, 40) is treatment
+    assert not treatment.sole
+    assert selectors.rounds(treatment.selector, 9) == [4, 6]
+    assert METHOD.rounds(config, 9) == 2
+    assert METHOD.rounds(config, 5) == 1
+    assert selectors.earliest(treatment.selector, 9) == 6  # no model from before its last round
+    assert selectors.foreseen(treatment.selector, examples, 9) is None
+    state = treatment.selector.init(examples)
+    scores = {"last_layer_gradient": problem()[0]}
+    expected = epic(ratio=0.2, subset_freq=2, drop_after=3, stop_after=8).update(state, 4, scores)[1]
+    np.testing.assert_array_equal(treatment.selector.update(state, 4, scores)[1], expected)
+
+
+def test_a_dial_that_allows_no_round_is_plain_training_and_foreseen(examples):
+    config = seen(subset_freq=1, drop_after=5, stop_after=5)
+    selector = of_config(config)
+    assert METHOD.rounds(config, 9) == 0
+    assert selectors.earliest(selector, 9) == 1
+    weights = selectors.foreseen(selector, examples, 9)
+    assert weights is not None
+    assert (weights == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("gradients", "score"), [("last_layer", "last_layer_gradient"), ("all", "projected_gradient")]
+)
+def test_the_gradients_that_are_compared(gradients, score):
+    config = seen(gradients=gradients, subset_freq=1, drop_after=2, stop_after=4)
+    assert of_config(config).due(2) == METHOD.in_rounds(config) == (score,)

@@ -1,5 +1,6 @@
 """Where a training set is: resident and streamed train the same model, and the decision is by size."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -34,6 +35,19 @@ def test_images_on_disk_are_placed_whole(tmp_path):
     assert not np.any(placed.image[n:])
 
 
+def test_a_batch_of_a_resident_set_says_which_samples_its_rows_are():
+    array = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1)
+    column = np.arange(20, dtype=np.int32)
+    placed = place(array, column, column % 3)
+    assert isinstance(placed, Resident)
+    at, mask = np.array([7, 0, 19, 7]), np.array([True, True, True, False])
+    rows = placed.batch(jnp.asarray(at), jnp.asarray(mask)).rows
+    np.testing.assert_array_equal(rows.sample, at)
+    np.testing.assert_array_equal(rows.label, at)
+    np.testing.assert_array_equal(rows.group, at % 3)
+    np.testing.assert_array_equal(rows.mask, mask)
+
+
 def test_batches_come_in_order_from_any_on():
     array = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1)
     column = np.arange(20, dtype=np.int32)
@@ -47,4 +61,5 @@ def test_batches_come_in_order_from_any_on():
         np.testing.assert_array_equal(np.asarray(batch.image)[:, 0, 0, 0], at)
         np.testing.assert_array_equal(batch.label, at)
         np.testing.assert_array_equal(batch.group, at % 3)
+        np.testing.assert_array_equal(batch.sample, at)
         np.testing.assert_array_equal(batch.mask, keep)

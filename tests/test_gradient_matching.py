@@ -7,7 +7,7 @@ from oilwater_jax.attacks import gradient_matching as gm
 from oilwater_jax.attacks import matching
 from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.errors import UserError
-from oilwater_jax.settings.config import default
+from oilwater_jax.settings.config import default, view
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.step import normalise
 
@@ -15,8 +15,16 @@ from oilwater_jax.training.step import normalise
 def config_with(**changed):
     config = default()
     config.attack.name = "gm"
-    config.attack.gm.update({"targets": 3, "steps": 4, "restarts": 2} | changed)
+    config.gm.update({"targets": 3, "steps": 4, "restarts": 2} | changed)
     return config
+
+
+def check(config, splits):
+    gm.ATTACK.check_data(view(config, gm.ATTACK), splits, 64)
+
+
+def make_goal(examples, evidence):
+    return gm.ATTACK.goal(view(config_with(), gm.ATTACK), examples, evidence)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +38,7 @@ def attacked(waterdigits):
         return network.init_params(7)
 
     lab = Lab(train, network.apply, network.score, normalise, lambda *tick: ticks.append(tick))
-    result = gm.attack(config, waterdigits, waterdigits.test, 0, lab)
+    result = gm.ATTACK.attack(view(config, gm.ATTACK), waterdigits, waterdigits.test, 0, lab)
     ((name, examples),) = asked
     assert name == "victim"
     assert examples is waterdigits.train
@@ -60,13 +68,13 @@ def test_targets_are_of_the_source_group_and_out_of_the_accuracies(attacked, wat
     test = waterdigits.test
     assert len(set(targets)) == 3
     assert set(zip(test.true_label[targets], test.attribute[targets], strict=True)) == {(0, 0)}
-    goal = gm.make_goal(config_with(), test, attacked.evidence)
+    goal = make_goal(test, attacked.evidence)
     assert np.flatnonzero(~goal.counted).tolist() == targets.tolist()
     np.testing.assert_array_equal(goal.image, test.image[targets])
 
 
 def test_success_is_the_share_of_targets_taken_for_the_intended_class(attacked, waterdigits):
-    goal = gm.make_goal(config_with(), waterdigits.test, attacked.evidence)
+    goal = make_goal(waterdigits.test, attacked.evidence)
     logits = np.array([[0, 1], [1, 0], [0, 1]], np.float32)
     assert goal.measure(logits, None) == {"asr": pytest.approx(2 / 3)}
 
@@ -102,18 +110,18 @@ def test_settings_that_the_data_cannot_serve(budget, changed, evaluate, message,
     config = config_with(**changed)
     config.attack.budget, config.evaluate = budget, evaluate
     with pytest.raises(UserError, match=message):
-        gm.check(config, waterdigits)
+        check(config, waterdigits)
 
 
 def test_the_target_class_cannot_be_the_intended_one(waterdigits):
     config = config_with()
     config.attack.source_group = 2  # round, the intended class
     with pytest.raises(UserError, match=r"group = 2 \(round/china\) is of the target class 1"):
-        gm.check(config, waterdigits)
+        check(config, waterdigits)
 
 
 def test_settings_reach_the_core(attacked):
     settings = matching.Settings()
-    gm_defaults = default().attack.gm
+    gm_defaults = default().gm
     for name in ("eps", "steps", "restarts", "step_size", "flip"):
         assert getattr(settings, name) == gm_defaults[name], name

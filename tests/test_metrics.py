@@ -63,3 +63,10 @@ def test_shares_within_sets():
     flags = np.array([1, 0, 1, 0], bool)
     sets = {"a": np.array([1, 1, 0, 0], bool), "all": np.ones(4, bool), "none": np.zeros(4, bool)}
     assert metrics.shares_within(flags, sets) == {"a": 0.5, "all": 0.5, "none": None}
+
+
+def test_means_within_sets_by_hand():
+    values = np.array([3.0, 1.0, 0.0, 0.0, 1.0, 1.0])
+    sets = {"first": GROUPS == 0, "second": GROUPS == 1, "none": GROUPS == 2, "all": GROUPS >= 0}
+    # (3 + 1) / 2, (0 + 0) / 2, 6 / 6
+    assert metrics.means_within(values, sets) == {"first": 2.0, "second": 0.0, "none": None, "all": 1.0}

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import named_weights
 import numpy as np
 import pytest
+import tiny_resnet as tiny_entry
 
-from oilwater_jax import objectives, registry, selectors
+from oilwater_jax import objectives, selectors
 from oilwater_jax.errors import UserError
 from oilwater_jax.models import resnet, vit, weights
 from oilwater_jax.models.variables import STATISTICS, join, split
@@ -18,7 +19,8 @@ from oilwater_jax.training import program as programs
 from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.feed import place
 from oilwater_jax.training.fit import Listener, Task, fit
-from oilwater_jax.training.step import NORMALISE, Recipe
+from oilwater_jax.training.step import NORMALISE
+from oilwater_jax.types import Recipe
 
 # PyTorch's, for the weights and images of tests/named_weights.py (32x32), which printed them.
 GOLDEN = {
@@ -125,21 +127,21 @@ def test_frozen_logits_depend_on_the_sample_alone_and_training_ones_do_not():
 
 def program_of(model, precision="float32", **train):
     config = default()
-    config.model.update({"name": model, "precision": precision, "widths": (8, 16)})
+    config.model.update({"name": model, "precision": precision})
+    config.cnn.widths = (8, 16)
     config.train.update({"batch": 8, "shift": 0, "driver": "loop", **train})
     return programs.network(config, (16, 16, 3), 2), programs.build(config, (16, 16, 3), 2)
 
 
 @pytest.fixture
-def tiny_resnet(monkeypatch):
+def tiny_resnet():
     """A network named `tiny` in the registry."""
-    monkeypatch.setitem(resnet.SHAPES, "tiny", ((1, 1), False))
-    monkeypatch.setitem(registry.MODELS, "tiny", "oilwater_jax.models.resnet")
-    return program_of("tiny")
+    with tiny_entry.known():
+        yield program_of("tiny")
 
 
 def one_epoch(program, params, recipe, n=16, seed=1):
-    state = jax.tree.map(jnp.array, program.begin(params, recipe, ()))
+    state = jax.tree.map(jnp.array, program.begin((params,), recipe, (), None))
     image = np.random.default_rng(seed).integers(0, 256, (n, 16, 16, 3), np.uint8)
     label = (np.arange(n) % 2).astype(np.int32)
     data = place(image, label, np.zeros(n, np.int32))
@@ -193,7 +195,7 @@ def fit_tiny(program, examples, folder, after_epoch=lambda row: None):
         selector=selectors.everyone(len(examples)),
         objective=objectives.erm(),
         recipe=Recipe(0.01, 1e-3, 3),
-        params=join(tiny()),
+        params=(join(tiny()),),
         validate=validate,
         rule="val_wga",
     )
@@ -273,3 +275,20 @@ def test_split_and_join_are_inverse_and_the_cnn_has_no_statistics():
     assert {**one, **other} == params
     assert other.keys() == {STATISTICS}
     assert split({"head": 1}) == ({"head": 1}, {})
+
+
+def test_the_head_alone_is_split_off_where_it_alone_is_trained():
+    params = join(tiny())
+    head, rest = split(params, "head")
+    assert head.keys() == {"head"}
+    assert {**head, **rest} == params
+    assert STATISTICS in rest
+
+
+@pytest.mark.parametrize("model", ["cnn", "resnet18", "resnet34", "resnet50", "vit_s16"])
+def test_the_width_that_is_said_is_that_of_the_features(model):
+    config = default()
+    config.model.name = model
+    network = programs.network(config, (32, 32, 3), 3)
+    params = jax.eval_shape(lambda: network.init_params(0))
+    assert params["head"]["kernel"].shape == (programs.width(config), 3)

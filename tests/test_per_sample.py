@@ -18,10 +18,60 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oilwater_jax import per_sample
+from oilwater_jax.entries import Score
+from oilwater_jax.errors import UserError
 from oilwater_jax.models.cnn import CNN
 from oilwater_jax.per_sample import chunks, convolution, projection
 
 LOGITS = st.lists(st.floats(-30, 30, width=32), min_size=2, max_size=6)
+
+
+def entropy(logits, label):
+    p = jax.nn.softmax(logits)
+    return -jnp.sum(p * jnp.log(p))
+
+
+def sum_of_squares(gradient):
+    return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient))
+
+
+def scores_of_mine(**names):
+    return (
+        Score(name=names.get("logits", "entropy"), help="a test's", figure=entropy),
+        Score(name=names.get("gradient", "squares"), help="a test's", figure=sum_of_squares, of="gradient"),
+    )
+
+
+def test_scores_of_ones_own_stand_beside_the_built_in_ones(examples):
+    """Of the logits and of the gradient; equal to a loop over the samples, and the built-in ones do not change."""
+    plain, more = (
+        per_sample.make_scorer(linear, lambda image: image / 255.0, 16, own) for own in ((), scores_of_mine())
+    )
+    names = ("loss", "entropy", "gradient_norm", "squares")
+    got = more(PARAMS, examples, names)
+    assert tuple(got) == names
+    for i in range(len(examples)):
+        image, label = jnp.asarray(examples.image[i : i + 1]) / 255.0, jnp.int32(examples.label[i])
+        logits = linear(PARAMS, image)[0][0]
+        p = np.exp(np.asarray(logits, float)) / np.exp(np.asarray(logits, float)).sum()
+        assert got["entropy"][i] == pytest.approx(-(p * np.log(p)).sum(), rel=1e-4)
+        own = jax.grad(lambda params: per_sample.loss(linear(params, image)[0][0], label))(PARAMS)  # noqa: B023
+        assert got["squares"][i] == pytest.approx(float((own**2).sum()), rel=1e-4)
+    same = plain(PARAMS, examples, ("loss", "gradient_norm"))
+    for name, values in same.items():
+        np.testing.assert_array_equal(got[name], values)
+    with pytest.raises(ValueError, match=r"unknown score 'entropy'; known: .*"):
+        plain(PARAMS, examples, ("entropy",))
+    with pytest.raises(ValueError, match=r"unknown score 'entropi'; known: .*, entropy, squares"):
+        more(PARAMS, examples, ("entropi",))
+
+
+@pytest.mark.parametrize(
+    ("of", "name"), [("logits", "loss"), ("gradient", "gradient_norm"), ("logits", "features")]
+)
+def test_a_score_of_ones_own_does_not_take_a_built_in_ones_name(of, name):
+    with pytest.raises(UserError, match=f"the score '{name}' has a built-in score's name; give it another"):
+        per_sample.make_scorer(linear, lambda image: image, 16, scores_of_mine(**{of: name}))
 
 
 @given(LOGITS, st.integers(0, 5))
@@ -340,6 +390,8 @@ def test_both_forms_of_convolution_give_the_gradients_of_the_cnn(examples, monke
 EIGHT_DEVICES = """
 import jax, jax.numpy as jnp, numpy as np
 from oilwater_jax import per_sample
+from oilwater_jax.entries import Score
+from oilwater_jax.errors import UserError
 from oilwater_jax.models.cnn import CNN
 assert len(jax.devices()) == 8
 network = CNN(2, (8,))

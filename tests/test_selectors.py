@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from oilwater_jax import selectors
 from oilwater_jax.defenses.epic import epic
+from oilwater_jax.errors import UserError
 from oilwater_jax.study.recorder import recorder
 from oilwater_jax.types import Selector
 
@@ -65,6 +66,75 @@ def test_chain_asks_for_each_score_once():
     chained = selectors.chain(asking, asking)
     assert chained.due(1) == ()
     assert chained.due(2) == ("loss",)
+
+
+def acting(change, *, due=(), first=None):
+    """All 1 until `change`, from then on sample 0 is eliminated; it asks for scores at the epochs `due`."""
+
+    def update(state, epoch, scores):
+        state = state if epoch < change else np.where(np.arange(len(state)) == 0, 0.0, 1.0)
+        return state, state
+
+    asks = lambda epoch: ("loss",) if epoch in due else ()  # noqa: E731
+    return Selector(lambda examples: np.ones(len(examples)), asks, update, first)
+
+
+def test_rounds_are_the_epochs_at_whose_start_scores_are_asked_for():
+    assert selectors.rounds(acting(2, due=(2, 4, 9)), 8) == [2, 4]
+    assert selectors.rounds(selectors.everyone(N), 8) == []
+    assert selectors.rounds(epic(ratio=0.2, subset_freq=2, drop_after=3, stop_after=8), 10) == [4, 6]
+
+
+@pytest.mark.parametrize(
+    ("selector", "epochs", "expected"),
+    [
+        (selectors.everyone(N), 5, 1),
+        (acting(2, due=(2, 4)), 5, 4),  # its last round
+        (acting(2, due=(2, 4)), 3, 2),  # of those that take place
+        (
+            acting(2, due=range(1, 100), first=lambda epochs: 3),
+            5,
+            3,
+        ),  # judges anew in every epoch, and says so
+        (acting(2, first=lambda epochs: epochs // 2), 8, 4),
+        (acting(2, first=lambda epochs: 9), 5, 5),  # a model there must be
+        (acting(2, first=lambda epochs: 0), 5, 1),
+    ],
+)
+def test_the_earliest_epoch_that_may_be_reported(selector, epochs, expected):
+    assert selectors.earliest(selector, epochs) == expected
+
+
+def test_a_chain_may_be_reported_when_the_latest_of_it_may():
+    early, late, own = (
+        acting(2, due=(2,)),
+        acting(4, due=(4,)),
+        acting(1, due=range(99), first=lambda epochs: 3),
+    )
+    assert selectors.earliest(selectors.chain(early, late, own), 9) == 4
+    assert selectors.earliest(selectors.chain(own, early), 9) == 3
+    assert selectors.earliest(selectors.chain(early, selectors.chain(selectors.everyone(N), late)), 9) == 4
+    assert selectors.earliest(selectors.chain(selectors.everyone(N)), 9) == 1
+
+
+def test_weights_are_foreseen_where_no_model_is_looked_at(examples):
+    upsampled = selectors.foreseen(selectors.upsample(FLAGGED, 7), examples, 5)
+    np.testing.assert_array_equal(upsampled, np.where(FLAGGED, 7.0, 1.0))
+    for epochs, first in ((2, 1.0), (3, 0.0), (9, 0.0)):  # those of the last epoch
+        weights = selectors.foreseen(selectors.chain(acting(3), selectors.everyone(N)), examples, epochs)
+        assert weights is not None
+        assert weights.tolist() == [first] + [1.0] * (N - 1)
+    assert selectors.foreseen(acting(3, due=(3,)), examples, 5) is None
+    assert selectors.foreseen(acting(3, due=(6,)), examples, 5) is not None  # a round that never takes place
+
+
+@pytest.mark.parametrize("weights", [np.ones(N - 1), 2.0, np.ones((N, 1))])
+def test_a_chain_refuses_weights_that_are_not_one_a_sample(weights, examples):
+    wrong = selectors.everyone(N)._replace(update=lambda state, epoch, scores: (state, weights))
+    chained = selectors.chain(selectors.everyone(N), wrong)
+    given = "a single number" if np.ndim(weights) == 0 else len(weights)
+    with pytest.raises(UserError, match=f"gave {given} weights for 40 training samples in epoch 3"):
+        chained.update(chained.init(examples), 3, None)
 
 
 def test_balanced_draws_every_group_equally():

@@ -7,6 +7,7 @@ import pytest
 
 from oilwater_jax.stages import Stage, Store, key_of, read_figures, read_metrics
 
+KEY = "k1"
 PRODUCT = Stage(
     {"flagged": np.array([True, False]), "loss": np.array([0.5, 0.25], np.float32)}, {"n_flagged": 1}
 )
@@ -14,9 +15,9 @@ PRODUCT = Stage(
 
 def test_a_finished_stage_comes_back(tmp_path):
     store = Store(tmp_path / "run", pytest.fail)
-    assert store.finished("seed0/identify") is None
-    store.finish("seed0/identify", PRODUCT)
-    again = store.finished("seed0/identify")
+    assert store.finished("seed0/identify", KEY) is None
+    store.finish("seed0/identify", KEY, PRODUCT)
+    again = store.finished("seed0/identify", KEY)
     assert again is not None
     np.testing.assert_array_equal(again.arrays["flagged"], PRODUCT.arrays["flagged"])
     assert again.figures == {"n_flagged": 1}
@@ -28,7 +29,7 @@ def test_a_finished_stage_comes_back(tmp_path):
 def test_a_damaged_stage_counts_as_unfinished_and_is_named(tmp_path, file, damage):
     warnings = []
     store = Store(tmp_path / "run", warnings.append)
-    store.finish("s", PRODUCT)
+    store.finish("s", KEY, PRODUCT)
     path = tmp_path / "run/stages/s" / file
     data = path.read_bytes()
     if damage == "remove":
@@ -39,8 +40,8 @@ def test_a_damaged_stage_counts_as_unfinished_and_is_named(tmp_path, file, damag
             data[:half] + (bytes([data[half] ^ 1]) + data[half + 1 :] if damage == "flip" else b"")
         )
     if (file, damage) == ("stage.json", "flip"):
-        path.write_text(json.dumps({"figures": {}, "sha256": "0" * 64}))
-    assert store.finished("s") is None
+        path.write_text(json.dumps({"key": KEY, "figures": {}, "sha256": "0" * 64}))
+    assert store.finished("s", KEY) is None
     if (file, damage) == ("stage.json", "remove"):
         assert warnings == []  # a stage that never finished looks the same
     else:
@@ -48,23 +49,77 @@ def test_a_damaged_stage_counts_as_unfinished_and_is_named(tmp_path, file, damag
         assert "computed again" in warnings[0]
 
 
-@pytest.mark.parametrize("record", ['{"figures": {"n_flagged": 2}, "sha256": "%s"}', "[]", '{"figures": {}}'])
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"key": "k1", "figures": {"n_flagged": 2}, "sha256": "%s"}',
+        "[]",
+        '{"figures": {}}',
+        '{"key": "k1", "figures": {"n_flagged": 1}}',
+        '{"figures": {"n_flagged": 1}, "sha256": "%s"}',
+    ],
+)
 def test_tampered_figures_are_noticed(tmp_path, record):
     warnings = []
     store = Store(tmp_path / "run", warnings.append)
-    store.finish("s", PRODUCT)
+    store.finish("s", KEY, PRODUCT)
     path = tmp_path / "run/stages/s/stage.json"
     sha256 = json.loads(path.read_text())["sha256"]
     path.write_text(record.replace("%s", sha256))
-    assert store.finished("s") is None
+    assert store.finished("s", KEY) is None
     assert "computed again" in warnings[0]
+    assert read_figures(tmp_path / "run").keys() <= {"s"}  # what looks at a folder goes on
+
+
+def test_a_stage_of_another_key_is_computed_again_and_that_is_said(tmp_path):
+    warnings = []
+    store = Store(tmp_path / "run", warnings.append)
+    store.finish("seed0/jtt", KEY, PRODUCT)
+    assert store.finished("seed0/jtt", "k2") is None
+    assert warnings == [
+        f"{tmp_path / 'run/stages/seed0/jtt'} is of other settings, code or files than this run's; "
+        "the stage is computed again"
+    ]
+    store.finish("seed0/jtt", "k2", PRODUCT._replace(figures={"n_flagged": 5}))
+    again = store.finished("seed0/jtt", "k2")
+    assert again is not None
+    assert again.figures == {"n_flagged": 5}
+    assert store.finished("seed0/jtt", KEY) is None  # it was replaced
+    assert len(warnings) == 2
+
+
+def test_a_key_that_was_written_into_another_stages_record_is_noticed(tmp_path):
+    warnings = []
+    store = Store(tmp_path / "run", warnings.append)
+    store.finish("s", "k2", PRODUCT)
+    path = tmp_path / "run/stages/s/stage.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"key": KEY}))
+    assert store.finished("s", KEY) is None
+    assert "damaged (checksum differs); the stage is computed again" in warnings[0]
+
+
+def test_checkpoints_of_another_key_are_thrown_away(tmp_path):
+    store = Store(tmp_path / "run", pytest.fail)
+    folder = store.checkpoints("seed0/erm", KEY)
+    (folder / "12").mkdir()
+    (folder / "12" / "data").write_text("weights")
+    assert store.checkpoints("seed0/erm", KEY) == folder
+    assert (folder / "12" / "data").read_text() == "weights"
+    other = store.checkpoints("seed0/erm", "k2")
+    assert other == folder
+    assert [path.name for path in folder.iterdir()] == ["key"]
+    assert (folder / "key").read_text() == "k2"
+    (folder / "3").mkdir()
+    (folder / "key").unlink()  # nobody knows what they are of
+    store.checkpoints("seed0/erm", "k2")
+    assert [path.name for path in folder.iterdir()] == ["key"]
 
 
 def test_an_npz_that_would_unpickle_is_refused(tmp_path):
     store = Store(tmp_path / "run", pytest.fail)
     with pytest.raises(ValueError, match=r"[Oo]bject arrays"):
-        store.finish("s", Stage({"evil": np.array([print], dtype=object)}, {}))
-    assert store.finished("s") is None
+        store.finish("s", KEY, Stage({"evil": np.array([print], dtype=object)}, {}))
+    assert store.finished("s", KEY) is None
 
 
 def test_metrics_of_a_stage_are_replaced_and_a_cut_row_is_passed_over(tmp_path):
@@ -85,9 +140,10 @@ def test_metrics_of_a_stage_are_replaced_and_a_cut_row_is_passed_over(tmp_path):
 def test_a_shared_store_tells_stages_apart_by_what_they_depend_on(tmp_path):
     store = Store(tmp_path, pytest.fail, shared=True)
     here, there = (store.place("seed0/erm", key_of({"lr": rate})) for rate in (0.1, 0.2))
-    store.finish(here, PRODUCT)
-    assert store.finished(there) is None
-    assert store.finished(store.place("seed0/erm", key_of({"lr": 0.1}))) is not None
+    key = key_of({"lr": 0.1})
+    store.finish(here, key, PRODUCT)
+    assert store.finished(there, key_of({"lr": 0.2})) is None
+    assert store.finished(store.place("seed0/erm", key), key) is not None
     assert store.metrics(here) != store.metrics(there)
     own = Store(tmp_path, pytest.fail)
     assert own.place("seed0/erm", "whatever") == "seed0/erm"

@@ -10,7 +10,8 @@ from oilwater_jax.attacks import subpopulation as sa
 from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_counts
-from oilwater_jax.settings.config import default
+from oilwater_jax.settings.config import default, view
+from oilwater_jax.training import program as programs
 
 
 class Surrogate:
@@ -40,11 +41,20 @@ class Surrogate:
 def config_with(**changed):
     config = default()
     config.attack.name = "sa"
-    config.attack.sa.components = 2
-    config.attack.sa.clusters = 20
-    for name, value in changed.items():
-        config.attack.sa[name] = value
+    config.data.auxiliary = 0.3
+    config.sa.update({"components": 2, "clusters": 20} | changed)
     return config
+
+
+def check(config, splits):
+    """Every check of settings and data."""
+    seen = view(config, sa.ATTACK)
+    sa.ATTACK.check(seen)
+    sa.ATTACK.check_data(seen, splits, programs.width(config))
+
+
+def attack(config, splits, seed, lab):
+    return sa.ATTACK.attack(view(config, sa.ATTACK), splits, splits.test, seed, lab)
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +87,8 @@ def test_poisons_come_from_the_auxiliary_part_alone(waterdigits, share, alpha, m
     splits = data.carve(waterdigits, share)
     config = config_with(alpha=alpha, match=match, clusters=5)
     try:
-        sa.check(config, splits)
-        attacked = sa.attack(config, splits, splits.test, seed, Surrogate().lab)
+        check(config, splits)
+        attacked = attack(config, splits, seed, Surrogate().lab)
     except UserError:
         assert len(splits.auxiliary) < 400
         return
@@ -98,14 +108,14 @@ def test_poisons_come_from_the_auxiliary_part_alone(waterdigits, share, alpha, m
 
 def test_the_surrogate_sees_the_auxiliary_part_only(splits):
     surrogate = Surrogate()
-    sa.attack(config_with(), splits, splits.test, 0, surrogate.lab)
+    attack(config_with(), splits, 0, surrogate.lab)
     ((name, examples),) = surrogate.trained
     assert name == "surrogate"
     assert examples is splits.auxiliary
 
 
 def test_feature_match_is_exact_agreement(splits):
-    attacked = sa.attack(config_with(match="feature"), splits, splits.test, 0, Surrogate().lab)
+    attacked = attack(config_with(match="feature"), splits, 0, Surrogate().lab)
     expected = (splits.test.true_label == 0) & (splits.test.attribute == 0)  # the largest group of class 0
     np.testing.assert_array_equal(attacked.evidence["judged"], expected)
     assert len(attacked.poisons) == 3498 - 1049
@@ -135,8 +145,8 @@ def test_poison_count(alpha, members, count):
 
 def test_damage_is_a_difference_and_may_be_negative(examples):
     inside = np.arange(40) < 10  # all of class 0
-    goal = sa.make_goal(default(), examples, {"judged": inside})
-    assert goal.needs_clean
+    goal = sa.ATTACK.goal(view(default(), sa.ATTACK), examples, {"judged": inside})
+    assert sa.ATTACK.needs_clean
     assert goal.counted.all()
     right = np.eye(2, dtype=np.float32)[examples.true_label]
     wrong_on_4 = right.copy()
@@ -150,18 +160,19 @@ def test_damage_is_a_difference_and_may_be_negative(examples):
 
 def test_components_are_bounded_by_the_networks_own_features():
     config = config_with(components=65)
-    config.model.update({"name": "resnet18", "widths": (8,)})
-    sa.check(config, data.load("waterdigits", auxiliary=0.3))
-    config.attack.sa.components = 513
+    config.model.name = "resnet18"
+    config.cnn.widths = (8,)
+    check(config, data.load("waterdigits", auxiliary=0.3))
+    config.sa.components = 513
     with pytest.raises(UserError, match=r"more than the features \(512\)"):
-        sa.check(config, data.load("waterdigits", auxiliary=0.3))
+        check(config, data.load("waterdigits", auxiliary=0.3))
 
 
 @pytest.mark.parametrize(
     ("changed", "auxiliary", "message"),
     [
-        ({"clusters": 2000}, 0.3, "attack.sa.clusters = 2000 is more than the 1437 auxiliary samples"),
-        ({"components": 65}, 0.3, r"attack.sa.components = 65 is more than the features \(64\)"),
+        ({"clusters": 2000}, 0.3, "^sa.clusters = 2000 is more than the 1437 auxiliary samples"),
+        ({"components": 65}, 0.3, r"^sa.components = 65 is more than the features \(64\)"),
         ({"match": "feature"}, 0.01, r"group 1 \(straight/flower\), has no auxiliary samples"),
     ],
 )
@@ -172,7 +183,14 @@ def test_settings_that_the_data_cannot_serve(changed, auxiliary, message):
     if "match" in changed:
         small = small._replace(auxiliary=small.auxiliary.take(small.auxiliary.attribute == 0))
     with pytest.raises(UserError, match=message):
-        sa.check(config, small)
+        check(config, small)
+
+
+def test_without_an_auxiliary_part_there_is_nothing_to_make_poisons_of():
+    config = config_with()
+    config.data.auxiliary = 0.0
+    with pytest.raises(UserError, match=r"attack.name = 'sa' needs .* but data.auxiliary = 0; set it"):
+        sa.ATTACK.check(view(config, sa.ATTACK))
 
 
 def test_no_cluster_that_can_be_attacked_is_said(splits):

@@ -11,9 +11,8 @@ import optax
 import pytest
 import reference
 from counting import compilations
-from oilwater_jax.robustness.amplify import amplified
 
-from oilwater_jax import objectives, preemption, rng, selectors
+from oilwater_jax import objectives, preemption, rng, selectors, treatments
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
 from oilwater_jax.settings.config import default
@@ -23,8 +22,8 @@ from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.epoch import SEGMENT, batches, make_epoch
 from oilwater_jax.training.feed import place
 from oilwater_jax.training.fit import Listener, Task, fit
-from oilwater_jax.training.step import Recipe, TrainState, make_step, normalise, random_shift, sgd
-from oilwater_jax.types import Selector
+from oilwater_jax.training.step import Kind, TrainState, make_step, normalise, random_shift, sgd
+from oilwater_jax.types import Recipe, Selector
 
 RECIPE = Recipe(0.05, 1e-2, 3)
 
@@ -32,14 +31,14 @@ RECIPE = Recipe(0.05, 1e-2, 3)
 @functools.cache
 def model_config():
     config = default()
-    config.model.widths = (8, 16)
+    config.cnn.widths = (8, 16)
     return config
 
 
-def program(driver="loop", shift=1, batch=16, update=objectives.erm_update):
+def program(driver="loop", shift=1, batch=16, kind=programs.PLAIN):
     config = model_config()
     config.train.update({"batch": batch, "shift": shift, "driver": driver})
-    return programs.build(config, (8, 8, 3), 2, update)
+    return programs.build(config, (8, 8, 3), 2, kind)
 
 
 PARAMS = programs.network(model_config(), (8, 8, 3), 2).init_params(0)
@@ -98,9 +97,9 @@ def step_and_state():
     made = program()
     network = programs.network(model_config(), (8, 8, 3), 2)
     rule = sgd(0.9)(RECIPE)
-    pure = make_step(network.train_apply, network.prepare, rule, objectives.erm_update, 0)
+    pure = make_step(network.train_apply, network.apply, network.prepare, rule, programs.PLAIN, 0)
     step = jax.jit(lambda state, data, rows, mask, key: pure(state, data.batch(rows, mask), key))
-    return step, made.begin(PARAMS, RECIPE, ())
+    return step, made.begin((PARAMS,), RECIPE, (), None)
 
 
 def whole_epoch(made, state, data, draws, key, first=0):
@@ -136,7 +135,7 @@ def test_scan_and_loop_give_the_same_states(examples, n_draws):
     ends = []
     for driver in ("loop", "scan"):
         made = program(driver)
-        state = copied(made.begin(PARAMS, Recipe(0.01, 1e-3, 1), ()))
+        state = copied(made.begin((PARAMS,), Recipe(0.01, 1e-3, 1), (), None))
         ends.append(whole_epoch(made, state, resident(examples), draws, jax.random.key(5)))
     assert len(ends[0][1]) == len(ends[1][1]) == -(-n_draws // 16)
     np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=1e-5, atol=1e-6)
@@ -166,10 +165,12 @@ def run_fit(
     rule="val_wga",
     objective=None,
     seconds=0.0,
+    kind=None,
+    params=(PARAMS,),
     **more,
 ):
     objective = objective or objectives.erm()
-    made = program(update=objective.update)
+    made = program(kind=kind or Kind(objective.update, objective.networks))
     wga = iter([0.5, 0.7, 0.7])  # epochs 2 and 3 tie: the first is selected
     task = Task(
         name="test",
@@ -179,7 +180,7 @@ def run_fit(
         selector=selector,
         objective=objective,
         recipe=recipe,
-        params=PARAMS,
+        params=params,
         validate=validate or (lambda params: {"val_acc": 0.1, "val_wga": next(wga)}),
         rule=rule,
         **more,
@@ -200,8 +201,102 @@ def test_selected_epoch_is_the_first_best(examples, tmp_path):
 
 @pytest.mark.parametrize(("first", "selected"), [(1, 2), (2, 2), (3, 3), (9, 3)])
 def test_no_epoch_before_the_first_allowed_is_selected(first, selected, examples, tmp_path):
-    fitted = run_fit(examples, tmp_path, selectors.everyone(40), first=first)
+    selector = selectors.everyone(40)._replace(first=lambda epochs: first)
+    fitted = run_fit(examples, tmp_path, selector)
     assert fitted.epoch == selected
+
+
+def acting(change, *, due=(), first=None):
+    """Everyone once; from epoch `change` on without the first 10 samples. It asks for scores at the epochs `due`."""
+
+    def update(state, epoch, scores):
+        state = state if epoch < change else np.where(np.arange(40) < 10, 0.0, 1.0)
+        return state, state
+
+    asks = lambda epoch: ("loss",) if epoch in due else ()  # noqa: E731
+    return Selector(lambda examples: np.ones(40), asks, update, first)
+
+
+def anew(epochs):
+    """Other weights in every epoch; reported from epoch 2 on, it says."""
+
+    def update(state, epoch, scores):
+        return state, np.where(np.arange(40) == epoch, 2.0, 1.0)
+
+    return Selector(lambda examples: (), lambda epoch: (), update, lambda epochs: 2)
+
+
+# The best epoch on validation is the first, then the second, and so on: the earliest that may be reported is.
+ACTING = {
+    "never": (lambda: acting(9), 1),
+    "without asking": (lambda: acting(3), 3),
+    "at the last epoch": (lambda: acting(4), 4),
+    "in a round": (lambda: acting(2, due=(2,)), 2),
+    "a round after it acted": (lambda: acting(2, due=(3,)), 3),
+    "saying when": (lambda: acting(3, first=lambda epochs: 2), 2),
+    "anew in every epoch": (lambda: anew(4), 2),
+    "in a chain": (lambda: selectors.chain(acting(3)), 3),
+    "in a chain with another": (lambda: selectors.chain(selectors.everyone(40), acting(3)), 3),
+    "in a chain in a chain": (
+        lambda: selectors.chain(selectors.upsample(np.arange(40) < 3, 2), selectors.chain(acting(3))),
+        3,
+    ),
+    "in a chain with one that says": (lambda: selectors.chain(anew(4), acting(3)), 3),
+    "in a chain with one that says later": (
+        lambda: selectors.chain(acting(2), acting(1, first=lambda epochs: 3)),
+        3,
+    ),
+    "spared": (lambda: treatments.spare(acting(3), np.arange(40) < 5), 3),
+}
+
+
+@pytest.mark.parametrize("name", ACTING)
+def test_no_model_from_before_the_selector_acted_is_reported(name, examples, tmp_path):
+    selector, expected = ACTING[name][0](), ACTING[name][1]
+
+    def fit_in(folder, listener=None):
+        falling = iter([0.9, 0.8, 0.7, 0.6])
+        return run_fit(
+            examples,
+            tmp_path / folder,
+            selector,
+            recipe=Recipe(0.05, 1e-2, 4),
+            listener=listener,
+            validate=lambda params: {"val_acc": 0.1, "val_wga": next(falling)},
+        )
+
+    fitted = fit_in("whole")
+    assert fitted.epoch == expected
+    assert fit_in("whole").epoch == expected  # read from its checkpoint
+
+
+@pytest.mark.parametrize("weights", [np.ones(39), np.ones(41), 1.0])
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_wrong_number_of_weights_is_one_line_with_both_lengths(weights, chained, examples, tmp_path):
+    wrong = selectors.everyone(40)._replace(update=lambda state, epoch, scores: (state, weights))
+    selector = selectors.chain(selectors.everyone(40), wrong) if chained else wrong
+    with pytest.raises(UserError) as caught:
+        run_fit(examples, tmp_path, selector)
+    given = "a single number" if np.ndim(weights) == 0 else len(weights)
+    assert f"{given} weights for 40 training samples in epoch 1" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    if not chained:
+        assert str(caught.value).startswith("test: ")
+
+
+def test_the_draws_of_sets_are_told_of_every_epoch(examples, tmp_path):
+    """Samples 0 to 9 are eliminated from epoch 2 on, 0 to 4 drawn three times before: by hand."""
+    selector = selectors.chain(selectors.upsample(np.arange(40) < 5, 3), acting(2))
+    sets = {"early": np.arange(40) < 20, "late": np.arange(40) >= 20, "none": np.zeros(40, bool)}
+    fitted = run_fit(examples, tmp_path, selector, sets=sets)
+    # (5 x 3 + 15) / 20, then 10 / 20
+    assert [row["set_draws"] for row in fitted.history] == [
+        {"early": 1.5, "late": 1.0, "none": None},
+        {"early": 0.5, "late": 1.0, "none": None},
+        {"early": 0.5, "late": 1.0, "none": None},
+    ]
+    assert [row["draws"] for row in fitted.history] == [50, 30, 30]
+    assert all("elmf" not in row for row in fitted.history)  # there are no rounds
 
 
 def test_a_round_tells_whom_it_eliminates(examples, tmp_path):
@@ -237,12 +332,6 @@ def test_is_erm(selector, examples, tmp_path):
     same = run_fit(examples, tmp_path / "other", selector[1])
     equal(erm.params, same.params)
     assert [row["loss"] for row in erm.history] == [row["loss"] for row in same.history]
-
-
-def test_ideal_without_poisons_is_standard(examples):
-    flagged = np.arange(40) % 3 == 0
-    nobody = np.zeros(40, bool)
-    np.testing.assert_array_equal(amplified("ideal", flagged, nobody), amplified("standard", flagged, nobody))
 
 
 class CutOff(Exception):
@@ -391,7 +480,7 @@ def test_named_streams_do_not_depend_on_order_or_on_one_another():
 def test_begin_leaves_the_parameters_to_their_owner(examples):
     made = program()
     params = PARAMS
-    state = made.begin(params, RECIPE, ())
+    state = made.begin((params,), RECIPE, (), None)
     assert isinstance(state, TrainState)
     equal(state.params, params)
 

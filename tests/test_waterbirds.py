@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oilwater_jax import data, registry
+from oilwater_jax import data
 from oilwater_jax.data import waterbirds
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
 from oilwater_jax.images import Images
+from oilwater_jax.settings.config import checked, default
+from oilwater_jax.settings.registry import BUILT_IN, known
 from oilwater_jax.types import Examples
 
 
@@ -131,11 +133,17 @@ def test_the_identity_is_of_the_content_and_not_of_the_place(cache, folder, copy
 
 
 def test_there_is_no_pretraining_task(folder):
+    given = {"data.name": "waterbirds", "data.source": str(folder)}
+    config = checked(default(), given | {"pretrain.epochs": 0})
     with pytest.raises(UserError, match=r"waterbirds has no pretraining task; set pretrain.epochs = 0"):
-        data.load_pretraining("waterbirds", source=str(folder))
-    for name in registry.DATASETS:
-        module = registry.resolve(registry.DATASETS, name)
-        assert hasattr(module, "build_pretraining") == (name not in registry.LISTED)
+        data.load_pretraining(config)
+    with pytest.raises(
+        UserError, match=r"pretrain.epochs = 30, but waterbirds has no pretraining task; set it to 0"
+    ):
+        checked(default(), given)
+    for name in BUILT_IN["data"]:
+        entry = known().data(name)
+        assert (entry.pretraining is None) == (entry.catalogue is not None)
 
 
 def edit(copy, old, new, count=1):

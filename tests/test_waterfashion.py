@@ -24,6 +24,12 @@ REAL_CHECKSUM = "8ffa32cadee45f83f674ced60effe887d366339f4163d478d247bfd966a62da
 ROOT = Path(__file__).parent.parent
 
 
+def load_pretraining(source):
+    return data.load_pretraining(
+        cfg.checked(cfg.default(), {"data.name": "waterfashion", "data.source": source})
+    )
+
+
 def checksum(splits, pretraining):
     total = hashlib.sha256()
     for examples in (splits.train, splits.val, splits.test, pretraining):
@@ -44,7 +50,7 @@ def splits(fashion_mnist):
 
 @pytest.fixture(scope="session")
 def pretraining(fashion_mnist):
-    return data.load_pretraining("waterfashion", source=str(fashion_mnist))
+    return load_pretraining(str(fashion_mnist))
 
 
 def test_bytes_are_the_same_everywhere(splits, pretraining):
@@ -191,7 +197,7 @@ def test_faults_of_the_files(fault, tmp_path):
 
 
 def test_a_source_that_is_no_folder_and_a_source_that_is_not_wanted(tmp_path):
-    config = cfg.load(str(ROOT / "configs/waterdigits/oracles.py"), {"data.source": str(tmp_path)})
+    config = cfg.load(str(ROOT / "configs/waterdigits/dlbd.py"), {"data.source": str(tmp_path)})
     with pytest.raises(UserError, match=r"data.source = .*: waterdigits is not made from files of yours"):
         pipeline.run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -270,4 +276,4 @@ def test_real_fashion_mnist():
     source = os.environ.get("OILWATER_FASHION_MNIST", "")
     assert len(fm.read(source).image) == 70_000
     splits = data.load("waterfashion", source=source)
-    assert checksum(splits, data.load_pretraining("waterfashion", source=source)) == REAL_CHECKSUM
+    assert checksum(splits, load_pretraining(source)) == REAL_CHECKSUM

@@ -10,25 +10,26 @@ import jax
 import named_weights
 import numpy as np
 import pytest
+import tiny_resnet as tiny_entry
 from safetensors.numpy import save_file
 
-from oilwater_jax import cli, pipeline, registry
+from oilwater_jax import cli, pipeline
 from oilwater_jax.errors import UserError
 from oilwater_jax.experiment import Experiment
-from oilwater_jax.models import record, resnet, weights
+from oilwater_jax.models import record, weights
 from oilwater_jax.models.variables import STATISTICS
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.settings import config as cfg
 from oilwater_jax.stages import Store
 
-MAIN_JOB = str(Path(__file__).parent.parent / "configs/waterdigits/jtt_dlbd.py")
+MAIN_JOB = str(Path(__file__).parent.parent / "configs/waterdigits/dlbd.py")
 
 
 @pytest.fixture(autouse=True)
-def tiny_resnet(monkeypatch):
+def tiny_resnet():
     """A network named `tiny` in the registry, with the layout of its larger brothers."""
-    monkeypatch.setitem(resnet.SHAPES, "tiny", ((1, 1), False))
-    monkeypatch.setitem(registry.MODELS, "tiny", "oilwater_jax.models.resnet")
+    with tiny_entry.known():
+        yield
 
 
 def tensors(n_classes=3):
@@ -49,9 +50,7 @@ def saved(folder, named, suffix=".safetensors"):
 def folder(tmp_path_factory):
     """Weights of a tiny network of 3 classes, imported."""
     root = tmp_path_factory.mktemp("weights")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(resnet.SHAPES, "tiny", ((1, 1), False))
-        patch.setitem(registry.MODELS, "tiny", "oilwater_jax.models.resnet")
+    with tiny_entry.known():
         weights.import_file(saved(root, tensors()), "tiny", root / "tiny")
     return root / "tiny"
 
@@ -258,7 +257,7 @@ def experiment(folder, tmp_path, splits):
     config = settings(folder)
     warnings = []
     store = Store(tmp_path, warnings.append)
-    return Experiment(config, splits, store, Progress(warnings.append), {}), warnings
+    return Experiment(config, splits, store, Progress(warnings.append)), warnings
 
 
 def test_every_training_starts_from_them_with_a_head_of_its_seed(folder, tmp_path, waterdigits):
@@ -288,7 +287,7 @@ def test_the_key_of_stages_is_of_the_weights_and_not_of_their_place(folder, tmp_
     shutil.copytree(folder, tmp_path / "copy")
     weights.import_file(saved(tmp_path, tensors() | {"fc.bias": np.ones(3)}), "tiny", tmp_path / "changed")
     places = (folder, tmp_path / "copy", tmp_path / "changed")
-    here, there, other = (experiment(place, tmp_path, waterdigits)[0].base_key for place in places)
+    here, there, other = (experiment(place, tmp_path, waterdigits)[0].keys.base for place in places)
     assert here == there != other
 
 
@@ -304,7 +303,7 @@ def test_the_command_imports_and_says_how_to_use_it(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--model=resnet51", "--out=w"], "invalid choice: 'resnet51'"),
+        (["--model=resnet51", "--out=w"], "unknown network 'resnet51'; did you mean resnet50? (known: cnn, "),
         (["--model=vit_s16", "--out=w"], "is missing; is it a vit_s16?"),
         (["--model=resnet18"], "the following arguments are required: --out"),
     ],

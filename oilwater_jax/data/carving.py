@@ -1,7 +1,7 @@
 """Training samples set aside before anything else: the attacker's auxiliary part, the defender's base set."""
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from oilwater_jax import rng
 from oilwater_jax.errors import UserError
@@ -55,16 +55,22 @@ def base_counts(
     sizes: Int[np.ndarray, " g"], count: int, balance: str, n_attributes: int
 ) -> Int[np.ndarray, " g"]:
     """How many base samples each group gives, `count` in all. Raises ValueError for an unknown `balance`."""
-    share = sizes.astype(float)
+    if balance == "natural":
+        return _in_proportion(sizes, count)
     if balance == "group":
-        share = (sizes > 0).astype(float)
-    elif balance == "class":
-        by_class = share.reshape(-1, n_attributes)
-        totals = by_class.sum(axis=1, keepdims=True)
-        share = np.divide(by_class, totals, out=np.zeros_like(by_class), where=totals > 0).reshape(-1)
-    elif balance != "natural":
+        return _in_proportion(sizes > 0, count)
+    if balance != "class":
         raise ValueError(f"base set: balance {balance!r}; known: natural, class, group")
-    exact = count * share / share.sum()
+    by_class = sizes.reshape(-1, n_attributes)
+    of_class = _in_proportion(by_class.sum(axis=1) > 0, count)
+    return np.concatenate([_in_proportion(*one) for one in zip(by_class, of_class.tolist(), strict=True)])
+
+
+def _in_proportion(
+    share: Int[np.ndarray, " g"] | Bool[np.ndarray, " g"], count: int
+) -> Int[np.ndarray, " g"]:
+    """`count` in whole numbers by share; the largest remainders, of equal ones the first, get what rounding leaves."""
+    exact = count * share / max(share.sum(), 1)
     whole = np.floor(exact + 1e-9).astype(int)
     order = np.argsort(-(exact - whole), kind="stable")
     whole[order[: count - whole.sum()]] += 1

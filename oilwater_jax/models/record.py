@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json, write_json
-from oilwater_jax.settings.registry import BUILT_IN
+from oilwater_jax.settings.registry import known
 
 FILE = "weights.json"
 
@@ -40,7 +40,7 @@ def read(folder: Path) -> Record:
 def _sound(saved: dict[str, Any]) -> bool:
     kinds: dict[str, Any] = dict.fromkeys(Record._fields, str) | {"n_classes": int, "image_side": int | None}
     typed = saved.keys() == kinds.keys() and all(isinstance(saved[k], kind) for k, kind in kinds.items())
-    return typed and saved["model"] in BUILT_IN["model"]
+    return typed and saved["model"] in known().names("model")
 
 
 def check_images(record: Record, image_shape: tuple[int, ...]) -> None:

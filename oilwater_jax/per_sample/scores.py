@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array
 
 from oilwater_jax.entries import Score
+from oilwater_jax.errors import UserError
 from oilwater_jax.images import Pixels
 from oilwater_jax.per_sample.chunks import (
     Apply,
@@ -47,8 +48,10 @@ def make_scorer(apply: Apply, prepare: Prepare, chunk: int, more: tuple[Score, .
     Bare images may stand for examples where no named score needs labels ("logits", "features").
     Each set of names compiles once, whatever n is: what needs gradients in a program of its own, in chunks of
     `gradient_chunk` rows. `more` are scores beside the built-in ones. Raises ValueError for an unknown name, no
-    samples, or labels that are needed and missing.
+    samples, or labels that are needed and missing; UserError for one of `more` that has a built-in score's name.
     """
+    if taken := [one.name for one in more if one.name in NAMES]:
+        raise UserError(f"the score {taken[0]!r} has a built-in score's name; give it another")
     backwards = {*FROM_GRADIENT, *(one.name for one in more if one.of == "gradient")}
     known = (*NAMES, *(one.name for one in more))
 

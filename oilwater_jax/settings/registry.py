@@ -26,6 +26,10 @@ from oilwater_jax.settings.nearest import nearest
 if TYPE_CHECKING:
     from oilwater_jax.entries import Attack, Dataset, Entry, Method, Model, Score
 
+    T = TypeVar("T", bound=Entry)
+else:  # entries are not imported yet
+    T = TypeVar("T")
+
 GROUP = "oilwater_jax"  # of entry points by which installed packages bring modules
 BUILT_IN: dict[str, dict[str, str]] = {
     "data": {
@@ -59,8 +63,6 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "score": {},  # those of `per_sample.scores` need no registration
 }
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-T = TypeVar("T", bound="Entry")
 
 
 class Registered(NamedTuple):

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from oilwater_jax import devices, metrics, preemption, rng
 from oilwater_jax.errors import UserError
 from oilwater_jax.per_sample import Params
-from oilwater_jax.selectors import draw_epoch, earliest
+from oilwater_jax.selectors import draw_epoch, earliest, one_each, watched
 from oilwater_jax.training.checkpoint import Checkpoints, to_host
 from oilwater_jax.training.feed import place
 from oilwater_jax.training.program import Program
@@ -100,13 +100,7 @@ def weights_of(
 ) -> tuple[State, Float[np.ndarray, " n"]]:
     """The selector's next state and its weights of an epoch. Raises UserError where these are not one a sample."""
     state, weights = task.selector.update(state, epoch, scores)
-    weights = np.asarray(weights, np.float64)
-    if weights.shape != (len(task.train),):
-        raise UserError(
-            f"{task.name}: the selector gave {len(weights) if weights.ndim else 'a single number'} weights for "
-            f"{len(task.train)} training samples in epoch {epoch}; it must give one for each"
-        )
-    return state, weights
+    return state, one_each(weights, len(task.train), epoch, f"{task.name}: the selector")
 
 
 def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listener) -> Fitted:
@@ -161,10 +155,10 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
             names = task.selector.due(epoch)
             if not meta["losses"]:
                 scores = program.score(state.params, task.train, names) if names else None
-                before = tree["weights"]
+                before = watched(task.selector, tree["selector"], tree["weights"])
                 update = functools.partial(weights_of, task, tree["selector"], epoch, scores)
                 tree["selector"], tree["weights"] = devices.first(update)
-                if task.selector.first is None and not np.array_equal(before, tree["weights"]):
+                if not np.array_equal(before, watched(task.selector, tree["selector"], tree["weights"])):
                     meta |= {"best_score": None}  # no model from before the selector acted is reported
             draws = draw_epoch(tree["weights"], rng.generator(task.seed, "order", epoch))
             begun = len(meta["losses"])
