@@ -11,6 +11,7 @@ from typing import NoReturn
 from oilwater_jax import __version__, executors, preemption, registry
 from oilwater_jax.errors import UserError
 from oilwater_jax.preemption import Preempted
+from oilwater_jax.theory import command as theory
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 # EX_TEMPFAIL of sysexits.h, "try again"; 143 would also be the code of a run that had no time to save.
@@ -185,6 +186,7 @@ def parser() -> Parser:
             one.add_argument(
                 "--strict", action="store_true", help="refuse group sizes that were not published"
             )
+    theory.add_parser(command)
     show = command("show", "print a finished or unfinished run", "Print a finished or unfinished run.")
     show.add_argument("workdir", metavar="DIR", type=Path)
     return top
@@ -270,6 +272,8 @@ def dispatch(arguments: list[str]) -> None:
         show(options.workdir)
     elif options.command == "data":
         data(options)
+    elif options.command == "theory":
+        theory.run(options)
     else:
         top.print_help()
 

@@ -27,6 +27,7 @@ from oilwater_jax.theory.model import (
     margins,
     parts,
     spread,
+    stacked,
 )
 
 MODES = ("standard", "ideal", "worst")
@@ -189,32 +190,26 @@ def window(model: Model) -> Window:
 
     The lower end is the smallest theta with theta Lambda(theta) = A_c' + A_s'.
     """
-    clean = rare(model)
-    unit = (np.asarray(model.sigma) / model.tau) ** 2 if model.tau else np.inf
+    if not model.tau:
+        return Window(float("nan"), float("nan"))
+    clean, small = rare(model), model._replace(beta=1e-12)
 
-    def lacking(theta: float) -> float:
+    def lacking(theta: Reals) -> Reals:
         """A_c' + A_s' - Lambda theta."""
         trigger = theta / (1 + theta) * (1 + clean.core + clean.spurious)
-        w = np.array([clean.core / model.mu_c, clean.spurious / model.mu_s, trigger / model.tau])
-        shares = flagged_moments(model, w).share
-        small = model._replace(beta=1e-12)
-        after = reweighted(small, shares)
+        w = stacked(clean.core / model.mu_c, clean.spurious / model.mu_s, trigger / model.tau)
+        after = reweighted(small, flagged_moments(small, w).share)
         then = rare(after)
-        return float(then.core + then.spurious - after.beta / small.beta * theta)
+        return then.core + then.spurious - after.beta / small.beta * theta
 
-    if not np.isfinite(unit):
-        return Window(float("nan"), float("nan"))
-    highest = float(clean.core + clean.spurious)
+    highest, unit = float(clean.core + clean.spurious), float((model.sigma / model.tau) ** 2)
     scanned = np.geomspace(1e-6 * highest, highest, 60)
-    reached = next((at for at, theta in enumerate(scanned) if lacking(float(theta)) <= 0), None)
-    if reached is None:
+    reached = np.flatnonzero(lacking(scanned) <= 0)
+    if not len(reached):
         return Window(float("nan"), float("nan"))
-    low = (
-        0.0
-        if reached == 0
-        else float(root_scalar(lacking, bracket=tuple(scanned[reached - 1 : reached + 1])).root)
-    )
-    return Window(low * float(unit), highest * float(unit))
+    ends = tuple(scanned[max(reached[0] - 1, 0) : reached[0] + 1])
+    low = float(root_scalar(lacking, bracket=ends).root) if len(ends) == 2 else 0.0
+    return Window(low * unit, highest * unit)
 
 
 def window_exact(model: Model) -> Window:

@@ -22,7 +22,7 @@ GRID = 49
 BUDGETS = (1e-4, 0.3)
 SHARES = (0.005, 0.5)
 EARLY = 0.3  # time of the panel of early training
-THRESHOLDS = 40
+THRESHOLDS = 64
 MOST_ASR = 0.1  # that a rule of the last panel may leave
 POINT = 0.01  # a change of WGA or ASR of less counts as none
 
