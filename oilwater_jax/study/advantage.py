@@ -16,6 +16,7 @@ from scipy.special import betaincinv, ndtr, ndtri
 ALPHA = 0.05
 PERMUTATIONS = 499
 BLOCK = 50  # permutations that exist at once
+ROUNDING = 1e-12  # of a sum of steps
 KOLMOGOROV = 1.3581  # 95% quantile of Kolmogorov's distribution
 TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}  # of the linear programs
 SCALE = 1e4  # of the shares in them
@@ -134,20 +135,34 @@ def permuted(
     """
     n, m = len(first), len(second)
     _check(n, m)
-    order, ends = _ends(np.concatenate([first, second]))
-    observed = _figures(_walks(order < n, ends, n, m))
-    totals, beyond = np.zeros(4), np.zeros(4)
+    _, ends = _ends(np.concatenate([first, second]))
+    return against(advantage(first, second), null(n, m, ends, rng, permutations=permutations))
+
+
+def tie_ends(pooled: Float[np.ndarray, " k"]) -> Int[np.ndarray, " b"]:
+    """Where each run of equal scores ends in ascending order: all that a permutation null depends on but the sizes."""
+    return _ends(pooled)[1]
+
+
+def null(
+    n: int, m: int, ends: Int[np.ndarray, " b"], rng: np.random.Generator, *, permutations: int = PERMUTATIONS
+) -> Float[np.ndarray, "4 r"]:
+    """The fields of `Advantage` under random exchanges, for scores with ties as in `ends` (see `tie_ends`)."""
+    labels, found = np.arange(n + m) < n, []
     for start in range(0, permutations, BLOCK):
         rows = min(BLOCK, permutations - start)
-        found = _figures(_walks(rng.permuted(np.tile(order < n, (rows, 1)), axis=1), ends, n, m))
-        for at, (values, one) in enumerate(zip(found, observed, strict=True)):
-            totals[at] += values.sum()
-            # Dominance is the more violated the lower it is. Sums of steps are exact up to rounding.
-            extreme = values <= one + 1e-12 if at == 3 else values >= one - 1e-12
-            beyond[at] += extreme.sum()
-    return Permuted(
-        Advantage(*(totals / permutations).tolist()), Advantage(*((1 + beyond) / (1 + permutations)).tolist())
-    )
+        drawn = rng.permuted(np.tile(labels, (rows, 1)), axis=1)
+        found.append(np.stack(_figures(_walks(drawn, ends, n, m))))
+    return np.concatenate(found, axis=1)
+
+
+def against(observed: Advantage, nulls: Float[np.ndarray, "4 r"]) -> Permuted:
+    """Means of a null and the p-values of what was observed."""
+    own = np.array(observed)[:, None]
+    # Dominance is the more violated the lower it is; sums of steps are equal up to rounding.
+    extreme = np.concatenate([nulls[:3] >= own[:3] - ROUNDING, nulls[3:] <= own[3:] + ROUNDING])
+    p = (1 + extreme.sum(axis=1)) / (1 + nulls.shape[1])
+    return Permuted(Advantage(*nulls.mean(axis=1).tolist()), Advantage(*p.tolist()))
 
 
 def radius(n: int, m: int, *, alpha: float = ALPHA, asymptotic: bool = False) -> float:
