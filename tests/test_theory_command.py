@@ -147,3 +147,5 @@ def test_a_runs_folder_is_left_alone(tmp_path, capsys):
     (tmp_path / "config.json").write_text("{}")
     assert call(f"--workdir={tmp_path}") == 2
     assert "holds a run" in capsys.readouterr().err
+    assert call(f"--workdir={tmp_path / 'config.json'}") == 2
+    assert "is a file" in capsys.readouterr().err

@@ -89,6 +89,8 @@ def check(options: argparse.Namespace) -> None:
         for name in NUMBERS:
             if name not in ("p", "lambda_up") and getattr(options, name) is not None:
                 raise UserError(f"--{name} and --fit exclude each other: the run says it; leave one out")
+    if options.workdir is not None and options.workdir.exists() and not options.workdir.is_dir():
+        raise UserError(f"{options.workdir} is a file; give --workdir a folder")
     if options.workdir is not None and (options.workdir / "config.json").exists():
         raise UserError(f"{options.workdir} holds a run; give --workdir another folder")
 
