@@ -21,5 +21,6 @@ def many(n: int, seed: int = 0) -> Model:
     """n settings at once; budgets evenly in their logarithm."""
     rng = np.random.default_rng(seed)
     drawn = {name: rng.uniform(*ends, n) for name, ends in RANGES.items()}
-    drawn["beta"] = np.exp(rng.uniform(*np.log(RANGES["beta"]), n))
+    least, most = RANGES["beta"]
+    drawn["beta"] = least * (most / least) ** rng.uniform(size=n)
     return Model(**drawn)

@@ -141,7 +141,8 @@ def findings(summary: Mapping[str, Any]) -> list[str]:
             continue
         one, at = summary["advantage"][question], summary["epochs"].index(epoch)
         _, second = labels(question)
-        name = max(one["scores"], key=lambda name: one["scores"][name][at]["half_lines"])
+        # Of equals, up to rounding, the first: loss.
+        name = max(one["scores"], key=lambda name: round(one["scores"][name][at]["half_lines"], 9))
         best = one["scores"][name][at]
         sentence = (
             f"poisons against {second} after epoch {epoch}: the best threshold is on {name.replace('_', ' ')}, "

@@ -84,7 +84,20 @@ def draw_advantage(axis: Axes, summary: Mapping[str, Any], question: str) -> Non
     at = np.arange(len(epochs))
     for name, steps in found["scores"].items():
         line = [one["half_lines"] for one in steps]
-        axis.plot(at, line, marker="o", markersize=3, color=COLOURS[name], label=SCORES[name])
+        width = (
+            4 if name == "margin" else 1.5
+        )  # with two classes the same as the loss's: it shows on both sides of it
+        order = 3 if name == "loss" else 2
+        axis.plot(
+            at,
+            line,
+            marker="o",
+            markersize=3,
+            color=COLOURS[name],
+            label=SCORES[name],
+            linewidth=width,
+            zorder=order,
+        )
     null = [one["null_half_lines"] for one in found["scores"]["loss"]]
     axis.fill_between(at, 0, null, color="#bbbbbb", alpha=0.5, linewidth=0, label="equal sets, mean (loss)")
     rule = [one["value"] for one in found["rule"]]
