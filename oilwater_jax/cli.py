@@ -12,6 +12,7 @@ from oilwater_jax import __version__, executors, preemption
 from oilwater_jax.errors import UserError
 from oilwater_jax.preemption import Preempted
 from oilwater_jax.settings.registry import BUILT_IN
+from oilwater_jax.theory import command as theory
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 # EX_TEMPFAIL of sysexits.h, "try again"; 143 would also be the code of a run that had no time to save.
@@ -205,6 +206,7 @@ def parser() -> Parser:
             )
     check = command("check", "hold methods, defences, attacks, ... of yours to their contract", CHECK_HELP)
     check.add_argument("files", metavar="FILE", nargs="+", help="mine.py, or an importable module")
+    theory.add_parser(command)
     show = command("show", "print a finished or unfinished run", "Print a finished or unfinished run.")
     show.add_argument("workdir", metavar="DIR", type=Path)
     return top
@@ -292,6 +294,8 @@ def dispatch(arguments: list[str]) -> None:
         data(options)
     elif options.command == "check":
         check(options)
+    elif options.command == "theory":
+        theory.run(options)
     else:
         top.print_help()
 

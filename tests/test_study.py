@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from oilwater_jax import cli, pipeline
+from oilwater_jax import cli, pipeline, rng
 from oilwater_jax.errors import UserError
 from oilwater_jax.reporting import study as tables
 from oilwater_jax.reporting import study_plots
 from oilwater_jax.settings import config as cfg
 from oilwater_jax.study import pairs
 from oilwater_jax.study import run as study
+from oilwater_jax.study.advantage import advantage, permuted
+from oilwater_jax.study.best_rules import best_rules
 from oilwater_jax.study.pairs import cross_validate
-from oilwater_jax.study.separability import separability, unions
+from oilwater_jax.study.separability import questions, separability, unions
 
 ROOT = Path(__file__).parent.parent
 MAIN_JOB = str(ROOT / "configs/waterdigits/dlbd.py")
@@ -47,6 +49,7 @@ def test_a_study_says_what_it_found_and_where_it_is(undisturbed, capsys, monkeyp
         "poison_vs_lrg.png",
         "poison_vs_hrg.png",
         "lrg_vs_hrg.png",
+        "advantage.png",
         "gradient_space.png",
     }
 
@@ -133,7 +136,8 @@ def made_up(poisons, seed=0, n=120):
     sets = {name: kind == name for name in ("poison", "lrg_1", "lrg_2", "hrg_1")}
     scores = {name: rng.normal(size=(2, n)) for name in tables.SCORES}
     scores["loss"][1] += 4 * sets["poison"] + 2 * (sets["lrg_1"] | sets["lrg_2"])
-    return {"n_train": n - poisons, **separability(scores, unions(sets), (1, 4), seed)}
+    correct = scores["loss"] < 1
+    return {"n_train": n - poisons, **separability(scores, unions(sets), (1, 4), seed, correct=correct)}
 
 
 CONFIG = {
@@ -151,9 +155,15 @@ def printed(summary):
     return capture.get()
 
 
-def test_a_summary_of_two_seeds(tmp_path, monkeypatch):
-    monkeypatch.setattr(pairs, "REPEATS", 1)
-    figures = {seed: made_up(15, seed) for seed in (0, 1)}
+@pytest.fixture(scope="module")
+def figures():
+    """Those of two seeds with 15 poisons."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "REPEATS", 1)
+        return {seed: made_up(15, seed) for seed in (0, 1)}
+
+
+def test_a_summary_of_two_seeds(tmp_path, figures):
     summary = tables.summarise(figures, CONFIG, [0, 1])
     one = summary["auroc"]["poison_vs_lrg"]["loss"][1]
     assert one["auroc"] == pytest.approx(np.mean(one["auroc_seeds"]))
@@ -168,8 +178,11 @@ def test_a_summary_of_two_seeds(tmp_path, monkeypatch):
     assert "best pair (nested)" in text
     assert "mean over the seeds ± 95% interval" in text
     assert "poisons against LRG: best is loss after epoch 4" in text
+    assert "poisons against LRG-2: best is loss after epoch 4" in text
     study_plots.write_questions(tmp_path, summary)
-    assert len(list(tmp_path.iterdir())) == 3
+    study_plots.write_advantages(tmp_path, summary)
+    questions = {"poison_vs_lrg", "poison_vs_lrg_1", "poison_vs_lrg_2", "poison_vs_hrg", "lrg_vs_hrg"}
+    assert {path.stem for path in tmp_path.iterdir()} == questions | {"advantage"}
     json.dumps(summary, allow_nan=False)
 
 
@@ -181,7 +194,67 @@ def test_without_poisons_only_the_minorities_are_asked_for(tmp_path):
     assert "poisons against HRG: no answer" in text
     assert "LRG against HRG: best is loss after epoch 4" in text
     study_plots.write_questions(tmp_path, summary)
+    study_plots.write_advantages(tmp_path, summary)
     assert [path.name for path in tmp_path.iterdir()] == ["lrg_vs_hrg.png"]
+    assert "half-line" not in text
+
+
+def test_advantages_of_a_summary(figures):
+    summary = tables.summarise(figures, CONFIG | {"identify": {"epochs": 4}}, [0, 1])
+    assert summary["judged_epoch"] == 4
+    assert set(summary["advantage"]) == set(summary["auroc"])
+    found = summary["advantage"]["poison_vs_lrg_1"]
+    one = found["scores"]["loss"][1]
+    # 15 and 10 samples of unit normals that are 2 apart: 0.68 in the population.
+    assert one["half_lines"] == np.median(one["half_lines_seeds"]) > 0.5
+    assert one["upper"] <= one["half_lines"] <= one["band"]
+    assert one["null_half_lines"] == pytest.approx(0.33, abs=0.05)
+    assert one["p_half_lines"] < 0.05 < found["scores"]["margin"][1]["p_half_lines"]
+    assert one["dominance"] <= 0
+    assert found["dkw"] == pytest.approx(1.4802 * (15**-0.5 + 10**-0.5), abs=0.001)
+    assert len(found["rule"]) == len(found["law"]) == 2
+    assert found["law"][1]["auroc"] > 0.7
+    text = printed(summary)
+    for words in (
+        "advantage after epoch 4, poisons against LRG-1",
+        "bands ±",
+        "all scores, cross-fitted",
+        "medians",
+    ):
+        assert words in text
+    assert "by the probit law from the shares fit" in text
+    json.dumps(summary, allow_nan=False)
+
+
+def test_one_minority_is_asked_about_once():
+    sets = {name: np.zeros(3, bool) for name in ("poison", "lrg_1", "hrg_1")}
+    assert list(questions(unions(sets))) == ["poison_vs_lrg", "poison_vs_hrg", "lrg_vs_hrg"]
+    several = questions(unions(sets | {"lrg_2": np.zeros(3, bool)}))
+    assert several["poison_vs_lrg_2"] == ("poison", "lrg_2")
+
+
+def test_best_rules_draw_by_name():
+    scores = {name: np.random.default_rng(3).integers(0, 9, (2, 60)).astype(float) for name in ("a", "b")}
+    rows = np.arange(20), np.arange(20, 60)
+    found = [best_rules(scores, *rows, seed, "poison_vs_lrg") for seed in (0, 0, 1)]
+    assert found[0] == found[1] != found[2]
+    assert found[0]["law"] is None
+    at = found[0]["scores"]["a"][1]
+    draws = rng.generator(0, "permutations poison_vs_lrg")
+    first, second = (scores["a"][1, own] for own in rows)
+    alone = permuted(first, second, draws)
+    assert at["value"] == advantage(first, second)._asdict()
+    assert (at["null"], at["p"]) == (alone.null._asdict(), alone.p._asdict())
+
+
+def test_a_study_of_an_earlier_version_is_still_shown(tmp_path, figures):
+    summary = tables.summarise({0: figures[0]}, CONFIG, [0])
+    assert summary["judged_epoch"] == 4  # the last: the config does not say when methods look
+    old = {name: value for name, value in summary.items() if name not in ("advantage", "judged_epoch")}
+    assert "best is loss" in printed(old)
+    assert "half-line" not in printed(old)
+    study_plots.write_advantages(tmp_path, old)
+    assert not list(tmp_path.iterdir())
 
 
 def test_separability_is_the_better_direction():

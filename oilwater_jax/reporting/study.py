@@ -10,7 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from oilwater_jax.reporting import study_advantage
 from oilwater_jax.reporting.grid import estimate
+from oilwater_jax.reporting.study_advantage import labels
 from oilwater_jax.reporting.summary import spread
 
 SCORES = {
@@ -26,12 +28,8 @@ SCORES = {
     "class_cosine": "cosine to class mean",
 }
 """A score's name in tables and figures, by its name in summary.json."""
-QUESTIONS = {
-    "poison_vs_lrg": ("poisons", "LRG"),
-    "poison_vs_hrg": ("poisons", "HRG"),
-    "lrg_vs_hrg": ("LRG", "HRG"),
-}
-"""The two sets that a question compares, as tables name them."""
+QUESTIONS = ("poison_vs_lrg", "poison_vs_hrg", "lrg_vs_hrg")
+"""What every study asks; one with several minorities also asks `poison_vs_lrg_1`, ... of each."""
 NESTED = {"single": "best score (nested)", "pair": "best pair (nested)"}
 
 
@@ -60,9 +58,11 @@ def summarise(
 
     Every AUROC is a list over `epochs` of `{"auroc": mean, "auroc_std", "auroc_seeds", "low_seeds", "high_seeds"}`,
     the last two a seed's 95% bootstrap interval over its samples; null where a seed lacks one of the two sets.
+    `advantage` is `study_advantage.summarise`'s.
     """
     done = [figures[seed] for seed in seeds if seed in figures]
     epochs = list(config["study"]["epochs"])
+    asked = list(done[0]["auroc"]) if done else list(QUESTIONS)
     steps = range(len(epochs))
     auroc = {
         question: {
@@ -73,7 +73,7 @@ def summarise(
             ]
             for name in labels
         }
-        for question in QUESTIONS
+        for question in asked
     }
     kinds = done[0]["counts"] if done else ()
     return {
@@ -88,8 +88,16 @@ def summarise(
         "counts_seeds": {kind: [one["counts"][kind] for one in done] for kind in kinds},
         "scores": dict(labels),
         "auroc": auroc,
+        "advantage": study_advantage.summarise(done, asked),
+        "judged_epoch": judged_epoch(config, epochs),
         "pairs": _pairs(done, steps),
     }
+
+
+def judged_epoch(config: Mapping[str, Any], epochs: list[int]) -> int:
+    """The epoch after which methods look at the model, T; the last of the study's where it does not look then."""
+    looked = config.get("identify", {}).get("epochs")
+    return looked if looked in epochs else epochs[-1]
 
 
 def _at(done: list[Mapping[str, Any]], question: str, name: str, part: str, at: int) -> list[float | None]:
@@ -108,6 +116,11 @@ def _pairs(done: list[Mapping[str, Any]], steps: range) -> dict[str, Any] | None
         for name in found[0][0]["by_pair"]
     }
     return {**nested, "by_pair": by_pair}
+
+
+def score_names(summary: Mapping[str, Any]) -> Mapping[str, str]:
+    """The scores' names in tables; a study of version 0.4 had the built-in ones alone."""
+    return summary.get("scores", SCORES)
 
 
 def strongest(series: Mapping[str, list[dict[str, Any]]], epochs: list[int]) -> Strongest | None:
@@ -158,7 +171,7 @@ def cell(one: Mapping[str, Any]) -> str:
 def lines(summary: Mapping[str, Any], question: str) -> list[list[str]]:
     """A question's table: a score and its AUROC at each epoch; below them pairs, for the question they are tried on."""
     body = [
-        [summary["scores"][name], *(cell(one) for one in steps)]
+        [score_names(summary)[name], *(cell(one) for one in steps)]
         for name, steps in summary["auroc"][question].items()
     ]
     if question == "poison_vs_lrg" and (pairs := summary["pairs"]):
@@ -168,38 +181,39 @@ def lines(summary: Mapping[str, Any], question: str) -> list[list[str]]:
 
 def title(question: str) -> str:
     """`poisons against LRG (above 0.5: poisons score higher)`."""
-    first, second = QUESTIONS[question]
+    first, second = labels(question)
     return f"AUROC, {first} against {second} (above 0.5: {first} score higher)"
 
 
 def findings(summary: Mapping[str, Any]) -> list[str]:
     """A sentence for each question: what separates the two sets best, or why there is no answer."""
     found = []
-    for question, (first, second) in QUESTIONS.items():
+    for question in summary["auroc"]:
+        first, second = labels(question)
         best = strongest(summary["auroc"][question], summary["epochs"])
         if best is None:
             found.append(f"{first} against {second}: no answer, one of the sets has fewer than 2 samples")
             continue
         found.append(
-            f"{first} against {second}: best is {summary['scores'][best.name]} after epoch {best.epoch}, AUROC "
+            f"{first} against {second}: best is {score_names(summary)[best.name]} after epoch {best.epoch}, AUROC "
             f"{best.auroc:.2f} (separability {best.separability:.2f}, chosen after the fact)"
         )
     if summary["pairs"]:
         pair = strongest(summary["pairs"]["by_pair"], summary["epochs"])
         if pair is not None:
-            names = " and ".join(summary["scores"][name] for name in pair.name.split(" + "))
+            names = " and ".join(score_names(summary)[name] for name in pair.name.split(" + "))
             found.append(
                 f"best pair for poisons against LRG: {names} after epoch {pair.epoch}, held-out AUROC "
                 f"{pair.auroc:.2f} (optimistic: chosen on the folds that it is measured on)"
             )
-    return found
+    return found + study_advantage.findings(summary)
 
 
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     """Print a table for each question, then the findings."""
     console.print(headline(summary), highlight=False, soft_wrap=True)
     tables = []
-    for question in QUESTIONS:
+    for question in summary["auroc"]:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("after epoch", no_wrap=True)
         for epoch in summary["epochs"]:
@@ -210,9 +224,10 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     # Never cut a figure short: in a narrow terminal the lines run on.
     wide = console.options.update(max_width=1000)
     console.width = max(console.width, *(console.measure(table, options=wide).maximum for table in tables))
-    for question, table in zip(QUESTIONS, tables, strict=True):
+    for question, table in zip(summary["auroc"], tables, strict=True):
         console.print(f"\n{title(question)}", highlight=False, soft_wrap=True)
         console.print(table)
     console.print(f"AUROC: {interval_words(summary)}", highlight=False, soft_wrap=True)
+    study_advantage.print_tables(summary, score_names(summary), console)
     for sentence in findings(summary):
         console.print(f"- {sentence}", highlight=False, soft_wrap=True)

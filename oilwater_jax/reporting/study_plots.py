@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 
 from oilwater_jax.reporting.grid import estimate
 from oilwater_jax.reporting.plots import ASR, save
-from oilwater_jax.reporting.study import NESTED, QUESTIONS, title
+from oilwater_jax.reporting.study import NESTED, score_names, title
+from oilwater_jax.reporting.study_advantage import labels, shown
 
 COLOURS = plt.colormaps["tab20"].colors[::2] + plt.colormaps["tab20"].colors[1::2]  # pyright: ignore[reportAttributeAccessIssue]
 NESTED_LINES = {"single": ":", "pair": "--"}
@@ -24,7 +25,7 @@ SETS = {
 
 def write_questions(folder: Path, summary: Mapping[str, Any]) -> None:
     """`poison_vs_lrg.png`, ...: every score's AUROC over the epochs with its interval; undefined ones: no file."""
-    for question in QUESTIONS:
+    for question in summary["auroc"]:
         series = summary["auroc"][question]
         if all(one["auroc"] is None for steps in series.values() for one in steps):
             continue
@@ -43,7 +44,7 @@ def draw_question(axis: Axes, summary: Mapping[str, Any], question: str) -> None
     for number, (name, steps) in enumerate(summary["auroc"][question].items()):
         colour = COLOURS[number % len(COLOURS)]
         means, low, high = np.array([bounds(one) for one in steps]).T
-        axis.plot(at, means, marker="o", markersize=3, color=colour, label=summary["scores"][name])
+        axis.plot(at, means, marker="o", markersize=3, color=colour, label=score_names(summary)[name])
         axis.fill_between(at, low, high, color=colour, alpha=0.13, linewidth=0)
     if question == "poison_vs_lrg" and summary["pairs"]:
         for name, style in NESTED_LINES.items():
@@ -51,6 +52,60 @@ def draw_question(axis: Axes, summary: Mapping[str, Any], question: str) -> None
             axis.plot(at, means, style, color="black", linewidth=1.4, label=NESTED[name])
     axis.axhline(0.5, color="#bbbbbb", linewidth=0.8, zorder=0)
     axis.set(xticks=at, xticklabels=[str(epoch) for epoch in epochs], ylim=(-0.02, 1.02), ylabel="AUROC")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def write_advantages(folder: Path, summary: Mapping[str, Any]) -> None:
+    """`advantage.png`: every score's best half-line over the epochs, a panel for each set beside the poisons.
+
+    No file where there are no poisons, or in a study of an earlier version.
+    """
+    questions = shown(summary)
+    if not questions:
+        return
+    figure, axes = plt.subplots(
+        1, len(questions), figsize=(3.6 * len(questions) + 2.2, 4.2), sharey=True, squeeze=False
+    )
+    for axis, question in zip(axes[0], questions, strict=True):
+        draw_advantage(axis, summary, question)
+        first, second = labels(question)
+        axis.set_title(f"{first} against {second}", fontsize=10)
+    axes[0][0].set_ylabel("advantage of the best half-line of scores")
+    axes[0][-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    many = len(summary["seeds"]) > 1
+    figure.suptitle(
+        "How many more of one set than of the other a threshold flags" + ", median over seeds" * many
+    )
+    save(figure, folder / "advantage.png")
+
+
+def draw_advantage(axis: Axes, summary: Mapping[str, Any], question: str) -> None:
+    """One panel: a line for each score, what equal sets would give in grey, the rule on all scores in black."""
+    epochs, found = summary["epochs"], summary["advantage"][question]
+    at = np.arange(len(epochs))
+    for name, steps in found["scores"].items():
+        line = [one["half_lines"] for one in steps]
+        width = (
+            4 if name == "margin" else 1.5
+        )  # with two classes the same as the loss's: it shows on both sides of it
+        order = 3 if name == "loss" else 2
+        axis.plot(
+            at,
+            line,
+            marker="o",
+            markersize=3,
+            color=COLOURS[name],
+            label=score_names(summary)[name],
+            linewidth=width,
+            zorder=order,
+        )
+    null = [one["null_half_lines"] for one in found["scores"]["loss"]]
+    axis.fill_between(at, 0, null, color="#bbbbbb", alpha=0.5, linewidth=0, label="equal sets, mean (loss)")
+    rule = [one["value"] for one in found["rule"]]
+    axis.plot(at, rule, "--", color="black", linewidth=1.4, label="all scores, cross-fitted")
+    axis.set(
+        xticks=at, xticklabels=[str(epoch) for epoch in epochs], ylim=(-0.02, 1.02), xlabel="after epoch"
+    )
     axis.spines[["top", "right"]].set_visible(False)
 
 

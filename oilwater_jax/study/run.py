@@ -22,6 +22,8 @@ from oilwater_jax.study.separability import separability, unions
 from oilwater_jax.training.fit import Fitted
 from oilwater_jax.types import Recipe, Selector, Treatment
 
+FIGURES = 2  # counts the changes of what a study's stage holds
+
 
 def run(
     config: Config,
@@ -68,7 +70,7 @@ def place(rooms: Rooms) -> tuple[str, str]:
     settings, keys = rooms.keys.settings, rooms.keys
     rates = {name: value for name, value in settings["identify"].items() if name != "epochs"}
     compared = rooms.config.epic.ratio, rooms.config.epic.gradients
-    key = key_of(keys.base, keys.attack(rooms.seed), rates, settings["study"], compared)
+    key = key_of(keys.base, keys.attack(rooms.seed), rates, settings["study"], compared, FIGURES)
     return f"seed{rooms.seed}/study", key
 
 
@@ -106,7 +108,8 @@ def studied(rooms: Rooms) -> Stage:
         sets = report_sets(train, e.n_classes, e.n_attributes)
         # A restored record has its names in the order of the alphabet.
         scores = {name: record["scores"][name] for name in names(config)}
-        figures = separability(scores, unions(sets), config.study.epochs, rooms.seed)
+        correct = record["correct"][np.array(config.study.epochs) - 1]
+        figures = separability(scores, unions(sets), config.study.epochs, rooms.seed, correct=correct)
         arrays = {
             **scores,
             "plane": record["plane"],
@@ -127,6 +130,7 @@ def report(workdir: Path, found: dict[int, Stage], result: dict[str, Any]) -> No
         arrays |= {f"seed{seed}.{name}": array for name, array in stage.arrays.items()}
     write_npz(workdir / "scores.npz", arrays)
     study_plots.write_questions(workdir / "figures", result)
+    study_plots.write_advantages(workdir / "figures", result)
     first = found[result["seeds"][0]].arrays
     study_plots.write_plane(workdir / "figures", first["plane"], first["set"], result["epochs"])
     write_json(workdir / "summary.json", result)  # last: it says that the study is finished

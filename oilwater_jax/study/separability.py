@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 
 from oilwater_jax import rng
 from oilwater_jax.study.auroc import LEAST, bootstrap
+from oilwater_jax.study.best_rules import best_rules
 from oilwater_jax.study.pairs import cross_validate
 
 QUESTIONS = {
@@ -20,12 +21,18 @@ COMBINED = "poison_vs_lrg"  # the question that pairs of scores are tried on
 
 
 def unions(sets: Mapping[str, Bool[np.ndarray, " n"]]) -> dict[str, Bool[np.ndarray, " n"]]:
-    """Poisons, all minorities and all majorities, from `groups.report_sets`."""
+    """Poisons, all minorities, all majorities, and each minority by itself, from `groups.report_sets`."""
     none = np.zeros(len(sets["poison"]), bool)
     return {
         kind: np.logical_or.reduce([none, *(mask for name, mask in sets.items() if name.startswith(kind))])
         for kind in ("poison", "lrg", "hrg")
-    }
+    } | {name: mask for name, mask in sets.items() if name.startswith("lrg_")}
+
+
+def questions(sets: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """QUESTIONS, and poisons against each minority where there are several: pooled, the smallest drowns."""
+    each = [name for name in sets if name.startswith("lrg_")]
+    return QUESTIONS | {f"poison_vs_{name}": ("poison", name) for name in each if len(each) > 1}
 
 
 def separability(
@@ -33,18 +40,22 @@ def separability(
     sets: Mapping[str, Bool[np.ndarray, " n"]],
     epochs: Sequence[int],
     seed: int,
+    *,
+    correct: Bool[np.ndarray, "t n"] | None = None,
 ) -> dict[str, Any]:
-    """AUROC of every score at each of the t epochs for each question, and pairs of scores; JSON.
+    """AUROC and advantages of every score at each of the t epochs for each question, and pairs of scores; JSON.
 
-    `sets` are those of `unions`. A question with fewer than LEAST samples in one of its sets is None, and so is
-    `pairs` where COMBINED is. Draws are named by `seed` and the question.
+    `sets` are those of `unions`, `correct` says who is classified as labelled (for `best_rules`' law). A question with
+    fewer than LEAST samples in one of its sets is None, and so is `pairs` where COMBINED is. Draws are named by `seed`
+    and the question.
     """
     kinds = {kind: np.flatnonzero(mask) for kind, mask in sets.items()}
     answers: dict[str, Any] = {}
-    for question, pair in QUESTIONS.items():
+    rules: dict[str, Any] = {}
+    for question, pair in questions(sets).items():
         first, second = (kinds[kind] for kind in pair)
         if min(len(first), len(second)) < LEAST:
-            answers[question] = None
+            answers[question] = rules[question] = None
             continue
         # [s t n] to one row for each score and epoch.
         table = np.concatenate(list(scores.values())).astype(np.float64)
@@ -53,9 +64,11 @@ def separability(
         answers[question] = {
             name: {part: values[at] for part, values in parts.items()} for at, name in enumerate(scores)
         }
+        rules[question] = best_rules(scores, first, second, seed, question, correct=correct)
     return {
         "counts": {kind: len(rows) for kind, rows in kinds.items()},
         "auroc": answers,
+        "advantage": rules,
         "pairs": None if answers[COMBINED] is None else _pairs(scores, kinds, epochs, seed),
     }
 
