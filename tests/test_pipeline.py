@@ -213,8 +213,8 @@ def test_what_comes_first_is_trained_only_where_rounds_look_at_a_model(tmp_path)
 )
 def test_every_attack_and_method_end_to_end(attack, method, tmp_path):
     """Two seeds, of which the second compiles nothing; the same bytes from a run cut after the first."""
-    changed = {"attack.name": attack, "method.name": method, "data.auxiliary": "0.3", "pretrain.epochs": "0"}
-    changed |= {"sa.components": "5", "cnn.widths": "8,16", "rows": "erm,standard,ideal,worst"}
+    changed = {"attack.name": attack, "data.auxiliary": "0.3", "pretrain.epochs": "0", "cnn.widths": "8,16"}
+    changed |= {"rows": f"erm,{method},{method}:ideal,{method}:worst"}
     pipeline.run(smoke(**changed), tmp_path / "cut")
     with compilations() as compiled:
         result = pipeline.run(smoke(**changed), tmp_path / "cut", seeds=2)

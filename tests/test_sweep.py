@@ -303,7 +303,10 @@ def test_rows_and_columns_are_chosen(swept, capsys):
     assert lines[0] == "| run | training | ACC |"
     assert len(lines) == 2 + 4 + 2
     idnf = table(capsys, swept, "--columns=idnf", "--format=md").splitlines()
-    assert len(idnf) == 2 + 4
+    assert len(idnf) == 2 + 4 + 12  # what each run found, and its rows
+    found = table(capsys, swept, "--rows=*/found:*", "--columns=idnf", "--format=md").splitlines()
+    assert len(found) == 2 + 4
+    assert "| found by GEORGE |" in found[2] + found[3] + found[4] + found[5]
     assert "IDNF poisons" in idnf[0]
     assert r"george\_0.05 & GEORGE &" in table(capsys, swept, "--format=latex")
     assert "95% interval" in table(capsys, swept)
@@ -376,4 +379,5 @@ def test_own_modules_in_a_sweep_of_two_workers(tmp_path):
     assert counts(folder, "erm-[0-9a-f]*") == 1  # does not depend on the share
     assert counts(folder, "hard-[0-9a-f]*") == 1
     assert counts(folder, "trim-with-hard-*") == 2
-    assert counts(folder, "trim-then-hard-*") == 4  # what it finds there, and its figures, for two shares
+    assert counts(folder, "trim-then-hard-*") == 2
+    assert counts(folder, "trim-then-hard.found-*") == 2

@@ -108,14 +108,14 @@ class _Judge:
         minorities = [name for name in elmf if name.startswith("lrg_") and _is_set(name)]
         lost: dict[str, float] = {name: elmf[name] or 0.0 for name in minorities}
         worst = max(minorities, key=lambda name: lost[name], default="")
-        kept = row["acc_adjusted"] is not None and erm["acc_adjusted"] is not None
-        if not kept or lost.get(worst, 0.0) < self.thresholds.eliminated:
+        acc, before = row["acc_adjusted"], erm["acc_adjusted"]
+        if acc is None or before is None or lost.get(worst, 0.0) < self.thresholds.eliminated:
             return []
-        if row["acc_adjusted"] <= erm["acc_adjusted"] - change or erm["wga"] - row["wga"] < change:
+        if acc <= before - change or erm["wga"] - row["wga"] < change:
             return []
         return [
-            f"defence over-pruning: {row['label']} keeps adj. ACC ({_cent(row['acc_adjusted'])}, ERM "
-            f"{_cent(erm['acc_adjusted'])}) but lowers WGA from {_cent(erm['wga'])} to {_cent(row['wga'])}; it "
+            f"defence over-pruning: {row['label']} keeps adj. ACC ({_cent(acc)}, ERM {_cent(before)}) "
+            f"but lowers WGA from {_cent(erm['wga'])} to {_cent(row['wga'])}; it "
             f"eliminates {_cent(lost[worst])} of {set_label(worst)}."
         ]
 

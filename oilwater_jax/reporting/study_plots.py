@@ -83,18 +83,17 @@ def draw_advantage(axis: Axes, summary: Mapping[str, Any], question: str) -> Non
     """One panel: a line for each score, what equal sets would give in grey, the rule on all scores in black."""
     epochs, found = summary["epochs"], summary["advantage"][question]
     at = np.arange(len(epochs))
-    for name, steps in found["scores"].items():
+    for number, (name, steps) in enumerate(found["scores"].items()):
         line = [one["half_lines"] for one in steps]
-        width = (
-            4 if name == "margin" else 1.5
-        )  # with two classes the same as the loss's: it shows on both sides of it
+        # With two classes the margin's is the same as the loss's: it shows on both sides of it.
+        width = 4 if name == "margin" else 1.5
         order = 3 if name == "loss" else 2
         axis.plot(
             at,
             line,
             marker="o",
             markersize=3,
-            color=COLOURS[name],
+            color=COLOURS[number % len(COLOURS)],
             label=score_names(summary)[name],
             linewidth=width,
             zorder=order,
