@@ -220,7 +220,10 @@ class Rooms:
                 "label": rows.label(on, e.registry),
                 "idnf": metrics.shares_within(flagged, sets),
                 "n_flagged": int(flagged.sum()),
+                "warnings": list(found.warnings),
             }
+            for warning in found.warnings:
+                e.progress.warn(f"{on}: {warning}")
             return Stage(found.arrays, figures | found.figures)
 
         return self._stage(f"{on.slug}.found", self.keys.found(row, atom, self.seed), compute, keep=True)

@@ -198,10 +198,14 @@ class Evidence(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a method found: named arrays, `flagged` [n] among them, and figures (JSON)."""
+    """What a method found: named arrays, `flagged` [n] among them, figures (JSON), and what the user should know.
+
+    `warnings` say where the method could not do its work (nothing flagged, say); they are kept with the figures.
+    """
 
     arrays: dict[str, np.ndarray]
     figures: dict[str, Any]
+    warnings: tuple[str, ...] = ()
 
 
 class Case(NamedTuple):
