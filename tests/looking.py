@@ -21,7 +21,9 @@ def examples(label, attribute=None, image=None, is_poison=None) -> Examples:
     )
 
 
-def evidence(label, *, base=None, base_scores=None, image=None, score=None, n_classes=2, **scores) -> Evidence:
+def evidence(
+    label, *, base=None, base_scores=None, image=None, score=None, n_classes=2, **scores
+) -> Evidence:
     """Of training samples with these labels and scores."""
     own = examples(label, image=image)
     return Evidence(

@@ -41,7 +41,10 @@ def layer_field() -> Field:
 def false_alarms_field() -> Field:
     """The share of clean samples that a base set's null lets be flagged."""
     return Field(
-        0.05, "share of samples like the base set's that may be flagged; fewer than 1 / this find nothing", 0, 1
+        0.05,
+        "share of samples like the base set's that may be flagged; fewer than 1 / this find nothing",
+        0,
+        1,
     )
 
 
@@ -118,10 +121,13 @@ def above_base(
     for Outliers with Conformal p-values".
     """
     m = len(base)
-    if 1 > false_alarms * (m + 1) * (1 + 1e-9):
-        least = "no base set is enough" if not false_alarms else f"at least {int(np.ceil(1 / false_alarms)) - 1}"
+    if false_alarms * (m + 1) * (1 + 1e-9) < 1:
+        least = (
+            "no base set is enough" if not false_alarms else f"at least {int(np.ceil(1 / false_alarms)) - 1}"
+        )
         return np.zeros(len(suspicion), bool), (
-            f"{m} base samples cannot tell of false alarms of {false_alarms:g} ({least}); raise data.base or false_alarms",
+            f"{m} base samples cannot tell of false alarms of {false_alarms:g} ({least}); raise data.base or "
+            "false_alarms",
         )
     at_least = m - np.searchsorted(np.sort(base), suspicion, side="left")
     return 1 + at_least <= false_alarms * (m + 1) * (1 + 1e-9), ()
@@ -131,7 +137,9 @@ def base_warnings(evidence: Evidence, *, groups: bool = False) -> tuple[str, ...
     """What the base set lacks: classes of the data, or with `groups` groups of the attributes that it has."""
     label, attribute = evidence.base.label, evidence.base.attribute
     lacking = [one for one in np.unique(evidence.label) if one not in label]
-    found = [f"the base set has no sample of class {one}; that class is judged without one" for one in lacking]
+    found = [
+        f"the base set has no sample of class {one}; that class is judged without one" for one in lacking
+    ]
     if groups:
         found += [
             f"the base set has no sample of class {y} with attribute {a}: such samples will look like poisons"

@@ -48,6 +48,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "balanced": "oilwater_jax.robustness.balanced",
         "group_dro": "oilwater_jax.robustness.group_dro",
         "epic": "oilwater_jax.defenses.epic",
+        "deep_knn": "oilwater_jax.defenses.deep_knn",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
