@@ -49,6 +49,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "group_dro": "oilwater_jax.robustness.group_dro",
         "epic": "oilwater_jax.defenses.epic",
         "deep_knn": "oilwater_jax.defenses.deep_knn",
+        "spectral": "oilwater_jax.defenses.spectral",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
