@@ -50,6 +50,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "epic": "oilwater_jax.defenses.epic",
         "deep_knn": "oilwater_jax.defenses.deep_knn",
         "spectral": "oilwater_jax.defenses.spectral",
+        "loss_trim": "oilwater_jax.defenses.loss_trim",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
