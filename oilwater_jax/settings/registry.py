@@ -51,6 +51,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "deep_knn": "oilwater_jax.defenses.deep_knn",
         "spectral": "oilwater_jax.defenses.spectral",
         "loss_trim": "oilwater_jax.defenses.loss_trim",
+        "activation_clustering": "oilwater_jax.defenses.activation_clustering",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
