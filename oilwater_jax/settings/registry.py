@@ -52,6 +52,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "spectral": "oilwater_jax.defenses.spectral",
         "loss_trim": "oilwater_jax.defenses.loss_trim",
         "activation_clustering": "oilwater_jax.defenses.activation_clustering",
+        "strip": "oilwater_jax.defenses.strip",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
