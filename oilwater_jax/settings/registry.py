@@ -53,6 +53,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "loss_trim": "oilwater_jax.defenses.loss_trim",
         "activation_clustering": "oilwater_jax.defenses.activation_clustering",
         "strip": "oilwater_jax.defenses.strip",
+        "fct": "oilwater_jax.defenses.fct",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
