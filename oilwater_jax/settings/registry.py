@@ -54,6 +54,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "activation_clustering": "oilwater_jax.defenses.activation_clustering",
         "strip": "oilwater_jax.defenses.strip",
         "fct": "oilwater_jax.defenses.fct",
+        "base_loss": "oilwater_jax.defenses.base_loss",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
