@@ -55,6 +55,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "strip": "oilwater_jax.defenses.strip",
         "fct": "oilwater_jax.defenses.fct",
         "base_loss": "oilwater_jax.defenses.base_loss",
+        "spectre": "oilwater_jax.defenses.spectre",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
