@@ -56,6 +56,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "fct": "oilwater_jax.defenses.fct",
         "base_loss": "oilwater_jax.defenses.base_loss",
         "spectre": "oilwater_jax.defenses.spectre",
+        "base_knn": "oilwater_jax.defenses.base_knn",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
