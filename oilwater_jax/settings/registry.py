@@ -57,6 +57,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "base_loss": "oilwater_jax.defenses.base_loss",
         "spectre": "oilwater_jax.defenses.spectre",
         "base_knn": "oilwater_jax.defenses.base_knn",
+        "base_gradient": "oilwater_jax.defenses.base_gradient",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
