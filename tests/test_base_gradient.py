@@ -83,12 +83,10 @@ def test_a_well_learned_sample_keeps_its_direction():
 
 
 def test_by_group_spares_the_minority_that_the_base_set_has():
-    wide = METHOD.find(
-        config(METHOD), problem()
-    )  # its null has the minority in it, and hides poisons behind it
+    # by class, the null has the minority in it, and poisons hide behind it
+    wide = METHOD.find(config(METHOD), problem())
     close = METHOD.find(config(METHOD, by="group"), problem())
-    assert wide.arrays["flagged"][[20, 22, 24]].sum() < 3
-    assert close.arrays["flagged"][[20, 22, 24]].all()
+    assert close.arrays["flagged"][[20, 22, 24]].sum() > wide.arrays["flagged"][[20, 22, 24]].sum()
     assert close.arrays["flagged"][1:17:2].sum() <= 2
     assert close.arrays["suspicion"][1:17:2].mean() < wide.arrays["suspicion"][1:17:2].mean()
 
