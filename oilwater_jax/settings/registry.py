@@ -58,6 +58,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "spectre": "oilwater_jax.defenses.spectre",
         "base_knn": "oilwater_jax.defenses.base_knn",
         "base_gradient": "oilwater_jax.defenses.base_gradient",
+        "scan": "oilwater_jax.defenses.scan",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
