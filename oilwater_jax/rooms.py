@@ -333,6 +333,7 @@ class Rooms:
             "selected_epoch": fitted.epoch,
             **self._on_sets(row, stock, fitted),
             "rounds": stock.rounds + rounds_of(fitted),
+            **self.treatment(row)[1].figures,
         }
         return Stage({"logits": scores["logits"], "goal_logits": goal_logits}, no_nan(figures))
 

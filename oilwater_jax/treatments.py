@@ -73,4 +73,7 @@ def check(method: Method, treatment: Treatment, n: int) -> Treatment:
 def together(treatments: list[Treatment]) -> Treatment:
     """Several treatments as one: the weights multiply, and what one alone may bring is that one's."""
     sole = [one for one in treatments if one.sole] or treatments
-    return sole[0]._replace(selector=selectors.chain(*(one.selector for one in treatments)))
+    figures = {name: figure for one in treatments for name, figure in one.figures.items()}
+    return sole[0]._replace(
+        selector=selectors.chain(*(one.selector for one in treatments)), figures=figures
+    )
