@@ -59,6 +59,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "base_knn": "oilwater_jax.defenses.base_knn",
         "base_gradient": "oilwater_jax.defenses.base_gradient",
         "scan": "oilwater_jax.defenses.scan",
+        "dp_sgd": "oilwater_jax.defenses.dp_sgd",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
