@@ -60,6 +60,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "base_gradient": "oilwater_jax.defenses.base_gradient",
         "scan": "oilwater_jax.defenses.scan",
         "dp_sgd": "oilwater_jax.defenses.dp_sgd",
+        "abl": "oilwater_jax.defenses.abl",
     },
     "model": {
         "cnn": "oilwater_jax.models.cnn",
