@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from oilwater_jax.entries import Method
 from oilwater_jax.settings import config as settings
-from oilwater_jax.types import Case, Evidence, Examples
+from oilwater_jax.types import Case, Evidence, Examples, Found
 
 
 def examples(label, attribute=None, image=None, is_poison=None) -> Examples:
@@ -22,7 +23,7 @@ def examples(label, attribute=None, image=None, is_poison=None) -> Examples:
 
 
 def evidence(
-    label, *, base=None, base_scores=None, image=None, score=None, n_classes=2, **scores
+    label, *, base=None, base_scores=None, image=None, score=None, n_classes: int = 2, **scores: Any
 ) -> Evidence:
     """Of training samples with these labels and scores."""
     own = examples(label, image=image)
@@ -49,6 +50,12 @@ def config(method, **own) -> Any:
     return settings.view(whole, method)
 
 
+def find(method: Method, seen: Any, evidence: Evidence) -> Found:
+    """What a method finds."""
+    assert method.find is not None
+    return method.find(seen, evidence)
+
+
 def permuted(evidence: Evidence, order) -> Evidence:
     scores = {name: one[order] for name, one in evidence.scores.items()}
     return evidence._replace(label=evidence.label[order], scores=scores, image=evidence.image[order])
@@ -57,7 +64,7 @@ def permuted(evidence: Evidence, order) -> Evidence:
 def assert_equivariant(method, seen, evidence: Evidence, seed=0) -> None:
     """Permuting the samples permutes what is found."""
     order = np.random.default_rng(seed).permutation(len(evidence.label))
-    first, second = method.find(seen, evidence), method.find(seen, permuted(evidence, order))
+    first, second = find(method, seen, evidence), find(method, seen, permuted(evidence, order))
     np.testing.assert_array_equal(first.arrays["flagged"][order], second.arrays["flagged"])
     np.testing.assert_allclose(
         first.arrays["suspicion"][order], second.arrays["suspicion"], rtol=1e-4, atol=1e-9

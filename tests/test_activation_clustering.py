@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from looking import assert_equivariant, config, evidence
+from looking import assert_equivariant, config, evidence, find
 
 from oilwater_jax.defenses.activation_clustering import METHOD, reduce, smaller
 from oilwater_jax.errors import UserError
@@ -20,7 +20,7 @@ def problem(n=120, seed=0, poisons=10):
 @pytest.mark.parametrize("reducer", ["pca", "ica"])
 def test_flags_the_small_cluster_and_spares_even_halves(reducer):
     points, label, rows = problem()
-    found = METHOD.find(config(METHOD, reducer=reducer), evidence(label, features=points))
+    found = find(METHOD, config(METHOD, reducer=reducer), evidence(label, features=points))
     assert np.flatnonzero(found.arrays["flagged"]).tolist() == rows.tolist()
     assert found.figures["smaller_share"]["1"] == pytest.approx(10 / 60)
     assert found.warnings == ()
@@ -28,10 +28,10 @@ def test_flags_the_small_cluster_and_spares_even_halves(reducer):
 
 def test_size_is_the_dial():
     points, label, rows = problem()
-    none = METHOD.find(config(METHOD, size=0.0), evidence(label, features=points))
+    none = find(METHOD, config(METHOD, size=0.0), evidence(label, features=points))
     assert not none.arrays["flagged"].any()
     assert "nothing is flagged" in none.warnings[0]
-    always = METHOD.find(config(METHOD, size=1.0), evidence(label, features=points))
+    always = find(METHOD, config(METHOD, size=1.0), evidence(label, features=points))
     assert always.arrays["flagged"][rows].all()
     assert 20 <= always.arrays["flagged"][label == 0].sum() <= 30
 
@@ -64,7 +64,7 @@ def test_suspicion_by_hand():
 
 
 def test_equal_features_flag_nobody():
-    found = METHOD.find(config(METHOD), evidence([0, 0, 1, 1], features=np.ones((4, 3))))
+    found = find(METHOD, config(METHOD), evidence([0, 0, 1, 1], features=np.ones((4, 3))))
     assert not found.arrays["flagged"].any()
 
 
@@ -77,7 +77,7 @@ def test_what_is_not_finite_is_refused():
     points, label, _ = problem()
     points[0, 0] = np.nan
     with pytest.raises(UserError, match="activation_clustering"):
-        METHOD.find(config(METHOD), evidence(label, features=points))
+        find(METHOD, config(METHOD), evidence(label, features=points))
 
 
 @pytest.mark.slow

@@ -1,12 +1,14 @@
+from typing import Any
+
 import numpy as np
 import pytest
-from looking import assert_equivariant, config, evidence, examples
+from looking import assert_equivariant, config, evidence, examples, find
 
 from oilwater_jax.defenses.base_gradient import METHOD, Gradients, cosines, gradients
 from oilwater_jax.errors import UserError
 
 
-def scores(rng, label, direction):
+def scores(rng, label, direction) -> dict[str, Any]:
     n = len(label)
     logits = rng.normal(size=(n, 2))
     return {"logits": logits, "features": direction + 0.3 * rng.normal(size=direction.shape)}
@@ -43,7 +45,7 @@ def cosine(a, b):
 @pytest.mark.parametrize("by", ["class", "group"])
 def test_equals_the_slow_loop(by):
     look = problem()
-    found = METHOD.find(config(METHOD, by=by), look)
+    found = find(METHOD, config(METHOD, by=by), look)
     base = np.array(
         [slow_gradient(*one) for one in zip(*look.base_scores.values(), look.base.label, strict=True)]
     )
@@ -84,15 +86,15 @@ def test_a_well_learned_sample_keeps_its_direction():
 
 def test_by_group_spares_the_minority_that_the_base_set_has():
     # by class, the null has the minority in it, and poisons hide behind it
-    wide = METHOD.find(config(METHOD), problem())
-    close = METHOD.find(config(METHOD, by="group"), problem())
+    wide = find(METHOD, config(METHOD), problem())
+    close = find(METHOD, config(METHOD, by="group"), problem())
     assert close.arrays["flagged"][[20, 22, 24]].sum() > wide.arrays["flagged"][[20, 22, 24]].sum()
     assert close.arrays["flagged"][1:17:2].sum() <= 2
     assert close.arrays["suspicion"][1:17:2].mean() < wide.arrays["suspicion"][1:17:2].mean()
 
 
 def test_what_the_base_set_lacks_is_said():
-    small = METHOD.find(config(METHOD), problem(m=10))
+    small = find(METHOD, config(METHOD), problem(m=10))
     assert not small.arrays["flagged"].any()
     assert any("10 base samples cannot tell" in one for one in small.warnings)
     look = problem()
@@ -104,7 +106,7 @@ def test_what_the_base_set_lacks_is_said():
         base_scores=look.base_scores | {"logits": base_logits},
         n_classes=3,
     )
-    found = METHOD.find(config(METHOD), three)
+    found = find(METHOD, config(METHOD), three)
     assert "no sample of class 2" in found.warnings[0]
     assert not found.arrays["flagged"][71:].any()
 
@@ -117,4 +119,4 @@ def test_what_is_not_finite_is_refused():
     look = problem()
     look.scores["logits"][0, 0] = np.nan
     with pytest.raises(UserError, match="base_gradient"):
-        METHOD.find(config(METHOD), look)
+        find(METHOD, config(METHOD), look)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from looking import assert_equivariant, config, evidence, examples
+from looking import assert_equivariant, config, evidence, examples, find
 
 from oilwater_jax.defenses.base_knn import METHOD, by_class, distances
 from oilwater_jax.errors import UserError
@@ -44,22 +44,22 @@ def test_edge_cases_of_distances():
 
 
 def test_poisons_are_far_and_so_is_a_minority_that_the_base_set_lacks():
-    natural = METHOD.find(config(METHOD), problem())
+    natural = find(METHOD, config(METHOD), problem())
     assert natural.arrays["flagged"][[20, 22, 24]].all()
     assert natural.arrays["flagged"][1:17:2].all()
-    balanced = METHOD.find(config(METHOD), problem(groups=True))
+    balanced = find(METHOD, config(METHOD), problem(groups=True))
     assert balanced.arrays["flagged"][[20, 22, 24]].all()
     assert balanced.arrays["flagged"][1:17:2].sum() <= 2
     assert any("class 0 with attribute 1" in one for one in balanced.warnings)
 
 
 def test_what_the_base_set_lacks_is_said():
-    small = METHOD.find(config(METHOD), problem(m=10))
+    small = find(METHOD, config(METHOD), problem(m=10))
     assert not small.arrays["flagged"].any()
     assert "10 base samples cannot tell" in small.warnings[0]
     look = problem()
     three = look._replace(label=np.where(np.arange(80) > 70, 2, look.label).astype(np.int32), n_classes=3)
-    found = METHOD.find(config(METHOD), three)
+    found = find(METHOD, config(METHOD), three)
     assert "no sample of class 2" in found.warnings[0]
     assert not found.arrays["flagged"][71:].any()
 
@@ -72,4 +72,4 @@ def test_what_is_not_finite_is_refused():
     look = problem()
     look.scores["features"][0, 0] = np.inf
     with pytest.raises(UserError, match="base_knn"):
-        METHOD.find(config(METHOD), look)
+        find(METHOD, config(METHOD), look)

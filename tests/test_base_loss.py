@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from looking import assert_equivariant, config, evidence, examples
+from looking import assert_equivariant, config, evidence, examples, find
 
 from oilwater_jax.defenses.base_loss import FOLDS, LEAST, METHOD, held_out, losses
 from oilwater_jax.errors import UserError
@@ -41,7 +41,7 @@ def test_equals_newtons_method():
 
 
 def test_flags_the_mislabelled():
-    found = METHOD.find(config(METHOD), problem())
+    found = find(METHOD, config(METHOD), problem())
     assert found.arrays["flagged"][:3].all()
     assert found.arrays["flagged"][3:].mean() < 0.15
     assert found.warnings == ()
@@ -66,15 +66,15 @@ def test_labels_that_no_base_sample_has():
 
 
 def test_what_the_base_set_lacks_is_said():
-    one = METHOD.find(config(METHOD), problem(classes=(0,)))
+    one = find(METHOD, config(METHOD), problem(classes=(0,)))
     assert not one.arrays["flagged"].any()
     assert any("is of one class" in text for text in one.warnings)
-    small = METHOD.find(config(METHOD), problem(m=10))
+    small = find(METHOD, config(METHOD), problem(m=10))
     assert not small.arrays["flagged"].any()
     assert "10 base samples cannot tell" in small.warnings[0]
     look = problem()
     three = look._replace(label=np.where(np.arange(80) > 70, 2, look.label).astype(np.int32), n_classes=3)
-    found = METHOD.find(config(METHOD), three)
+    found = find(METHOD, config(METHOD), three)
     assert "no sample of class 2" in found.warnings[0]
     assert not found.arrays["flagged"][71:].any()
 
@@ -87,4 +87,4 @@ def test_what_is_not_finite_is_refused():
     look = problem()
     look.base_scores["features"][0, 0] = np.nan
     with pytest.raises(UserError, match="base_loss"):
-        METHOD.find(config(METHOD), look)
+        find(METHOD, config(METHOD), look)

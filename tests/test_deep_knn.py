@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from looking import assert_equivariant, config, evidence
+from looking import assert_equivariant, config, evidence, find
 
 from oilwater_jax.defenses.deep_knn import METHOD, disagreement
 from oilwater_jax.errors import UserError
@@ -58,13 +58,13 @@ def test_agrees_with_scikit_learns_leave_one_out_vote():
 
 def test_flags_the_misplaced_and_keeps_at_half():
     points, label = problem()
-    found = METHOD.find(config(METHOD, budget=0.05), evidence(label, features=points))
+    found = find(METHOD, config(METHOD, budget=0.05), evidence(label, features=points))
     assert found.figures == {"k": 6}  # 2 x 0.05 x 60
     assert np.flatnonzero(found.arrays["flagged"]).tolist() == [0, 1, 2]
     assert found.warnings == ()
     # two neighbours, one of each label: kept
     line = np.array([[0.0], [1.0], [2.1], [50.0], [51.0], [52.1]])
-    half = METHOD.find(config(METHOD, budget=1 / 6), evidence(np.array([0, 0, 1, 1, 1, 1]), features=line))
+    half = find(METHOD, config(METHOD, budget=1 / 6), evidence(np.array([0, 0, 1, 1, 1, 1]), features=line))
     assert half.figures == {"k": 2}
     assert half.arrays["suspicion"][:3].tolist() == [0.5, 0.5, 1.0]
     assert np.flatnonzero(half.arrays["flagged"]).tolist() == [2]
@@ -72,7 +72,7 @@ def test_flags_the_misplaced_and_keeps_at_half():
 
 def test_k_of_0_flags_nobody_and_says_why():
     points, label = problem()
-    found = METHOD.find(config(METHOD, budget=0.001), evidence(label, features=points))
+    found = find(METHOD, config(METHOD, budget=0.001), evidence(label, features=points))
     assert not found.arrays["flagged"].any()
     assert found.warnings[0] == "k = 2 x 0.001 x 60 is 0; raise deep_knn.budget"
     assert "nothing is flagged" in found.warnings[1]
@@ -80,7 +80,7 @@ def test_k_of_0_flags_nobody_and_says_why():
 
 def test_a_small_class_is_not_flagged_whole():
     points, label = np.random.default_rng(0).normal(size=(100, 3)), (np.arange(100) < 6).astype(int)
-    found = METHOD.find(config(METHOD, budget=0.1), evidence(label, features=points))
+    found = find(METHOD, config(METHOD, budget=0.1), evidence(label, features=points))
     assert found.arrays["flagged"][:6].sum() <= 3
     assert "6 of the 6 samples of class 1" in found.warnings[0]
 
@@ -94,7 +94,7 @@ def test_what_is_not_finite_is_refused():
     points, label = problem()
     points[4, 1] = np.nan
     with pytest.raises(UserError, match="deep_knn"):
-        METHOD.find(config(METHOD), evidence(label, features=points))
+        find(METHOD, config(METHOD), evidence(label, features=points))
 
 
 def test_the_layer_is_a_setting():

@@ -26,13 +26,15 @@ def test_divergence_at_its_ends():
 
 
 def test_epsilon_edge_cases_and_order():
-    kind = {"noise": 1.0, "delta": 1e-5, "share": 0.02, "steps": 500}
-    assert epsilon(**kind | {"noise": 0.0}) == math.inf
-    assert epsilon(**kind | {"steps": 0}) == 0
-    assert epsilon(**kind | {"share": 0.0}) == 0
-    assert epsilon(**kind) < epsilon(**kind | {"steps": 501})
-    assert epsilon(**kind | {"noise": 1.1}) < epsilon(**kind)
-    assert epsilon(**kind) < epsilon(**kind | {"share": 1.0})
+    def of(noise=1.0, share=0.02, steps=500):
+        return epsilon(noise=noise, delta=1e-5, share=share, steps=steps)
+
+    assert of(noise=0.0) == math.inf
+    assert of(steps=0) == 0
+    assert of(share=0.0) == 0
+    assert of() < of(steps=501)
+    assert of(noise=1.1) < of()
+    assert of() < of(share=1.0)
 
 
 # Of dp_accounting 0.6.0: RdpAccountant(orders 2 .. 256), Poisson-sampled (or, at share 1, plain) Gaussian events.

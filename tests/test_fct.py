@@ -1,12 +1,14 @@
+from typing import Any
+
 import numpy as np
 import pytest
-from looking import assert_equivariant, config, evidence
+from looking import assert_equivariant, config, evidence, find
 
 from oilwater_jax.defenses.fct import METHOD, matrix, transformed
 from oilwater_jax.errors import UserError
 
 
-def network(image, wanted):
+def network(image, wanted) -> dict[str, Any]:
     """Features: the mean brightness, and ten times the corner pixel's."""
     x = np.asarray(image, np.float64) / 255
     return {"features": np.stack([x.mean(axis=(1, 2, 3)), 10 * x[:, 0, 0, 0]], 1).astype(np.float32)}
@@ -60,7 +62,7 @@ def test_one_pixel_wide_images_go_through():
 
 
 def test_flags_the_triggered_and_trusts_others():
-    found = METHOD.find(config(METHOD), problem())
+    found = find(METHOD, config(METHOD), problem())
     assert np.flatnonzero(found.arrays["flagged"]).tolist() == [0, 1, 2]
     assert found.arrays["clean"].sum() == 12
     assert not found.arrays["clean"][:3].any()
@@ -69,7 +71,7 @@ def test_flags_the_triggered_and_trusts_others():
 
 def test_equals_the_slow_loop():
     look = problem()
-    found = METHOD.find(config(METHOD, transforms=1), look)
+    found = find(METHOD, config(METHOD, transforms=1), look)
     from oilwater_jax import rng
 
     affine = matrix(rng.generator(0, "fct").uniform(-1, 1, 4)[0] * 180, 1.0, (0.0, 0.0))
@@ -82,9 +84,9 @@ def test_equals_the_slow_loop():
 
 
 def test_nothing_to_flag_says_so():
-    few = METHOD.find(config(METHOD, poison_share=0.01), problem())
+    few = find(METHOD, config(METHOD, poison_share=0.01), problem())
     assert few.warnings[0] == "0.01 x 60 is 0; raise fct.poison_share"
-    still = METHOD.find(config(METHOD, degrees=0.0, transforms=1), problem())
+    still = find(METHOD, config(METHOD, degrees=0.0, transforms=1), problem())
     assert not still.arrays["flagged"].any()
     assert "nothing is flagged" in still.warnings[0]
 
@@ -95,10 +97,10 @@ def test_what_does_not_fit_is_refused():
     METHOD.check(config(METHOD))
     look = problem()
     with pytest.raises(UserError, match="fct turns images"):
-        METHOD.find(config(METHOD), look._replace(image=np.zeros((60, 4), np.float32)))
+        find(METHOD, config(METHOD), look._replace(image=np.zeros((60, 4), np.float32)))
     broken = look._replace(score=lambda image, wanted: {"features": np.full((len(image), 2), np.nan)})
     with pytest.raises(UserError, match="fct: what the reference model says"):
-        METHOD.find(config(METHOD), broken)
+        find(METHOD, config(METHOD), broken)
 
 
 def test_permutation():

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from looking import assert_equivariant, config, evidence, examples
+from looking import assert_equivariant, config, evidence, examples, find
 
 from oilwater_jax.defenses import scan
 from oilwater_jax.defenses.scan import METHOD
@@ -50,7 +50,7 @@ def test_the_ratio_is_that_of_two_normals():
 
 def test_finds_the_poisons_of_one_of_two_classes():
     look, rows = problem()
-    found = METHOD.find(config(METHOD), look)
+    found = find(METHOD, config(METHOD), look)
     assert np.flatnonzero(found.arrays["flagged"]).tolist() == rows.tolist()
     assert found.figures["p_values"]["1"] == 1 / 200
     assert found.figures["p_values"]["0"] > 0.025
@@ -61,34 +61,34 @@ def test_clean_classes_are_left_alone():
     fired = 0
     for seed in range(6):
         look, _ = problem(seed=seed, poisons=0)
-        fired += METHOD.find(config(METHOD, draws=39), look).arrays["flagged"].any()
+        fired += find(METHOD, config(METHOD, draws=39), look).arrays["flagged"].any()
     assert fired <= 1
 
 
 def test_the_published_index_never_fires_with_two_classes():
     """Why it is not used: of two numbers each is one median deviation from their median."""
-    for a in ([3.0, 3.1], [1.0, 900.0]):
+    for a in np.array([[3.0, 3.1], [1.0, 900.0]]):
         deviation = np.abs(a - np.median(a))
         np.testing.assert_allclose(deviation / (1.4826 * np.median(deviation)), 0.6745, rtol=1e-3)
 
 
 def test_what_it_cannot_tell_it_says():
     look, _ = problem(m=12)
-    assert "12 base samples are too few" in METHOD.find(config(METHOD), look).warnings[0]
+    assert "12 base samples are too few" in find(METHOD, config(METHOD), look).warnings[0]
     look, _ = problem()
-    few = METHOD.find(config(METHOD, draws=38), look)
+    few = find(METHOD, config(METHOD, draws=38), look)
     assert not few.arrays["flagged"].any()
     assert "38 draws cannot tell of false alarms of 0.05 over 2 classes" in few.warnings[0]
     one = look._replace(base=look.base.take(np.arange(0, 80, 2)))
     one = one._replace(base_scores={"features": look.base_scores["features"][::2]})
-    found = METHOD.find(config(METHOD), one)
+    found = find(METHOD, config(METHOD), one)
     assert "no sample of class 1" in found.warnings[0]
     assert found.figures["p_values"]["1"] == 1 / 200
     same = look._replace(scores={"features": np.ones((300, 3))}, base_scores={"features": np.ones((80, 3))})
-    assert not METHOD.find(config(METHOD), same).arrays["flagged"].any()
+    assert not find(METHOD, config(METHOD), same).arrays["flagged"].any()
     look.scores["features"][0, 0] = np.nan
     with pytest.raises(UserError, match="scan"):
-        METHOD.find(config(METHOD), look)
+        find(METHOD, config(METHOD), look)
 
 
 def test_permutation():

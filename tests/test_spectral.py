@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from looking import assert_equivariant, config, evidence
+from looking import assert_equivariant, config, evidence, find
 
 from oilwater_jax.defenses.spectral import METHOD, by_class, outlyingness
 from oilwater_jax.errors import UserError
@@ -52,7 +52,7 @@ def test_edge_cases_of_the_projection():
 
 def test_flags_the_outlying_of_each_class():
     points, label, poisons = problem()
-    found = METHOD.find(config(METHOD, budget=0.04), evidence(label, features=points))
+    found = find(METHOD, config(METHOD, budget=0.04), evidence(label, features=points))
     flagged = found.arrays["flagged"]
     assert found.figures == {"per_class": 6}  # 1.5 x 0.04 x 100
     assert flagged[poisons].all()
@@ -61,16 +61,16 @@ def test_flags_the_outlying_of_each_class():
 
 def test_at_most_half_of_a_class_and_nobody_of_equal_ones():
     points, label, _ = problem()
-    half = METHOD.find(config(METHOD, budget=1.0), evidence(label, features=points))
+    half = find(METHOD, config(METHOD, budget=1.0), evidence(label, features=points))
     assert [half.arrays["flagged"][label == one].sum() for one in (0, 1)] == [25, 25]
     assert "are flagged: this is no search" in half.warnings[0]
-    equal = METHOD.find(config(METHOD, budget=0.1), evidence(label, features=np.ones((100, 3))))
+    equal = find(METHOD, config(METHOD, budget=0.1), evidence(label, features=np.ones((100, 3))))
     assert not equal.arrays["flagged"].any()
 
 
 def test_too_small_a_budget_says_so():
     points, label, _ = problem()
-    found = METHOD.find(config(METHOD, budget=0.001), evidence(label, features=points))
+    found = find(METHOD, config(METHOD, budget=0.001), evidence(label, features=points))
     assert found.warnings[0] == "1.5 x 0.001 x 100 is 0; raise spectral.budget"
 
 
@@ -83,7 +83,7 @@ def test_what_is_not_finite_is_refused():
     points, label, _ = problem()
     points[0, 0] = np.inf
     with pytest.raises(UserError, match="spectral"):
-        METHOD.find(config(METHOD), evidence(label, features=points))
+        find(METHOD, config(METHOD), evidence(label, features=points))
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from looking import assert_equivariant, config, evidence
+from looking import assert_equivariant, config, evidence, find
 
 from oilwater_jax.defenses.spectre import METHOD, outlyingness, que, robust, squared, whitened
 from oilwater_jax.errors import UserError
@@ -59,7 +59,7 @@ def test_distances_and_whitening_by_hand():
 
 def test_finds_what_hides_in_a_direction_of_little_variance():
     points, label, rows = problem()
-    found = METHOD.find(config(METHOD, budget=0.02), evidence(label, features=points))
+    found = find(METHOD, config(METHOD, budget=0.02), evidence(label, features=points))
     assert found.figures["per_class"] == 6  # 1.5 x 0.02 x 200
     assert np.flatnonzero(found.arrays["flagged"] & (label == 1)).tolist() == rows.tolist()
     assert found.figures["dimensions"]["1"] >= 4
@@ -69,15 +69,15 @@ def test_edge_cases():
     assert outlyingness(np.ones((9, 2)), components=2, alpha=4.0, drop=1)[1] == 0
     assert not outlyingness(np.arange(4.0).reshape(2, 2), components=2, alpha=4.0, drop=1)[0].any()
     points, label, _ = problem()
-    few = METHOD.find(config(METHOD, budget=0.001), evidence(label, features=points))
+    few = find(METHOD, config(METHOD, budget=0.001), evidence(label, features=points))
     assert few.warnings[0] == "1.5 x 0.001 x 200 is 0; raise spectre.budget"
-    equal = METHOD.find(config(METHOD, budget=0.1), evidence(label, features=np.ones((200, 3))))
+    equal = find(METHOD, config(METHOD, budget=0.1), evidence(label, features=np.ones((200, 3))))
     assert not equal.arrays["flagged"].any()
-    half = METHOD.find(config(METHOD, budget=1.0), evidence(label, features=points))
+    half = find(METHOD, config(METHOD, budget=1.0), evidence(label, features=points))
     assert half.arrays["flagged"].sum() == 100
     points[0, 0] = np.nan
     with pytest.raises(UserError, match="spectre"):
-        METHOD.find(config(METHOD), evidence(label, features=points))
+        find(METHOD, config(METHOD), evidence(label, features=points))
 
 
 def test_permutation():

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from looking import assert_equivariant, config, evidence, examples
+from looking import assert_equivariant, config, evidence, examples, find
 
 from oilwater_jax.defenses.strip import METHOD, blended, entropy
 from oilwater_jax.errors import UserError
@@ -42,7 +42,7 @@ def test_blends_by_hand():
 
 def test_equals_the_slow_loop():
     look = problem()
-    found = METHOD.find(config(METHOD, blends=99), look)
+    found = find(METHOD, config(METHOD, blends=99), look)
     assert found.figures == {"blends": 30}
     for i in (0, 7):
         mixes = np.stack([np.rint(0.5 * look.image[i].astype(float) + 0.5 * b) for b in look.base.image])
@@ -52,14 +52,14 @@ def test_equals_the_slow_loop():
 
 
 def test_flags_the_triggered():
-    found = METHOD.find(config(METHOD, blends=10), problem())
+    found = find(METHOD, config(METHOD, blends=10), problem())
     assert found.arrays["flagged"][:3].all()
     assert found.arrays["flagged"].mean() < 0.4
 
 
 def test_a_small_base_set_flags_nobody_and_says_so():
     for m in (8, 1):
-        found = METHOD.find(config(METHOD), problem(m=m))
+        found = find(METHOD, config(METHOD), problem(m=m))
         assert not found.arrays["flagged"].any()
         assert f"{m if m > 1 else 0} base samples cannot tell" in found.warnings[0]
     assert any("no sample of class 1" in one for one in found.warnings)
@@ -67,7 +67,7 @@ def test_a_small_base_set_flags_nobody_and_says_so():
 
 def test_without_weight_nothing_is_blended():
     look = problem()
-    found = METHOD.find(config(METHOD, weight=0.0, blends=3), look)
+    found = find(METHOD, config(METHOD, weight=0.0, blends=3), look)
     np.testing.assert_allclose(found.arrays["suspicion"], -entropy(network(look.image, ())["logits"]))
 
 
@@ -78,4 +78,4 @@ def test_permutation():
 def test_what_is_not_finite_is_refused():
     look = problem()._replace(score=lambda image, wanted: {"logits": np.full((len(image), 2), np.nan)})
     with pytest.raises(UserError, match="strip"):
-        METHOD.find(config(METHOD), look)
+        find(METHOD, config(METHOD), look)

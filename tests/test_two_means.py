@@ -1,4 +1,5 @@
 import itertools
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def test_agrees_with_scikit_learn():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(300, 5))
     points[:40] += np.array([6.0, 0, 0, 0, 0])
-    theirs = KMeans(2, n_init=20, random_state=0).fit(points)
+    theirs: Any = KMeans(2, n_init=cast(Any, 20), random_state=0).fit(points)
     np.testing.assert_allclose(scatter(points, two_means(points)), theirs.inertia_, rtol=1e-9)
 
 

@@ -43,7 +43,7 @@ def divergence(order: int, noise: float, share: float) -> float:
 
 
 def epsilon(*, noise: float, delta: float, share: float, steps: int) -> float:
-    """The epsilon at `delta` of so many steps, samples added or left out.
+    """The epsilon at `delta` of so many steps, for neighbours that differ in one sample's gradients being left out.
 
     Edge case                    Result
     noise = 0                    infinite
