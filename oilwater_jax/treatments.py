@@ -71,9 +71,12 @@ def check(method: Method, treatment: Treatment, n: int) -> Treatment:
 
 
 def together(treatments: list[Treatment]) -> Treatment:
-    """Several treatments as one: the weights multiply, and what one alone may bring is that one's."""
+    """Several treatments as one: the weights multiply, and what one alone may bring is that one's.
+
+    Figures are those of a treatment that is alone: with others beside it they may not hold (a privacy guarantee, say).
+    """
     sole = [one for one in treatments if one.sole] or treatments
-    figures = {name: figure for one in treatments for name, figure in one.figures.items()}
     return sole[0]._replace(
-        selector=selectors.chain(*(one.selector for one in treatments)), figures=figures
+        selector=selectors.chain(*(one.selector for one in treatments)),
+        figures=treatments[0].figures if len(treatments) == 1 else {},
     )

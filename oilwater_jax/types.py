@@ -251,7 +251,7 @@ class Treatment(NamedTuple):
     `train.select`, `recipe` that of the method's section, `private` the mean of the gradients. `val_group` is each
     validation sample's group where the method has groups of its own. `start` is "fresh" or "reference" (where the
     method's reference model ended), `trained` "all" or "head" (the last layer alone). `figures` (JSON) are told of
-    with the row's.
+    with the row's, where the treatment is alone.
     """
 
     selector: Selector

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from looking import case, config, examples, weights
 
+from oilwater_jax import selectors, treatments
 from oilwater_jax.defenses.dp_sgd import METHOD, ORDERS, account, divergence, epsilon
+from oilwater_jax.types import Treatment
 
 
 @pytest.mark.parametrize(("order", "noise", "share"), [(2, 1.0, 0.3), (5, 1.5, 0.05), (16, 3.0, 0.5)])
@@ -71,3 +73,13 @@ def test_the_treatment():
     assert weights(treatment, train).tolist() == [[1, 1, 1]]
     assert treatment.figures["privacy"] == account(noise=2.0, delta=1e-5, n=3, batch=64, epochs=4)
     assert METHOD.modes == ("standard",)
+
+
+def test_with_another_method_beside_it_no_guarantee_is_told():
+    train = examples([0, 1, 0])
+    own = METHOD.treat(config(METHOD), case(train, {}))
+    twice = Treatment(selectors.fixed(np.full(3, 2.0)))
+    assert treatments.together([own]).figures == own.figures
+    both = treatments.together([twice, own])
+    assert both.private == own.private
+    assert both.figures == {}

@@ -68,13 +68,16 @@ def account(*, noise: float, delta: float, n: int, batch: int, epochs: int) -> d
     drew each sample by itself, with odds batch / n; it is what papers print, usually for shuffled batches too. Neither
     counts that validation, without noise, chooses the epoch that is reported. None: there is no guarantee.
 
-    They hold for DP-SGD alone. A row that draws samples more than once (`dp_sgd+jtt`) or chooses among them by a model
-    without noise (`jtt/dp_sgd`) has no such guarantee.
+    They are of this training alone. A row that draws samples more than once (`dp_sgd+jtt`) is told no figures; one that
+    chooses samples by a model without noise before (`spectral/dp_sgd`) is private in its last stage only.
     """
     own = epsilon(noise=noise, delta=delta, share=1.0, steps=epochs)
     poisson = epsilon(noise=noise, delta=delta, share=min(batch / n, 1.0), steps=epochs * -(-n // batch))
     told = {"epsilon": own, "epsilon_poisson": poisson}
-    return {name: one if math.isfinite(one) else None for name, one in told.items()} | {"delta": delta}
+    return {name: one if math.isfinite(one) else None for name, one in told.items()} | {
+        "delta": delta,
+        "of": "the last stage's training",
+    }
 
 
 def treat(config: Config, case: Case) -> Treatment:
