@@ -64,6 +64,10 @@ def test_suspicion_by_hand():
 
 
 def test_equal_features_flag_nobody():
+    for points in (np.ones((4, 3)), np.ones((1, 3))):
+        flagged, suspicion = smaller(points, reducer="pca", components=2, size=1.0)
+        assert not flagged.any()
+        assert not suspicion.any()
     found = find(METHOD, config(METHOD), evidence([0, 0, 1, 1], features=np.ones((4, 3))))
     assert not found.arrays["flagged"].any()
 

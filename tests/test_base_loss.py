@@ -73,6 +73,11 @@ def test_what_the_base_set_lacks_is_said():
     assert not small.arrays["flagged"].any()
     assert "10 base samples cannot tell" in small.warnings[0]
     look = problem()
+    base = examples(look.base.label, attribute=(np.arange(60) == 1).astype(int))
+    lacking = find(METHOD, config(METHOD), look._replace(base=base))
+    assert lacking.warnings == (
+        "the base set has no sample of class 0 with attribute 1: such samples will look like poisons",
+    )
     three = look._replace(label=np.where(np.arange(80) > 70, 2, look.label).astype(np.int32), n_classes=3)
     found = find(METHOD, config(METHOD), three)
     assert "no sample of class 2" in found.warnings[0]

@@ -75,6 +75,14 @@ def test_the_treatment():
     assert METHOD.modes == ("standard",)
 
 
+def test_noise_0_clips_alone_and_guarantees_nothing():
+    train = examples([0, 1, 0])
+    treatment = METHOD.treat(config(METHOD, noise=0.0), case(train, {}))
+    assert treatment.private == (1.0, 0.0)
+    assert treatment.figures["privacy"]["epsilon"] is None
+    assert treatment.figures["privacy"]["epsilon_poisson"] is None
+
+
 def test_with_another_method_beside_it_no_guarantee_is_told():
     train = examples([0, 1, 0])
     own = METHOD.treat(config(METHOD), case(train, {}))

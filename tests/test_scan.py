@@ -84,6 +84,8 @@ def test_what_it_cannot_tell_it_says():
     found = find(METHOD, config(METHOD), one)
     assert "no sample of class 1" in found.warnings[0]
     assert found.figures["p_values"]["1"] == 1 / 200
+    base = examples(look.base.label, attribute=(np.arange(80) == 1).astype(int))
+    assert "class 0 with attribute 1" in find(METHOD, config(METHOD), look._replace(base=base)).warnings[0]
     same = look._replace(scores={"features": np.ones((300, 3))}, base_scores={"features": np.ones((80, 3))})
     assert not find(METHOD, config(METHOD), same).arrays["flagged"].any()
     look.scores["features"][0, 0] = np.nan

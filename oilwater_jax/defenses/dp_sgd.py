@@ -83,11 +83,12 @@ def account(*, noise: float, delta: float, n: int, batch: int, epochs: int) -> d
 def treat(config: Config, case: Case) -> Treatment:
     """Every sample once per epoch; clipped and noised gradients.
 
+    A network with batch normalisation couples the samples of a batch: it is refused where training begins.
+
     Edge case                             Result
-    noise = 0                             clipping alone, and no guarantee
-    clip larger than every gradient,
-    noise = 0                             plain training, by the sum over a batch's samples / its places
-    a network with batch normalisation    UserError where training begins: it couples the samples of a batch
+    noise = 0                             clipping alone; the figures are None: no guarantee
+    fewer samples than a batch            each step has them all
+    under + with another method           no figures are told (`treatments.together`)
     """
     d = config.dp_sgd
     figures = account(

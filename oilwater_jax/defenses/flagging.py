@@ -110,7 +110,8 @@ def above_base(
 
     That is a conformal p-value. A sample exchangeable with the base set is flagged with odds of at most
     `false_alarms`, whatever the distribution. Training samples are not quite: the reference model was fitted to them
-    and not to the base set, so they look more ordinary, and fewer are flagged.
+    and not to the base set. Where fitted samples look more ordinary (a loss), fewer of them are flagged than promised,
+    where they look less so (the sureness of strip), more.
 
     Edge case                        Result
     1 / (m + 1) > false_alarms       nobody, and a warning: so small a base set can find nothing

@@ -73,6 +73,9 @@ def find(config: Config, evidence: Evidence) -> Found:
     share the false alarms out. Of a class's two parts the one with the smaller share of the class's base samples is
     flagged, of equal shares the smaller part. The suspicion is the log-likelihood ratio of that part over the other.
 
+    The reference model was fitted to the training samples and not to the base set: kinds that it tells apart only there
+    (the groups of a class, say) count as a finding. The flagged part is the largest split, poisons or not.
+
     Edge case                                          Result
     fewer than 8 residuals in a half of the base set   nobody flagged, and a warning
     too few draws for `false_alarms` over all classes  nobody flagged, and a warning
