@@ -226,7 +226,10 @@ class Rooms:
                 "label": rows.label(on, e.registry),
                 "idnf": metrics.shares_within(flagged, sets),
                 "n_flagged": int(flagged.sum()),
+                "warnings": list(found.warnings),
             }
+            for warning in found.warnings:
+                e.progress.warn(f"{on}: {warning}")
             return Stage(found.arrays, figures | found.figures)
 
         return self._stage(f"{on.slug}.found", self.keys.found(row, atom, self.seed), compute, keep=True)
@@ -336,6 +339,7 @@ class Rooms:
             "selected_epoch": fitted.epoch,
             **self._on_sets(row, stock, fitted),
             "rounds": stock.rounds + rounds_of(fitted),
+            **self.treatment(row)[1].figures,
         }
         return Stage({"logits": scores["logits"], "goal_logits": goal_logits}, no_nan(figures))
 

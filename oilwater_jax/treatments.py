@@ -71,6 +71,12 @@ def check(method: Method, treatment: Treatment, n: int) -> Treatment:
 
 
 def together(treatments: list[Treatment]) -> Treatment:
-    """Several treatments as one: the weights multiply, and what one alone may bring is that one's."""
+    """Several treatments as one: the weights multiply, and what one alone may bring is that one's.
+
+    Figures are those of a treatment that is alone: with others beside it they may not hold (a privacy guarantee, say).
+    """
     sole = [one for one in treatments if one.sole] or treatments
-    return sole[0]._replace(selector=selectors.chain(*(one.selector for one in treatments)))
+    return sole[0]._replace(
+        selector=selectors.chain(*(one.selector for one in treatments)),
+        figures=treatments[0].figures if len(treatments) == 1 else {},
+    )

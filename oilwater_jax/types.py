@@ -4,7 +4,8 @@ Stage: before everything; imports nothing of the package but `images`.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -198,10 +199,14 @@ class Evidence(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a method found: named arrays, `flagged` [n] among them, and figures (JSON)."""
+    """What a method found: named arrays, `flagged` [n] among them, figures (JSON), and what the user should know.
+
+    `warnings` say where the method could not do its work (nothing flagged, say); they are kept with the figures.
+    """
 
     arrays: dict[str, np.ndarray]
     figures: dict[str, Any]
+    warnings: tuple[str, ...] = ()
 
 
 class Case(NamedTuple):
@@ -245,7 +250,8 @@ class Treatment(NamedTuple):
     What is None is as everywhere else: `objective` the mean loss, `group` [n] all 0, `rule` (which epoch is reported)
     `train.select`, `recipe` that of the method's section, `private` the mean of the gradients. `val_group` is each
     validation sample's group where the method has groups of its own. `start` is "fresh" or "reference" (where the
-    method's reference model ended), `trained` "all" or "head" (the last layer alone).
+    method's reference model ended), `trained` "all" or "head" (the last layer alone). `figures` (JSON) are told of
+    with the row's, where the treatment is alone.
     """
 
     selector: Selector
@@ -257,6 +263,7 @@ class Treatment(NamedTuple):
     start: str = "fresh"
     trained: str = "all"
     private: Private | None = None
+    figures: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def sole(self) -> bool:
