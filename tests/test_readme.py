@@ -7,7 +7,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-GRADIENTS, SELECTOR = re.findall(r"```python\n(.*?)```", README, re.S)
+GRADIENTS, OWN, WALK = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
 def test_the_example_of_per_sample_gradients_runs():
@@ -18,16 +18,26 @@ def test_the_example_of_per_sample_gradients_runs():
     assert found["norms"].std() > 0
 
 
-def test_the_example_of_an_own_selector_runs(tmp_path, monkeypatch, capsys):
-    for folder in ("configs", "runs"):
-        (tmp_path / folder).symlink_to(ROOT / folder) if folder == "configs" else (tmp_path / folder).mkdir()
+def test_the_example_of_an_own_defence_is_the_one_that_is_tested():
+    assert OWN in (ROOT / "tests/own/trim.py").read_text()
+
+
+def test_the_walk_from_python_runs(tmp_path, monkeypatch, capsys):
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "trim.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
-    exec(compile(SELECTOR, "README.md", "exec"), {})
-    wga, asr = map(float, capsys.readouterr().out.split()[-2:])
-    assert 0 <= wga <= 1
-    assert 0 <= asr <= 1
-    report = (tmp_path / "runs/trim/report.html").read_text()
-    assert "trim 2 per cent" in report
+    found = {}
+    exec(compile(WALK, "README.md", "exec"), found)
+    out = capsys.readouterr().out
+    assert "513 samples, 5 poisons" in out
+    assert "Trim, then JTT" in out
+    assert found["config"].trim.share == 0.02
+    assert (tmp_path / "runs/trim_in_python/stages/seed0/trim-then-jtt").exists()
+
+
+def test_every_config_that_is_named_exists():
+    for path in re.findall(r"configs/[a-z0-9]+/[a-z0-9_]+\.py", README):
+        assert (ROOT / path).exists(), path
 
 
 def test_every_path_in_the_map_of_the_rooms_exists():
