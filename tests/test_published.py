@@ -53,7 +53,7 @@ def test_grids(dataset, table):
         assert run.attack.name == attack
         # Each method by its own published settings, also where methods share the section.
         own = published.METHODS[method]
-        own = own[published.BOTH] | own[dataset]
+        own = {**own[published.BOTH], **own[dataset]}
         varied = {"identify.epochs"} if table == "table01" else set()
         found = cfg.flatten(run.to_dict())
         assert {key for key, value in own.items() if found[key] != value} <= varied
