@@ -32,13 +32,16 @@ def main(workdir: Path, name: str) -> None:
         if line.run in wanted and line.training == f"{grid.FOUND}{wanted[line.run][1]}"
     ]
     sets = {f"idnf.{one}": (one, colour) for one, colour in SETS.items()}
-    columns = [name for name in sets if any(name in line.figures for line in lines)]  # smoke has no minorities
+    # A smoke run has no minorities.
+    columns = [one for one in sets if any(one in line.figures for line in lines)]
     with (HERE / f"{name}.csv").open("w") as file, contextlib.redirect_stdout(file):
         grid.print_table(lines, "csv", columns=columns)
     body = []
     for line in lines:
         attack, method, epochs = wanted[line.run]
-        body.append([ATTACKS[attack], METHODS[method], str(epochs), *(str(line.figures.get(c, "-")) for c in columns)])
+        body.append(
+            [ATTACKS[attack], METHODS[method], str(epochs), *(str(line.figures.get(c, "-")) for c in columns)]
+        )
     head = ["attack", "method", "T", *(grid.heading(column, lines) for column in columns)]
     n = lines[0].figures["idnf.poison"].n
     text = f"{name}, {n} seeds, share identified in per cent, mean ± 95% interval.\n\n"
