@@ -94,8 +94,8 @@ def report(workdir: Path) -> None:
         result = pipeline.run(load(CONFIGS / f"{file}.py", {"rows": rows}), own, seeds=REPORT_SEEDS)
         write_text(HERE / f"{name}.md", tables.markdown(result))
         shutil.copy(own / "summary.json", HERE / f"{name}.json")
-        for picture in ("rates.png", "training_images.png"):
-            shutil.copy(own / "figures" / picture, HERE / f"{name}_{picture}")
+        for picture, call in (("rates", "rates"), ("flagged_jtt", "training_images")):
+            shutil.copy(own / "figures" / f"{picture}.png", HERE / f"{name}_{call}.png")
 
 
 if __name__ == "__main__":
