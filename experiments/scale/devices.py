@@ -104,7 +104,7 @@ def measure(run: list[str]) -> None:
     network = program.network(small, splits.train.image.shape[1:], len(splits.class_names))
     scores = network.score(network.init_params(0), splits.train, SCORES)
     if devices.is_first():
-        write_npz(options.workdir / "scores.npz", scores)
+        write_npz(Path(options.workdir) / "scores.npz", scores)
 
 
 def losses(folder: Path) -> np.ndarray:

@@ -260,7 +260,7 @@ def main(workdir: Path, out: Path = HERE) -> None:
     if not studies:
         sys.exit(f"{workdir} has no finished study; run.py makes them")
     if any(EPOCH not in study.summary["epochs"] for study in studies.values()):
-        sys.exit(f"{workdir} has a study without epoch {EPOCH} (a smoke run has no minorities either)")
+        sys.exit(f"{workdir} has a study without epoch {EPOCH} (a smoke run?)")
     seeds = sorted({len(study.summary["seeds"]) for study in studies.values()})
     parts = [
         f"Mean over {' or '.join(map(str, seeds))} seeds ± Student's 95% interval. "

@@ -32,7 +32,7 @@ def main(workdir: Path, name: str) -> None:
         if line.run in wanted and line.training == f"{grid.FOUND}{wanted[line.run][1]}"
     ]
     sets = {f"idnf.{one}": (one, colour) for one, colour in SETS.items()}
-    # A smoke run has no minorities.
+    # A set without members has no figure.
     columns = [one for one in sets if any(one in line.figures for line in lines)]
     with (HERE / f"{name}.csv").open("w") as file, contextlib.redirect_stdout(file):
         grid.print_table(lines, "csv", columns=columns)
