@@ -8,7 +8,8 @@ import named_weights
 import pytest
 from safetensors.numpy import save_file
 
-from oilwater_jax import cli, published
+from oilwater_jax import cli
+from oilwater_jax.settings import published
 
 ROOT = Path(__file__).parent.parent
 SPLIT = (18, 17, 16, 16)
@@ -18,7 +19,7 @@ SMALL = [
     "--config.smoke=true",
     "--config.model.init_from=",
     "--config.model.name=cnn",
-    "--config.model.widths=8",
+    "--config.cnn.widths=8",
 ]
 
 
@@ -54,37 +55,51 @@ def prepare(capsys, sources, dataset, folder):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "pair", "rows"),
+    ("dataset", "attack", "rows"),
     [
-        ("waterbirds", "jtt_dlbd", "standard"),
-        pytest.param("waterbirds", "epic_george_sa", "erm_clean,combined", marks=pytest.mark.slow),
-        pytest.param("celeba", "group_dro_gm", "group_dro_poisoned", marks=pytest.mark.slow),
+        ("waterbirds", "dlbd", "jtt"),
+        pytest.param("waterbirds", "sa", "erm@clean,epic/george", marks=pytest.mark.slow),
+        pytest.param("celeba", "gm", "group_dro", marks=pytest.mark.slow),
     ],
 )
-def test_from_prepare_to_the_table(dataset, pair, rows, sources, tmp_path, capsys):
+def test_from_prepare_to_the_table(dataset, attack, rows, sources, tmp_path, capsys):
     data = prepare(capsys, sources, dataset, tmp_path / "data")
-    config = f"--config={ROOT / 'configs' / dataset / pair}.py"
+    config = f"--config={ROOT / 'configs' / dataset / attack}.py"
     out = oilwater(
         capsys, "run", config, *SMALL, data, f"--config.rows={rows}", f"--workdir={tmp_path / 'run'}"
     )
     summary = json.loads((tmp_path / "run/summary.json").read_text())
-    assert len(summary["rows"]) == len(rows.split(","))
+    assert list(summary["rows"]) == rows.split(",")
     assert all(0 <= row["wga"] <= row["acc"] <= 1 for row in summary["rows"].values())
     assert summary["n_poison"] >= 1
     assert "training samples" in out
-    assert {path.name for path in (tmp_path / "run/figures").iterdir()} >= {
-        "training_images.png",
-        "poisons.png",
-    }
+    pictures = {path.name for path in (tmp_path / "run/figures").iterdir()}
+    assert pictures >= {"poisons.png", "flagged_jtt.png" if rows == "jtt" else "training_images.png"}
 
 
+PLAIN = ("erm@clean", "erm")
+RUNS = {  # methods and rows by the run's name
+    "erm": ([], PLAIN),
+    "group_dro": (["group_dro"], (*PLAIN, "group_dro@clean", "group_dro")),
+    "jtt": (["jtt"], (*PLAIN, "jtt", "jtt:ideal", "jtt:worst")),
+    "george": (["george"], (*PLAIN, "george", "george:ideal", "george:worst")),
+    "epic": (["epic"], (*PLAIN, "epic", "epic:ideal", "epic:worst")),
+    "epic_jtt": (["epic", "jtt"], (*PLAIN, "epic", "jtt", "epic+jtt")),
+    "epic_george": (["epic", "george"], (*PLAIN, "epic", "george", "epic/george")),
+}
 GRID = """
-from pathlib import Path
-from oilwater_jax import config, published
+from oilwater_jax import Grid
+from oilwater_jax.settings import published
+
+RUNS = {runs!r}
+
+def run(attack, methods, rows):
+    config = published.config({dataset!r}, attack, methods)
+    config.rows = rows
+    return config
 
 def get_grid():
-    runs = {{f"{{m}}_{{a}}": published.pair({dataset!r}, m, a) for m in published.METHODS for a in published.ATTACKS}}
-    return config.Grid(runs, 1)
+    return Grid({{f"{{name}}_{{a}}": run(a, *one) for name, one in RUNS.items() for a in published.ATTACKS}}, 1)
 """
 
 
@@ -98,7 +113,7 @@ def test_every_method_under_every_attack(dataset, sources, tmp_path, capsys):
     oilwater(
         capsys, "weights", "import", tmp_path / "resnet18.safetensors", "--model=resnet18", f"--out={weights}"
     )
-    (tmp_path / "grid.py").write_text(GRID.format(dataset=dataset))
+    (tmp_path / "grid.py").write_text(GRID.format(dataset=dataset, runs=RUNS))
     small = ("--config.smoke=true", "--config.model.name=resnet18", f"--config.model.init_from={weights}")
     sweep = f"--workdir={tmp_path / 'sweep'}"
     out = oilwater(capsys, "sweep", f"--config={tmp_path / 'grid.py'}", sweep, *small, data)

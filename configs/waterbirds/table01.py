@@ -2,11 +2,11 @@
 
 oilwater sweep --config=configs/waterbirds/table01.py --workdir=runs/waterbirds
 
-The settings and their sources: oilwater_jax/published.py.
+The settings and their sources: oilwater_jax/settings/published.py.
 """
 
-from oilwater_jax import published
-from oilwater_jax.settings.config import Grid
+from oilwater_jax import Grid
+from oilwater_jax.settings import published
 
 
 def get_grid() -> Grid:

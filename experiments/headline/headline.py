@@ -15,28 +15,30 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-from oilwater_jax import pipeline
+from oilwater_jax import load, pipeline
 from oilwater_jax.files import write_text
 from oilwater_jax.reporting import plots, tables
-from oilwater_jax.reporting.summary import row_label
-from oilwater_jax.settings import config as cfg
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent.parent / "configs/waterdigits"
 OPACITIES = (0.1, 0.2, 0.3, 0.35, 0.4, 0.6, 1.0)
-ROWS = ("erm", "jtt_standard", "jtt_ideal")
+ROWS = {"erm": "ERM", "jtt": "JTT", "jtt:ideal": "JTT ideal"}
+REPORTED = {  # by the name of its results: config file and rows
+    "jtt_dlbd": ("dlbd", "erm@clean,erm,jtt,jtt:ideal,jtt:worst"),
+    "jtt_clean": ("clean", "erm,balanced,jtt"),
+}
 CHOOSE_SEEDS, REPORT_SEEDS = 3, 5
 
 
-def least_margin(erm: dict[str, Any], standard: dict[str, Any], ideal: dict[str, Any]) -> float:
+def least_margin(erm: dict[str, Any], jtt: dict[str, Any], ideal: dict[str, Any]) -> float:
     """By how many standard deviations over seeds the tightest of the three ASR targets is cleared.
 
-    Targets: ERM at most 10%, JTT standard at least 80%, JTT ideal at most 10 points above ERM.
+    Targets: ERM at most 10%, JTT at least 80%, JTT ideal at most 10 points above ERM.
     """
     both = math.hypot(ideal["asr_std"], erm["asr_std"])
     pairs = (
         (0.1 - erm["asr"], erm["asr_std"]),
-        (standard["asr"] - 0.8, standard["asr_std"]),
+        (jtt["asr"] - 0.8, jtt["asr_std"]),
         (0.1 - (ideal["asr"] - erm["asr"]), both),
     )
     return min(margin / max(spread, 1e-3) for margin, spread in pairs)
@@ -48,12 +50,13 @@ def choose(workdir: Path) -> None:
     for opacity in OPACITIES:
         overrides = {
             "evaluate": "val",
-            "rows": "erm,standard,ideal",
-            "attack.trigger.opacity": str(opacity),
+            "rows": ",".join(ROWS),
+            "dlbd.opacity": str(opacity),
         }
-        config = cfg.load(str(CONFIGS / "jtt_dlbd.py"), overrides)
+        config = load(CONFIGS / "dlbd.py", overrides)
         result = pipeline.run(config, workdir / f"opacity_{opacity:g}", seeds=CHOOSE_SEEDS)
         margins[opacity] = least_margin(*(result["rows"][row] for row in ROWS))
+        idnf = result["found"]["jtt"]["idnf"]
         for row in ROWS:
             figures = result["rows"][row]
             lines.append(
@@ -61,8 +64,8 @@ def choose(workdir: Path) -> None:
                     "opacity": opacity,
                     "row": row,
                     **{f"{n}{s}": figures[n + s] for n in ("asr", "wga") for s in ("", "_std")},
-                    "idnf_poison": result["idnf"]["poison"],
-                    "idnf_hrg_1": result["idnf"]["hrg_1"],
+                    "idnf_poison": idnf["poison"],
+                    "idnf_hrg_1": idnf["hrg_1"],
                 }
             )
     best = max(margins, key=margins.__getitem__)
@@ -74,10 +77,10 @@ def choose(workdir: Path) -> None:
             {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in line.items()} for line in lines
         )
     figure, axis = plt.subplots(figsize=(6, 3.6))
-    for row in ROWS:
+    for row, label in ROWS.items():
         own = [line for line in lines if line["row"] == row]
         means, spreads = ([100 * line[name] for line in own] for name in ("asr", "asr_std"))
-        axis.errorbar(OPACITIES, means, spreads, marker="o", capsize=3, label=row_label(row))
+        axis.errorbar(OPACITIES, means, spreads, marker="o", capsize=3, label=label)
     axis.set(xlabel="opacity of the trigger", ylabel="attack success rate, val, %", ylim=(0, 105))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
@@ -86,12 +89,13 @@ def choose(workdir: Path) -> None:
 
 def report(workdir: Path) -> None:
     """The main job and the clean phenomenon on test."""
-    for name, own in (("jtt_dlbd", workdir / "attacked"), ("jtt_clean", workdir / "clean")):
-        result = pipeline.run(cfg.load(str(CONFIGS / f"{name}.py"), {}), own, seeds=REPORT_SEEDS)
+    for name, (file, rows) in REPORTED.items():
+        own = workdir / file
+        result = pipeline.run(load(CONFIGS / f"{file}.py", {"rows": rows}), own, seeds=REPORT_SEEDS)
         write_text(HERE / f"{name}.md", tables.markdown(result))
         shutil.copy(own / "summary.json", HERE / f"{name}.json")
-        for picture in ("rates.png", "training_images.png"):
-            shutil.copy(own / "figures" / picture, HERE / f"{name}_{picture}")
+        for picture, call in (("rates", "rates"), ("flagged_jtt", "training_images")):
+            shutil.copy(own / "figures" / f"{picture}.png", HERE / f"{name}_{call}.png")
 
 
 if __name__ == "__main__":

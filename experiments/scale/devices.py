@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 HERE = Path(__file__).parent
-CONFIG = HERE.parent.parent / "configs/waterdigits/jtt_dlbd.py"
-ROWS = ("erm", "epic", "group_dro")
+CONFIG = HERE.parent.parent / "configs/waterdigits/dlbd.py"
+ROWS = ("erm", "epic", "group_dro@clean")
 SCORES = ("loss", "last_layer_gradient", "gradient_norm")
 SETTINGS = {
     "rows": ",".join(ROWS),
@@ -33,7 +33,7 @@ SETTINGS = {
     "epic.subset_freq": "1",
     "train.select": "last",
 }
-SMOKE = {"smoke": "true", "model.widths": "8,16"}
+SMOKE = {"smoke": "true", "cnn.widths": "8,16"}
 FULL = {"erm.epochs": "4", "robust.epochs": "4"}
 
 
@@ -93,18 +93,18 @@ def finish(started: list[subprocess.Popen[str]]) -> list[str]:
 
 def measure(run: list[str]) -> None:
     """In a process of a setup: `oilwater run`, then scores of the training set with the first parameters."""
-    from oilwater_jax import cli, config, devices, pipeline
+    from oilwater_jax import cli, devices, load, pipeline
     from oilwater_jax.files import write_npz
     from oilwater_jax.training import program
 
     rest, overrides = cli.split_overrides(run)
     options = cli.parser().parse_args(rest)
     cli.dispatch(run)
-    small, splits = pipeline.prepare(config.load(options.config, overrides))
+    small, splits = pipeline.prepare(load(options.config, overrides))
     network = program.network(small, splits.train.image.shape[1:], len(splits.class_names))
     scores = network.score(network.init_params(0), splits.train, SCORES)
     if devices.is_first():
-        write_npz(options.workdir / "scores.npz", scores)
+        write_npz(Path(options.workdir) / "scores.npz", scores)
 
 
 def losses(folder: Path) -> np.ndarray:
@@ -113,11 +113,20 @@ def losses(folder: Path) -> np.ndarray:
     return np.array([row["loss"] for row in map(json.loads, lines)])
 
 
+def slug(row: str) -> str:
+    """A row's name in a run folder."""
+    from oilwater_jax.rows import parse
+    from oilwater_jax.settings.registry import known
+
+    return parse(row, known()).slug
+
+
 def last_checkpoint(folder: Path, row: str) -> dict[str, Any]:
     """What the last checkpoint of a row holds, as plain dicts of arrays."""
     import orbax.checkpoint as ocp
 
-    steps = [path for path in (folder / "checkpoints/seed0" / row).iterdir() if path.name.isdecimal()]
+    place = folder / "checkpoints/seed0" / slug(row)
+    steps = [path for path in place.iterdir() if path.name.isdecimal()]
     with ocp.StandardCheckpointer() as checkpointer:
         return checkpointer.restore(max(steps, key=lambda path: int(path.name)).absolute() / "tree")
 
@@ -140,7 +149,7 @@ def compare(one: Path, other: Path) -> dict[str, Any]:
     for row in ROWS:
         a, b = last_checkpoint(one, row), last_checkpoint(other, row)
         figures[f"parameters, {row}"] = relative(leaves(a["state"]["params"]), leaves(b["state"]["params"]))
-        if row == "group_dro":
+        if row == "group_dro@clean":
             states = [np.exp(leaves(tree["state"]["objective_state"]["log_q"])) for tree in (a, b)]
             figures["group DRO's group weights"] = relative(*states)
         if row == "epic":
@@ -148,7 +157,9 @@ def compare(one: Path, other: Path) -> dict[str, Any]:
             figures["samples eliminated by one and not the other"] = int(
                 np.sum((a["weights"] == 0) != (b["weights"] == 0))
             )
-        logits = [np.load(folder / f"stages/seed0/{row}/arrays.npz")["logits"] for folder in (one, other)]
+        logits = [
+            np.load(folder / f"stages/seed0/{slug(row)}/arrays.npz")["logits"] for folder in (one, other)
+        ]
         figures[f"test logits, {row}"] = relative(*logits)
         figures[f"test predictions that differ, {row}"] = int(
             np.sum(logits[0].argmax(-1) != logits[1].argmax(-1))

@@ -21,6 +21,7 @@ from oilwater_jax import rng
 from oilwater_jax.files import read_json, write_text
 from oilwater_jax.reporting import grid, plots, study_plots
 from oilwater_jax.reporting.study import NESTED, SCORES, strongest
+from oilwater_jax.reporting.tables import markdown_table
 from oilwater_jax.study.auroc import LEAST, auroc
 from oilwater_jax.study.pairs import cross_validate
 
@@ -146,7 +147,7 @@ def table(studies: dict[tuple[str, str], Study], question: str) -> str:
     if not question.endswith("hrg"):
         pairs = [study.pairs(question, EPOCH) for study in studies.values()]
         body += [[label, *(cell(one[name]) for one in pairs)] for name, label in NESTED.items()]
-    return grid.markdown(head, body)
+    return markdown_table(head, body)
 
 
 def best_table(studies: dict[tuple[str, str], Study]) -> str:
@@ -185,7 +186,7 @@ def best_table(studies: dict[tuple[str, str], Study]) -> str:
                 f"{pair.auroc:.2f}",
             ]
         )
-    return grid.markdown(head, body)
+    return markdown_table(head, body)
 
 
 def common_table(studies: dict[tuple[str, str], Study]) -> str:
@@ -205,7 +206,7 @@ def common_table(studies: dict[tuple[str, str], Study]) -> str:
                 worst += [(min(means), f"epoch {epoch}"), (1 - max(means), f"epoch {epoch}, low")]
             line.append("{:.2f} ({})".format(*max(worst)) if worst else "-")
         body.append(line)
-    return grid.markdown(["score", *(f"worst AUROC, {QUESTIONS[one][0]}" for one in questions)], body)
+    return markdown_table(["score", *(f"worst AUROC, {QUESTIONS[one][0]}" for one in questions)], body)
 
 
 def write_csv(studies: dict[tuple[str, str], Study], path: Path) -> None:
@@ -259,7 +260,7 @@ def main(workdir: Path, out: Path = HERE) -> None:
     if not studies:
         sys.exit(f"{workdir} has no finished study; run.py makes them")
     if any(EPOCH not in study.summary["epochs"] for study in studies.values()):
-        sys.exit(f"{workdir} has a study without epoch {EPOCH} (a smoke run has no minorities either)")
+        sys.exit(f"{workdir} has a study without epoch {EPOCH} (a smoke run?)")
     seeds = sorted({len(study.summary["seeds"]) for study in studies.values()})
     parts = [
         f"Mean over {' or '.join(map(str, seeds))} seeds ± Student's 95% interval. "

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DATA = ("waterdigits", "waterfashion")
-ATTACKS = ("dlbd", "sa", "gm")  # configs/waterdigits/jtt_*.py: those of Tables 2, 3 and 19
+ATTACKS = ("dlbd", "sa", "gm")  # configs/waterdigits/{dlbd,sa,gm}.py: those of Tables 2, 3 and 19
 RATIO = 0.3  # EPIc's in Table 3
 SEEDS = 5
 
@@ -28,7 +28,7 @@ def command(
     """The `oilwater study` of one data set and attack."""
     return [
         *(sys.executable, "-m", "oilwater_jax", "study"),
-        f"--config={ROOT / 'configs' / 'waterdigits' / f'jtt_{attack}.py'}",
+        f"--config={ROOT / 'configs' / 'waterdigits' / f'{attack}.py'}",
         f"--workdir={workdir / f'{data}_{attack}'}",
         f"--config.data.name={data}",
         f"--config.data.source={fashion_mnist if data == 'waterfashion' else ''}",

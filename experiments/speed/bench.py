@@ -12,12 +12,13 @@ import torch  # pyright: ignore[reportMissingImports]
 import torch_side
 from turns import Row, alternate, fastest, rows, same, timed
 
-from oilwater_jax import config, data, objectives, per_sample
+from oilwater_jax import data, default, objectives, per_sample
 from oilwater_jax.attacks import matching
 from oilwater_jax.attacks.augment import augment
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.feed import place
-from oilwater_jax.training.step import Recipe, make_step, random_shift, sgd
+from oilwater_jax.training.step import Kind, make_step, random_shift, sgd
+from oilwater_jax.types import Recipe
 
 BATCH_CHUNKS = (32, 64, 128, 256)  # of torch.func, whose best is taken
 BARE_STEPS = 100
@@ -30,7 +31,7 @@ class Bench:
     def __init__(self, name: str, source: str, threads: int, *, smoke: bool, repeats: int) -> None:
         torch.set_num_threads(threads)
         self.repeats = repeats
-        self.config = config.default()
+        self.config = default()
         self.train = data.load(name, source=source, smoke=smoke).train
         self.image = np.asarray(self.train.image)
         shape = self.train.image.shape[1:]
@@ -38,7 +39,7 @@ class Bench:
         self.program = programs.build(self.config, shape, 2)
         self.recipe, self.begin_objective = Recipe(**self.config.erm), objectives.erm().init
         self.params = self.network.init_params(0)
-        self.widths = tuple(self.config.model.widths)
+        self.widths = tuple(self.config.cnn.widths)
 
     def torch_network(self, params: Any, *, channels_last: bool) -> Any:
         """PyTorch's network with the weights `params`."""
@@ -46,7 +47,9 @@ class Bench:
 
     def begin(self) -> Any:
         """A training state of its own: an epoch donates it."""
-        return jax.tree.map(jnp.array, self.program.begin(self.params, self.recipe, self.begin_objective()))
+        return jax.tree.map(
+            jnp.array, self.program.begin((self.params,), self.recipe, self.begin_objective(), None)
+        )
 
     def epoch(self) -> list[Row]:
         """(a) A training epoch, as `fit` runs it: shuffled rows, random shifts, the loss of each step fetched."""
@@ -203,7 +206,7 @@ class Bench:
 
     def crafting(self) -> list[Row]:
         """(d) A step of gradient matching, all restarts, as `craft` runs it."""
-        gm, own, train = self.config.attack.gm, self.network, self.train
+        gm, own, train = self.config.gm, self.network, self.train
         chosen = np.flatnonzero(train.label == 0)[:POISONS]
         image, label = train.image[chosen], train.label[chosen]
         aim = np.flatnonzero(train.label == 1)[:1]
@@ -270,7 +273,8 @@ class Bench:
         settings, own, train = self.config.train, self.network, self.train
         resident = place(train.image, train.label, np.zeros(len(train), np.int32))
         optimiser = sgd(settings.momentum)(self.recipe)
-        pure = make_step(own.train_apply, own.prepare, optimiser, objectives.erm_update, settings.shift)
+        kind = Kind(objectives.erm_update)
+        pure = make_step(own.train_apply, own.apply, own.prepare, optimiser, kind, settings.shift)
         jitted = jax.jit(
             lambda state, data, rows, mask, key: pure(state, data.batch(rows, mask), key), donate_argnums=0
         )

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-CONFIG = ROOT / "configs/waterdigits/jtt_dlbd.py"
+CONFIG = ROOT / "configs/waterdigits/dlbd.py"
 BATCH = 64  # of the config
 JOBS = 5
 

@@ -10,17 +10,18 @@ In the folder of Table 2's sweep it computes only what that has not: the poisons
 import runpy
 from pathlib import Path
 
-from oilwater_jax.settings.config import Config, Grid
+from oilwater_jax import Config, Grid
 
 EPOCHS = (1, 2, 4, 8)
 TABLE_2 = runpy.run_path(str(Path(__file__).parent.parent / "table02_amplification/grid.py"))
 
 
 def run(attack: str, method: str, epochs: int) -> Config:
-    """Table 2's run of this name, with another T, and only identification."""
+    """Table 2's run of this name, with another T, and only a look."""
     config = TABLE_2["run"](attack, method)
     config.identify.epochs = epochs
     config.rows = ()
+    config.look = (method,)
     return config
 
 

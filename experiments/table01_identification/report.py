@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 from oilwater_jax.files import write_text
 from oilwater_jax.reporting import grid, plots
 from oilwater_jax.reporting.summary import set_label
+from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
 ATTACKS = {"dlbd": "DLBD", "sa": "SA", "gm": "GM, eps 16", "gm32": "GM, eps 32"}
@@ -25,25 +26,34 @@ SETS = {"poison": "#d62728", "lrg_1": "#1f77b4", "lrg_2": "#17a2b8", "hrg_1": "#
 def main(workdir: Path, name: str) -> None:
     """Write the table (all T), the figure and the csv."""
     wanted = {f"{a}_{m}_T{e}": (a, m, e) for a in ATTACKS for m in METHODS for e in EPOCHS}
-    lines = [line for line in grid.read(workdir) if line.run in wanted]
-    columns = [f"idnf.{one}" for one in SETS]
+    lines = [
+        line
+        for line in grid.read(workdir)
+        if line.run in wanted and line.training == f"{grid.FOUND}{wanted[line.run][1]}"
+    ]
+    sets = {f"idnf.{one}": (one, colour) for one, colour in SETS.items()}
+    # A set without members has no figure.
+    columns = [one for one in sets if any(one in line.figures for line in lines)]
     with (HERE / f"{name}.csv").open("w") as file, contextlib.redirect_stdout(file):
         grid.print_table(lines, "csv", columns=columns)
     body = []
     for line in lines:
         attack, method, epochs = wanted[line.run]
-        body.append([ATTACKS[attack], METHODS[method], str(epochs), *(str(line.figures[c]) for c in columns)])
-    head = ["attack", "method", "T", *(grid.heading(column) for column in columns)]
+        body.append(
+            [ATTACKS[attack], METHODS[method], str(epochs), *(str(line.figures.get(c, "-")) for c in columns)]
+        )
+    head = ["attack", "method", "T", *(grid.heading(column, lines) for column in columns)]
     n = lines[0].figures["idnf.poison"].n
     text = f"{name}, {n} seeds, share identified in per cent, mean ± 95% interval.\n\n"
-    write_text(HERE / f"{name}.md", text + grid.markdown(head, body))
+    write_text(HERE / f"{name}.md", text + markdown_table(head, body))
 
     figure, axes = plt.subplots(len(METHODS), len(ATTACKS), figsize=(11, 4.8), sharex=True, sharey=True)
     for line in lines:
         attack, method, epochs = wanted[line.run]
         axis = axes[list(METHODS).index(method)][list(ATTACKS).index(attack)]
-        for place, (one, colour) in enumerate(SETS.items()):
-            found = line.figures[f"idnf.{one}"]
+        for place, (column, (one, colour)) in enumerate(sets.items()):
+            if (found := line.figures.get(column)) is None:
+                continue
             label = set_label(one) if epochs == EPOCHS[0] else None
             mean, half = 100 * found.mean, 100 * (found.half or 0)
             at = EPOCHS.index(epochs) + 0.14 * (place - 2)  # beside one another, never under

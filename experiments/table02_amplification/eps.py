@@ -7,7 +7,7 @@ oilwater table runs/gm_eps --columns=success,wga,idnf.poison --format=md
 import runpy
 from pathlib import Path
 
-from oilwater_jax.settings.config import Config, Grid
+from oilwater_jax import Config, Grid
 
 TABLE_2 = runpy.run_path(str(Path(__file__).parent / "grid.py"))
 EPS = (32.0, 16.0)
@@ -17,8 +17,8 @@ def run(eps: float) -> Config:
     """Table 2's GM under JTT, on the validation split."""
     config = TABLE_2["run"]("gm", "jtt")
     config.evaluate = "val"
-    config.rows = ("erm_clean", "erm", "standard", "ideal")
-    config.attack.gm.eps = eps
+    config.rows = ("erm@clean", "erm", "jtt", "jtt:ideal")
+    config.gm.eps = eps
     return config
 
 

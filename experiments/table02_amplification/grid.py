@@ -9,7 +9,7 @@ And both methods without an attack.
 The settings of the attacks are the same for both data sets; README.md says how they were chosen.
 """
 
-from oilwater_jax.settings.config import Config, Grid, default
+from oilwater_jax import Config, Grid, default
 
 ATTACKS = ("dlbd", "sa", "gm", "gm32")  # gm: the published eps; gm32: twice that
 METHODS = ("jtt", "george")
@@ -20,21 +20,20 @@ def run(attack: str, method: str) -> Config:
     """One run of the grid."""
     config = default()
     config.attack.name = "gm" if attack == "gm32" else attack
-    config.method.name = method
-    config.rows = ("erm_clean", "erm", "standard", "ideal", "worst")
+    config.rows = ("erm@clean", "erm", method, f"{method}:ideal", f"{method}:worst")
     # DLBD: the main job's trigger.
-    config.attack.trigger.size = 5
-    config.attack.trigger.margin = 2
-    config.attack.trigger.colour = (255, 0, 255)
-    config.attack.trigger.opacity = 0.35
+    config.dlbd.size = 5
+    config.dlbd.margin = 2
+    config.dlbd.colour = (255, 0, 255)
+    config.dlbd.opacity = 0.35
     if attack == "sa":
         config.data.auxiliary = 0.3
-        config.attack.sa.clusters = 25
+        config.sa.clusters = 25
     if attack in ("gm", "gm32"):
-        config.attack.gm.targets = 1
-        config.attack.gm.eps = 32.0 if attack == "gm32" else 16.0
+        config.gm.targets = 1
+        config.gm.eps = 32.0 if attack == "gm32" else 16.0
     if attack == "none":
-        config.rows = ("erm_clean", "standard")
+        config.rows = ("erm@clean", method)
     return config
 
 

@@ -14,11 +14,12 @@ import numpy as np
 
 from oilwater_jax.files import write_text
 from oilwater_jax.reporting import grid, plots
+from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
 ATTACKS = {"dlbd": "DLBD", "sa": "SA (damage)", "gm": "GM, eps 16", "gm32": "GM, eps 32"}
 METHODS = {"jtt": "JTT", "george": "GEORGE"}
-TRAININGS = {"none": "erm", "standard": "standard", "ideal": "ideal", "worst": "worst"}
+TRAININGS = {"none": "erm", "standard": "{}", "ideal": "{}:ideal", "worst": "{}:worst"}  # rows of a method
 COLOURS = {"none": "#9a9a9a", "standard": "#d65f5f", "ideal": "#4878a8", "worst": "#8a3b3b"}
 
 Found = dict[tuple[str, str], grid.Line]
@@ -26,8 +27,7 @@ Found = dict[tuple[str, str], grid.Line]
 
 def line_of(found: Found, attack: str, method: str, column: str) -> grid.Line:
     """The line of a run's training: `none` is ERM, the others are modes of the method."""
-    training = TRAININGS[column]
-    return found[f"{attack}_{method}", training if column == "none" else f"{method}_{training}"]
+    return found[f"{attack}_{method}", TRAININGS[column].format(method)]
 
 
 def table(found: Found, figure: str) -> str:
@@ -38,17 +38,17 @@ def table(found: Found, figure: str) -> str:
         for attack in ATTACKS
         for method in METHODS
     ]
-    return grid.markdown(["attack", "method", *TRAININGS], body)
+    return markdown_table(["attack", "method", *TRAININGS], body)
 
 
 def clean_table(found: Found) -> str:
     """The methods without an attack."""
     body = []
     for method in METHODS:
-        erm, own = found[f"none_{method}", "erm_clean"], found[f"none_{method}", f"{method}_standard"]
+        erm, own = found[f"none_{method}", "erm@clean"], found[f"none_{method}", method]
         cells = [str(line.figures[name]) for line in (erm, own) for name in ("acc_adjusted", "wga")]
         body.append([METHODS[method], *cells])
-    return grid.markdown(["method", "ERM adj. ACC", "ERM WGA", "method's adj. ACC", "method's WGA"], body)
+    return markdown_table(["method", "ERM adj. ACC", "ERM WGA", "method's adj. ACC", "method's WGA"], body)
 
 
 def draw(found: Found, path: Path) -> None:
@@ -87,7 +87,7 @@ def main(workdir: Path, name: str) -> None:
     lines = grid.read(workdir)
     found = {(line.run, line.training): line for line in lines}
     wanted = [f"{attack}_{method}" for attack in (*ATTACKS, "none") for method in METHODS]
-    lines = [line for line in lines if line.run in wanted and line.training != grid.IDENTIFIED]
+    lines = [line for line in lines if line.run in wanted and not line.training.startswith(grid.FOUND)]
     columns = list(dict.fromkeys(name for line in lines for name in line.figures))
     with (HERE / f"{name}.csv").open("w") as file, contextlib.redirect_stdout(file):
         grid.print_table(lines, "csv", columns=columns)

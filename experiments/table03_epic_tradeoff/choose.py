@@ -7,7 +7,7 @@ oilwater table runs/epic_ratio --rows='*/epic' --columns=elmf,success,wga --form
 import runpy
 from pathlib import Path
 
-from oilwater_jax.settings.config import Config, Grid
+from oilwater_jax import Config, Grid
 
 TABLE_3 = runpy.run_path(str(Path(__file__).parent / "grid.py"))
 RATIOS = (0.1, 0.3)

@@ -11,11 +11,12 @@ of Table 2 (GM at eps 32, which is the one that succeeds there); README.md says 
 import runpy
 from pathlib import Path
 
-from oilwater_jax.settings.config import Config, Grid
+from oilwater_jax import Config, Grid
 
 TABLE_2 = runpy.run_path(str(Path(__file__).parents[1] / "table02_amplification" / "grid.py"))
 ATTACKS = {"dlbd": "dlbd", "sa": "sa", "gm": "gm32"}
 STOPS = {"jtt": (3, 4, 5, 7, 9), "george": (3, 5, 9)}  # rounds at epochs 2 ... stop - 1, of 10 epochs
+BOTH = {"jtt": "epic+jtt", "george": "epic/george"}  # EPIc and a method: in one training, one after the other
 RATIO = 0.3
 SEEDS = 5
 
@@ -23,11 +24,9 @@ SEEDS = 5
 def run(attack: str, method: str, stop: int) -> Config:
     """One run of the grid."""
     config = TABLE_2["run"](ATTACKS[attack], method)
-    config.rows = ("erm_clean", "erm", "epic", "standard", "combined")
+    config.rows = ("erm@clean", "erm", "epic", method, BOTH[method])
     config.epic.ratio = RATIO
     config.epic.stop_after = stop
-    if method == "george":
-        config.epic.when = "before"
     return config
 
 

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 
 from oilwater_jax.files import write_text
 from oilwater_jax.reporting import grid, plots
+from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
 GRID = runpy.run_path(str(HERE / "grid.py"))
@@ -61,11 +62,12 @@ def answers(ones: Sequence[Point], reference: grid.Estimate) -> list[int]:
 
 
 def cells(ones: Sequence[Point], without: str) -> list[list[str]]:
-    """A line per point: the stopping epoch, then SHOWN and ELMF."""
+    """A line per point: the stopping epoch, then SHOWN and ELMF (which is 0 without EPIc)."""
     return [
         [
             without if one.stop is None else str(one.stop),
-            *(str(one.figures.get(name, "-")) for name in (*SHOWN, *ELMF)),
+            *(str(one.figures.get(name, "-")) for name in SHOWN),
+            *("-" if one.stop is None else str(one.figures.get(name, "-")) for name in ELMF),
         ]
         for one in ones
     ]
@@ -73,7 +75,7 @@ def cells(ones: Sequence[Point], without: str) -> list[list[str]]:
 
 def headings() -> list[str]:
     """The headings of SHOWN and ELMF."""
-    return [grid.heading(name) for name in (*SHOWN, *ELMF)]
+    return [grid.heading(name, []) for name in (*SHOWN, *ELMF)]
 
 
 def draw_points(axis: Axes, ones: Sequence[Point], colour: str, label: str, without: str) -> None:
@@ -123,7 +125,7 @@ def main(workdir: Path, name: str) -> None:
     """Write the table, the figure and all lines."""
     found = read(workdir)
     runs = [f"{attack}_jtt_stop{stop}" for attack in ATTACKS for stop in GRID["STOPS"]["jtt"]]
-    wanted = [(run, training) for run in runs for training in ("erm_clean", "erm", "epic")]
+    wanted = [(run, training) for run in runs for training in ("erm@clean", "erm", "epic")]
     write_lines(found, wanted, HERE / f"{name}.csv")
     body, said = [], []
     for attack, label in ATTACKS.items():
@@ -136,7 +138,7 @@ def main(workdir: Path, name: str) -> None:
         )
     n = found[wanted[0]].figures["wga"].n
     text = f"{name}, test, {n} seeds, per cent, mean ± 95% interval.\n\n"
-    text += grid.markdown(["attack", "stop_after", *headings()], body) + "\n" + "\n".join(said) + "\n"
+    text += markdown_table(["attack", "stop_after", *headings()], body) + "\n" + "\n".join(said) + "\n"
     write_text(HERE / f"{name}.md", text)
     draw(found, HERE / f"{name}.png")
 

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 
 from oilwater_jax.files import write_text
 from oilwater_jax.reporting import grid, plots
+from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
 TABLE_3 = SimpleNamespace(**runpy.run_path(str(HERE.parent / "table03_epic_tradeoff" / "report.py")))
@@ -26,11 +27,11 @@ def draw(found: dict[tuple[str, str], grid.Line], path: Path) -> None:
     figure, axes = plt.subplots(1, len(TABLE_3.ATTACKS), figsize=(12, 3.8))
     for axis, attack in zip(axes, TABLE_3.ATTACKS, strict=True):
         for method, (label, colour) in METHODS.items():
-            ones = TABLE_3.points(found, attack, method, f"epic_{method}", f"{method}_standard")
+            ones = TABLE_3.points(found, attack, method, TABLE_3.GRID["BOTH"][method], method)
             TABLE_3.draw_points(axis, ones, colour, f"EPIc + {label}", label)
         erm = found[f"{attack}_jtt_stop{TABLE_3.GRID['STOPS']['jtt'][0]}", "erm"].figures
         axis.plot(100 * erm["wga"].mean, 100 * erm["success"].mean, "kx", label="ERM")
-        jtt = found[f"{attack}_jtt_stop{TABLE_3.GRID['STOPS']['jtt'][0]}", "jtt_standard"].figures["wga"].mean
+        jtt = found[f"{attack}_jtt_stop{TABLE_3.GRID['STOPS']['jtt'][0]}", "jtt"].figures["wga"].mean
         wanted = {
             "facecolor": METHODS["jtt"][1],
             "alpha": 0.15,
@@ -51,7 +52,7 @@ def main(workdir: Path, name: str) -> None:
     wanted, body, said = [], [], []
     for attack, label in TABLE_3.ATTACKS.items():
         for method, (method_label, _) in METHODS.items():
-            alone, both = f"{method}_standard", f"epic_{method}"
+            alone, both = method, TABLE_3.GRID["BOTH"][method]
             runs = [f"{attack}_{method}_stop{stop}" for stop in TABLE_3.GRID["STOPS"][method]]
             wanted += [(run, training) for run in runs for training in ("erm", alone, both)]
             ones = TABLE_3.points(found, attack, method, both, alone)
@@ -65,7 +66,7 @@ def main(workdir: Path, name: str) -> None:
     TABLE_3.write_lines(found, wanted, HERE / f"{name}.csv")
     n = found[wanted[0]].figures["wga"].n
     text = f"{name}, test, {n} seeds, per cent, mean ± 95% interval.\n\n"
-    text += grid.markdown(["attack", "method", "stop_after", *TABLE_3.headings()], body)
+    text += markdown_table(["attack", "method", "stop_after", *TABLE_3.headings()], body)
     write_text(HERE / f"{name}.md", text + "\n" + "\n".join(said) + "\n")
     draw(found, HERE / f"{name}.png")
 

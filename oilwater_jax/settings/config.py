@@ -182,8 +182,9 @@ def _blame(path: str, error: BaseException) -> str:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
     line = frames[-1].lineno if frames else getattr(error, "lineno", None)
     at = f"{path}, line {line}" if line else path
-    if isinstance(error, AttributeError | KeyError) and frames and "config" in (frames[-1].line or ""):
-        key = (frames[-1].line or "").split("=")[0].strip().removeprefix("config.")
+    code = (frames[-1].line or "") if frames else ""
+    if isinstance(error, AttributeError | KeyError) and code.startswith("config."):
+        key = code.split("=")[0].strip().removeprefix("config.")
         fields = known().fields
         if key.replace(".", "").isidentifier() and key not in fields:
             return f"config file {at}: unknown key {key}{nearest(key, fields)}"
