@@ -93,7 +93,7 @@ class Rooms:
             judged = e.judged if "evaluate" in e.attack.reads else None
             attacked = e.attack.attack(seen, splits, judged, self.seed, self.lab)
             figures = {
-                "n_poison": len(attacked.poisons),
+                "n_poison": int(attacked.poisons.is_poison.sum()),
                 "n_train": len(splits.train),
                 "groups": [splits.group_name(group) for group in range(splits.n_groups)],
                 "measures": dict(e.attack.figures),

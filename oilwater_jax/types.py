@@ -146,7 +146,8 @@ class Objective(NamedTuple):
 class Attacked(NamedTuple):
     """What an attack does to a training set of n samples.
 
-    `rows[i]` is where poison i goes: below n it replaces that sample; n, n + 1, ... are appended.
+    `rows[i]` is where poison i goes: below n it replaces that sample; n, n + 1, ... are appended. Covers (changed
+    samples with their true label) are among `poisons` with `is_poison` False: all figures count them as clean.
     `evidence` holds, by name, what the attack's goal must remember (the targets, say).
     """
 
