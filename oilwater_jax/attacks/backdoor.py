@@ -76,6 +76,11 @@ def poisoned(source: Examples, image: Image, label: int | None = None) -> Exampl
     return dataclasses.replace(source, image=image, label=given, is_poison=np.ones(len(source), bool))
 
 
+def covering(source: Examples, image: Image) -> Examples:
+    """The samples as covers: other images, their labels, and clean."""
+    return dataclasses.replace(source, image=image)
+
+
 def appended(train: Examples, poisons: Examples) -> Attacked:
     """The poisons are appended: their sources stay."""
     return Attacked(poisons, len(train) + np.arange(len(poisons)), {})

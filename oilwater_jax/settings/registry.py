@@ -39,6 +39,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "dlbd": "oilwater_jax.attacks.dirty_label_backdoor",
         "sa": "oilwater_jax.attacks.subpopulation",
         "gm": "oilwater_jax.attacks.gradient_matching",
+        "label_flip": "oilwater_jax.attacks.label_flip",
         "none": "oilwater_jax.attacks.none",
     },
     "method": {
