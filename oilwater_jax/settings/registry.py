@@ -40,6 +40,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sa": "oilwater_jax.attacks.subpopulation",
         "gm": "oilwater_jax.attacks.gradient_matching",
         "label_flip": "oilwater_jax.attacks.label_flip",
+        "blended": "oilwater_jax.attacks.blended",
         "none": "oilwater_jax.attacks.none",
     },
     "method": {
