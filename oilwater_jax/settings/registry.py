@@ -41,6 +41,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "gm": "oilwater_jax.attacks.gradient_matching",
         "label_flip": "oilwater_jax.attacks.label_flip",
         "blended": "oilwater_jax.attacks.blended",
+        "sinusoid": "oilwater_jax.attacks.sinusoid",
         "none": "oilwater_jax.attacks.none",
     },
     "method": {
