@@ -42,6 +42,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "label_flip": "oilwater_jax.attacks.label_flip",
         "blended": "oilwater_jax.attacks.blended",
         "sinusoid": "oilwater_jax.attacks.sinusoid",
+        "warp": "oilwater_jax.attacks.warp",
         "none": "oilwater_jax.attacks.none",
     },
     "method": {
