@@ -43,6 +43,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "blended": "oilwater_jax.attacks.blended",
         "sinusoid": "oilwater_jax.attacks.sinusoid",
         "warp": "oilwater_jax.attacks.warp",
+        "tact": "oilwater_jax.attacks.tact",
         "none": "oilwater_jax.attacks.none",
     },
     "method": {
