@@ -44,6 +44,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sinusoid": "oilwater_jax.attacks.sinusoid",
         "warp": "oilwater_jax.attacks.warp",
         "tact": "oilwater_jax.attacks.tact",
+        "adaptive_blend": "oilwater_jax.attacks.adaptive_blend",
         "none": "oilwater_jax.attacks.none",
     },
     "method": {
