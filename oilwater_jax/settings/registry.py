@@ -45,6 +45,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "warp": "oilwater_jax.attacks.warp",
         "tact": "oilwater_jax.attacks.tact",
         "adaptive_blend": "oilwater_jax.attacks.adaptive_blend",
+        "hidden_minority": "oilwater_jax.attacks.hidden_minority",
         "none": "oilwater_jax.attacks.none",
     },
     "method": {
