@@ -36,6 +36,8 @@ from oilwater_jax.types import (
     Treatment,
 )
 
+NEARLY_ALL = 0.9  # of the training samples; a method that flags more of them has found nobody in particular
+
 
 class Stock(NamedTuple):
     """What a stage of a row works on: samples, their rows in the whole set, how often each is drawn from the start."""
@@ -172,9 +174,25 @@ class Rooms:
 
     def reference(self, row: Row, atom: Atom) -> Params:
         """The model that a method looks at, of what a row's last stage works on: by default an ERM model."""
+        method = self.experiment.registry.method(atom.name)
+        own = f"{atom.name}-reference" if method.reference else "reference"
+        return self._looked_at(row, method, method.reference, own, self.keys.reference(row, atom, self.seed))
+
+    def early(self, row: Row, atom: Atom) -> Params:
+        """The second model that a method looks at, where it has one."""
+        method = self.experiment.registry.method(atom.name)
+        key = self.keys.early(row, atom, self.seed)
+        return self._looked_at(row, method, method.early, f"{atom.name}-early", key)
+
+    def _looked_at(
+        self,
+        row: Row,
+        method: Method,
+        own: Callable[[Any, Examples], Treatment] | None,
+        what: str,
+        key: str,
+    ) -> Params:
         e, stock = self.experiment, self.stock(row)
-        method = e.registry.method(atom.name)
-        own = method.reference
         if own:
             treatment = own(view(self.config, method), stock.train)
         else:
@@ -182,9 +200,8 @@ class Rooms:
         treatment = treatment._replace(rule="last", selector=carried(stock, treatment))
         before = f"{row.before.slug}-then-" if row.before.stages else ""
         on = "-on-clean" if row.data == "clean" else ""
-        name = self.name(f"{before}{'reference' if own is None else f'{atom.name}-reference'}{on}")
-        key = self.keys.reference(row, atom, self.seed)
         recipe = Recipe(**self.config.identify)
+        name = self.name(f"{before}{what}{on}")
         return e.train(self.seed, name, key, stock.train, recipe, treatment).params
 
     def flagged(self) -> dict[str, tuple[str, Bool[np.ndarray, " n"]]]:
@@ -214,6 +231,7 @@ class Rooms:
                     f"method {method.name!r} found flags of shape {flagged.shape} and type {flagged.dtype} for "
                     f"{len(stock.train)} training samples; flagged must be a bool for each"
                 )
+            self._warn_of(rows.label(on, e.registry), flagged)
             sets = report_sets(stock.train, e.n_classes, e.n_attributes)
             figures = {
                 "row": str(on),
@@ -225,13 +243,22 @@ class Rooms:
 
         return self._stage(f"{on.slug}.found", self.keys.found(row, atom, self.seed), compute, keep=True)
 
+    def _warn_of(self, label: str, flagged: Bool[np.ndarray, " n"]) -> None:
+        """Say so where a method found nobody or nearly everybody: what follows is then hardly the method."""
+        n, share = int(flagged.sum()), float(flagged.mean())
+        if n == 0 or share > NEARLY_ALL:
+            self.experiment.store.warn(
+                f"{self.name(label)} flags {n} of {len(flagged)} training samples: its training is then plain training "
+                "or close to it; look at the recipe of its reference model (identify.epochs, learning rate, decay)"
+            )
+
     def evidence(self, row: Row, atom: Atom, method: Method) -> Evidence:
         """What a method may look at."""
         e, stock = self.experiment, self.stock(row)
         names = method.scores_of(view(self.config, method))
         params = self.reference(row, atom)
 
-        def scored(examples: Examples) -> Scores:
+        def scored(examples: Examples, params: Params = params) -> Scores:
             return e.network.score(params, examples, names) if len(examples) and names else {}
 
         return Evidence(
@@ -246,6 +273,7 @@ class Rooms:
             image=stock.train.image,
             score=lambda image, wanted: e.network.score(params, image, wanted),
             n_classes=e.n_classes,
+            early_scores=scored(stock.train, self.early(row, atom)) if method.early else None,
         )
 
     # treat

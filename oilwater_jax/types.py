@@ -180,7 +180,8 @@ class Evidence(NamedTuple):
     """What a method may look at: a reference model's scores, by the names of its `scores`, and labels as given.
 
     Who is a poison and what the true groups are it may not. `base` are the samples that a defender is trusted to have
-    (none, unless data.base says so), with their true labels and attributes.
+    (none, unless data.base says so), with their true labels and attributes. `early_scores` are those of a second
+    reference model on the training samples, for a method that has one (`Method.early`).
     """
 
     seed: int
@@ -196,6 +197,7 @@ class Evidence(NamedTuple):
         [Pixels, tuple[str, ...]], Scores
     ]  # the reference model on other images: scores without labels
     n_classes: int
+    early_scores: Scores | None = None
 
 
 class Found(NamedTuple):
