@@ -54,6 +54,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "george": "oilwater_jax.robustness.george",
         "balanced": "oilwater_jax.robustness.balanced",
         "group_dro": "oilwater_jax.robustness.group_dro",
+        "cvar": "oilwater_jax.robustness.cvar",
         "epic": "oilwater_jax.defenses.epic",
     },
     "model": {
