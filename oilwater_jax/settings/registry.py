@@ -55,6 +55,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "balanced": "oilwater_jax.robustness.balanced",
         "group_dro": "oilwater_jax.robustness.group_dro",
         "cvar": "oilwater_jax.robustness.cvar",
+        "loss_band": "oilwater_jax.robustness.loss_band",
         "epic": "oilwater_jax.defenses.epic",
     },
     "model": {
