@@ -56,6 +56,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "group_dro": "oilwater_jax.robustness.group_dro",
         "cvar": "oilwater_jax.robustness.cvar",
         "loss_band": "oilwater_jax.robustness.loss_band",
+        "spare": "oilwater_jax.robustness.spare",
         "epic": "oilwater_jax.defenses.epic",
     },
     "model": {
