@@ -57,6 +57,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cvar": "oilwater_jax.robustness.cvar",
         "loss_band": "oilwater_jax.robustness.loss_band",
         "spare": "oilwater_jax.robustness.spare",
+        "eiil": "oilwater_jax.robustness.eiil",
         "epic": "oilwater_jax.defenses.epic",
     },
     "model": {
