@@ -58,6 +58,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "loss_band": "oilwater_jax.robustness.loss_band",
         "spare": "oilwater_jax.robustness.spare",
         "eiil": "oilwater_jax.robustness.eiil",
+        "lff": "oilwater_jax.robustness.lff",
         "epic": "oilwater_jax.defenses.epic",
     },
     "model": {
