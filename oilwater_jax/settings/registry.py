@@ -59,6 +59,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "spare": "oilwater_jax.robustness.spare",
         "eiil": "oilwater_jax.robustness.eiil",
         "lff": "oilwater_jax.robustness.lff",
+        "afr": "oilwater_jax.robustness.afr",
         "epic": "oilwater_jax.defenses.epic",
     },
     "model": {
