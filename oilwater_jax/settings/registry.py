@@ -60,6 +60,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "eiil": "oilwater_jax.robustness.eiil",
         "lff": "oilwater_jax.robustness.lff",
         "afr": "oilwater_jax.robustness.afr",
+        "self": "oilwater_jax.robustness.self",
         "epic": "oilwater_jax.defenses.epic",
     },
     "model": {
