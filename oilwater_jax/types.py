@@ -225,11 +225,15 @@ class Case(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """The optimisation settings of one training; numbers, so that changing them compiles nothing."""
+    """The optimisation settings of one training; numbers, so that changing them compiles nothing.
+
+    `pull` times the squared distance of what is trained from where it starts is added to the loss.
+    """
 
     learning_rate: float
     weight_decay: float
     epochs: int
+    pull: float = 0.0
 
 
 class Private(NamedTuple):

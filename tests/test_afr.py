@@ -44,7 +44,7 @@ def test_gamma_0_equal_losses_and_a_label_that_is_not_held_out():
 
 def test_find_and_treat():
     train = table()
-    method = Looker("afr", {"afr.learning_rate": 0.3, "afr.epochs": 7})
+    method = Looker("afr", {"afr.learning_rate": 0.3, "afr.epochs": 7, "afr.pull": 0.2})
     loss = np.random.default_rng(0).exponential(size=100)
     found = method.find(evidence(train.label, {"loss": loss}))
     held = held_out.part(100, 0.2)
@@ -54,7 +54,7 @@ def test_find_and_treat():
     treatment = method.treat(train, found.arrays)
     np.testing.assert_array_equal(weights(treatment, train), found.arrays["weight"])
     assert (treatment.start, treatment.trained) == ("reference", "head")
-    assert treatment.recipe == (0.3, 0.0, 7)
+    assert treatment.recipe == (0.3, 0.0, 7, 0.2)
 
 
 def test_the_reference_is_trained_on_the_rest_by_erms_recipe():

@@ -58,7 +58,7 @@ def test_find_and_treat():
     treatment = method.treat(train, found.arrays)
     np.testing.assert_array_equal(weights(treatment, train), found.arrays["weight"])
     assert (treatment.start, treatment.trained) == ("reference", "head")
-    assert treatment.recipe == (0.2, 0.0, 3)
+    assert treatment.recipe == (0.2, 0.0, 3, 0.0)
 
 
 def test_both_models_are_of_one_training():
