@@ -1,5 +1,7 @@
 """What all attacks with a trigger keep to: poisons and covers, labels, budgets, groups, and what changes nothing."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from attacking import Attacker, same, says, small
@@ -7,6 +9,7 @@ from attacking import Attacker, same, says, small
 from oilwater_jax.attacks import backdoor
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_counts, report_sets
+from oilwater_jax.images import Images, Part
 
 DIRTY = ("dlbd", "blended", "warp", "tact", "adaptive_blend")
 CLEAN_LABEL = ("sinusoid", "hidden_minority")
@@ -137,3 +140,20 @@ def test_a_goal_of_some_victims_counts_no_image_of_the_target_class():
     test = small().test
     goal = backdoor.goal(test, 1, lambda image: 255 - image, np.ones(len(test), bool))
     assert len(goal.image) == 80  # 40 of class 0, twice
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_images_that_are_read_when_they_are_asked_for(name):
+    """As on disk: the same poisons, the same inputs of the goal."""
+    splits = small()
+    lazy = splits._replace(
+        train=dataclasses.replace(splits.train, image=Images([Part(np.asarray(splits.train.image))])),
+        test=dataclasses.replace(splits.test, image=Images([Part(np.asarray(splits.test.image))])),
+    )
+    here, there = Attacker(name, splits=splits), Attacker(name, splits=lazy)
+    there.check()
+    one, other = here.attack(), there.attack()
+    same(one.poisons, other.poisons)
+    inputs = there.goal(other.evidence).image
+    assert isinstance(inputs, Images)
+    np.testing.assert_array_equal(here.goal(one.evidence).image, np.asarray(inputs))

@@ -83,3 +83,12 @@ def test_the_reference_is_early():
 def test_logits_that_are_not_finite():
     with pytest.raises(UserError, match="logits are not finite"):
         Looker("spare").find(evidence([0, 1], {"logits": np.array([[np.nan, 0.0], [0.0, 0.0]])}))
+
+
+def test_of_many_points_a_part_is_scored(monkeypatch):
+    points = blobs([40, 20, 10])
+    whole, _ = spare.cluster(points, 5, 0)
+    monkeypatch.setattr("oilwater_jax.robustness.silhouette.MOST_POINTS", 30)
+    labels, scores = spare.cluster(points, 5, 0)
+    np.testing.assert_array_equal(labels, whole)
+    assert max(scores, key=lambda k: scores[k]) == 3
