@@ -38,6 +38,20 @@ def test_most():
     assert self_method.most(values, held, 99).tolist() == held.tolist()
 
 
+def test_equally_many_points_of_each_label():
+    values, label = np.array([9.0, 8.0, 7.0, 6.0, 1.0, 2.0, 3.0]), np.array([0, 0, 0, 0, 1, 1, 1])
+    held = np.array([True, True, True, True, True, True, False])
+
+    def rows(count, balance):
+        return np.flatnonzero(self_method.choose(values, held, label, count, balance)).tolist()
+
+    assert rows(4, "draws") == [0, 1, 2, 3]
+    assert rows(4, "points") == [0, 1, 4, 5]
+    assert rows(5, "points") == [0, 1, 4, 5]
+    assert rows(1, "points") == [0, 5]
+    assert rows(6, "points") == [0, 1, 2, 4, 5]  # label 1 has two
+
+
 def test_draws_by_hand():
     chosen = np.array([True, True, True, True, False])
     drawn = self_method.draws(chosen, np.array([0, 0, 0, 1, 1]), 12)
@@ -47,7 +61,9 @@ def test_draws_by_hand():
 
 def test_find_and_treat():
     train = table()
-    method = Looker("self", {"self.points": 6, "self.epochs": 3, "self.learning_rate": 0.2})
+    method = Looker(
+        "self", {"self.points": 6, "self.epochs": 3, "self.learning_rate": 0.2, "self.balance": "draws"}
+    )
     rng = np.random.default_rng(0)
     early, final = rng.normal(size=(2, 100, 2))
     found = method.find(evidence(train.label, {"logits": final}, {"logits": early}))

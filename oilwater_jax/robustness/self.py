@@ -1,13 +1,14 @@
 """SELF: re-train the last layer on the held-out samples about which an early-stopped and the final model disagree most.
 
 ERM is trained on 80% of the training set; the same training stopped early is the second model (trainings of a seed
-share their draws). Of the held-out samples the `points` with the largest divergence KL(early || final) are chosen, and
-the last layer is fine-tuned on them, labels drawn equally often, from where ERM ended. As many draws per epoch as the
-part has samples.
+share their draws). Of the held-out samples the `points` with the largest divergence KL(early || final) are chosen,
+equally many of each label, and the last layer is fine-tuned on them, labels drawn equally often, from where ERM ended.
+As many draws per epoch as the part has samples.
 
 The published method holds out half of the validation set, and picks points (20, 100, 500), the rate and the early stop
-(1, 2 or 5 epochs) on validation; at one published commit its code compares the early model with itself, so that every
-divergence is 0.
+(1, 2 or 5 epochs) on validation. Its code takes the largest of all labels together (`balance` = draws): where the
+early model has learned one label only, all points may be of the other, and the last layer is trained on a single label.
+At one published commit it compares the early model with itself, so that every divergence is 0.
 
 The other 80% are not drawn in the second training: in its figures they count as eliminated, a property of the method
 and no verdict on them.
@@ -60,6 +61,26 @@ def most(values: Float[np.ndarray, " n"], held: Bool[np.ndarray, " n"], count: i
     return chosen
 
 
+def choose(
+    values: Float[np.ndarray, " n"],
+    held: Bool[np.ndarray, " n"],
+    label: Int[np.ndarray, " n"],
+    count: int,
+    balance: str,
+) -> Bool[np.ndarray, " n"]:
+    """The points to fine-tune on: the largest of each label, equally many (balance "points"), or of all together.
+
+    Edge case                          Result
+    a count that cannot be divided     rounded down, at least one of each label
+    a label with fewer                 all of it, and no more of the others
+    """
+    if balance == "draws":
+        return most(values, held, count)
+    labels = np.unique(label[held])
+    each = max(count // len(labels), 1)
+    return np.any([most(values, held & (label == y), each) for y in labels], axis=0)
+
+
 def draws(
     chosen: Bool[np.ndarray, " n"], label: Int[np.ndarray, " n"], total: int
 ) -> Float[np.ndarray, " n"]:
@@ -72,7 +93,7 @@ def find(config: Config, evidence: Evidence) -> Found:
     held = held_out.part(len(evidence.label), config.self.held_out)
     assert evidence.early_scores is not None
     values = divergence(evidence.early_scores["logits"], evidence.scores["logits"])
-    chosen = most(values, held, config.self.points)
+    chosen = choose(values, held, evidence.label, config.self.points, config.self.balance)
     weights = draws(chosen, evidence.label, int(held.sum()))
     arrays = {"flagged": weights > 1, "weight": weights, "held_out": held, "divergence": values}
     return Found(arrays, {"n_held_out": int(held.sum()), "n_chosen": int(chosen.sum())})
@@ -98,6 +119,11 @@ METHOD = Method(
     reads=("erm",),
     fields={
         "points": Field(100, "held-out samples that the last layer is fine-tuned on", 1, 10_000_000),
+        "balance": Field(
+            "points",
+            "points: equally many of each label; draws: the largest of all, and labels drawn equally often",
+            choices=("points", "draws"),
+        ),
         "early": Field(1, "epochs after which the early-stopped model stops", 1, 100_000),
         "held_out": Field(0.2, "share of the training samples for the second stage", above=0, high=0.9),
         "learning_rate": Field(0.01, "SGD learning rate of the last layer", 0, 1000),
