@@ -1,9 +1,10 @@
 """Hidden minority (ours): the poisons are the target class's own minority, with a trigger and their true labels.
 
-The worst case that the theory of loss suggests: who is poisoned is who a robust method must amplify. Before the trigger
-is learned a poison's loss IS a minority sample's, so no rule on the loss can tell them apart; dropping the poisons
-drops the minority, and amplifying the minority amplifies the trigger, which is an easier way to fit it than the class
-is. At test the trigger (`dlbd`'s square) is stamped on images of other classes.
+The worst case for telling poisons apart that the theory of loss suggests: who is poisoned is who a robust method must
+amplify. Before the trigger is learned a poison's loss IS a minority sample's, so no rule on the loss can separate them;
+dropping the poisons drops the minority, and amplifying the minority amplifies the trigger. It is not the strongest
+attack: the labels are right, and how much of the trigger is learned depends on how visible it is. At test the trigger
+(`dlbd`'s square) is stamped on images of other classes.
 
 The other reading, mislabelled copies of the other class's minority, is `dlbd` with attack.source_group.
 """
