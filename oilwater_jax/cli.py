@@ -25,12 +25,12 @@ Group-robustness methods against poisoning defences, measured in JAX
 
 EPILOG = """\
 examples:
-  oilwater run --config=configs/waterdigits/jtt_dlbd.py --workdir=runs/first
-  oilwater run --config=configs/waterdigits/jtt_dlbd.py --config.attack.budget=0.005 --workdir=runs/half --seeds=5
+  oilwater run --config=configs/waterdigits/dlbd.py --workdir=runs/first
+  oilwater run --config=configs/waterdigits/dlbd.py --config.attack.budget=0.005 --workdir=runs/half --seeds=5
   oilwater show runs/first
   oilwater sweep --config=experiments/table02_amplification/grid.py --workdir=runs/waterdigits
-  oilwater study --config=configs/waterdigits/jtt_dlbd.py --workdir=runs/signals
-  oilwater plan --config=configs/waterdigits/jtt_dlbd.py --topology=v5e:2x4
+  oilwater study --config=configs/waterdigits/dlbd.py --workdir=runs/signals
+  oilwater plan --config=configs/waterdigits/dlbd.py --topology=v5e:2x4
   oilwater table runs/waterdigits --columns=wga,success --format=md
   oilwater weights import resnet50.safetensors --model=resnet50 --out=weights/resnet50
   oilwater data prepare waterbirds --source=waterbird_complete95_forest2water2.tar.gz

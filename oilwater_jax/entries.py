@@ -149,7 +149,8 @@ class Method(Entry):
     wants of a reference model, on training, validation and base samples; `find(config, evidence)` says what it found,
     `flagged` [n] among it: who would be amplified or eliminated. None: it looks at nothing beforehand.
     `treat(config, case)` is the training that follows. `reference(config, examples)` is how the reference model is
-    trained; None: ERM by the recipe `identify`, shared by all methods that say so.
+    trained; None: ERM by the recipe `identify`, shared by all methods that say so. `early(config, examples)` is a
+    second reference model of the method's own, of which `find` sees the scores as `early_scores`.
 
     A method whose treatment has an objective, a start, a trained part or an aggregation of its own says so by `sole`:
     at most one of several under `+` may. `recipe` is the section of its final training; empty: `robust` for one that
@@ -165,6 +166,7 @@ class Method(Entry):
     scores: Callable[[Config], tuple[str, ...]] | tuple[str, ...] = ()
     find: Callable[[Config, Evidence], Found] | None = None
     reference: Callable[[Config, Examples], Treatment] | None = None
+    early: Callable[[Config, Examples], Treatment] | None = None
     sole: bool = False
     recipe: str = ""
     base: bool = False  # it cannot do without a base set
@@ -180,8 +182,12 @@ class Method(Entry):
 
     @property
     def modes(self) -> tuple[str, ...]:
-        """The modes that it has: where nobody is chosen, there is no right and wrong choice."""
-        return MODES if self.aim != "train" and not self.oracle else MODES[:1]
+        """The modes that it has: where nobody is chosen, there is no right and wrong choice.
+
+        A method that amplifies chooses by what it finds; one that eliminates may also choose in rounds.
+        """
+        chooses = self.aim == "eliminate" or (self.aim == "amplify" and self.find is not None)
+        return MODES if chooses and not self.oracle else MODES[:1]
 
     @property
     def recipe_section(self) -> str:

@@ -146,6 +146,7 @@ class Experiment:
         It begins with `start`, or as every training of the seed does. Raises UserError.
         """
         objective, group = treatment.objective or objectives.erm(), treatment.group
+        recipe = treatment.recipe or recipe
         begin = self.start(seed) if start is None else start
         if treatment.private and STATISTICS in begin:
             raise UserError(
@@ -159,7 +160,7 @@ class Experiment:
             group=np.zeros(len(train), np.int32) if group is None else group,
             selector=treatment.selector,
             objective=objective,
-            recipe=treatment.recipe or recipe,
+            recipe=recipe,
             params=(begin, *(self.start(seed, at) for at in range(1, objective.networks))),
             validate=functools.partial(self.validate, treatment.val_group),
             rule=treatment.rule or self.config.train.select,
@@ -168,7 +169,11 @@ class Experiment:
             stream=self.streamed,
         )
         kind = Kind(
-            objective.update, objective.networks, treatment.trained, private=treatment.private is not None
+            objective.update,
+            objective.networks,
+            treatment.trained,
+            private=treatment.private is not None,
+            pulled=recipe.pull > 0,
         )
         return self._fit(task, key, self.n_classes, kind)
 

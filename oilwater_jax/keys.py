@@ -99,6 +99,13 @@ class Keys:
         own = self.of(method) if method.reference else None
         return key_of(self.base, self.stock(row, seed), self.settings["identify"], own, seed)
 
+    def early(self, row: Row, atom: Atom, seed: int) -> str:
+        """The second model that a method looks at."""
+        method = self.registry.method(atom.name)
+        return key_of(
+            self.base, self.stock(row, seed), self.settings["identify"], self.of(method), "early", seed
+        )
+
     def found(self, row: Row, atom: Atom, seed: int) -> str:
         """What a method finds; the mode is not looked at yet."""
         method = self.registry.method(atom.name)

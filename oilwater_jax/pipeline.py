@@ -162,7 +162,8 @@ def draw(folder: Path, rooms: Rooms, result: dict[str, Any]) -> None:
     for slug, (label, flagged) in (rooms.flagged() or nobody).items():
         name = f"flagged_{slug}" if slug else "training_images"
         plots.write_training_images(folder / f"{name}.png", rooms.poisoned, flagged, rooms.splits, label)
-    plots.write_poisons(folder, rooms.attacked.poisons, rooms.splits)
+    poisons = rooms.attacked.poisons
+    plots.write_poisons(folder, poisons.take(poisons.is_poison), rooms.splits)
     if result["rows"]:
         plots.write_rates(folder, result)
         plots.write_elimination(folder, result)

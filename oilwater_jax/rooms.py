@@ -36,6 +36,8 @@ from oilwater_jax.types import (
     Treatment,
 )
 
+NEARLY_ALL = 0.9  # of the training samples; a method that flags more of them has found nobody in particular
+
 
 class Stock(NamedTuple):
     """What a stage of a row works on: samples, their rows in the whole set, how often each is drawn from the start."""
@@ -99,7 +101,7 @@ class Rooms:
             judged = e.judged if "evaluate" in e.attack.reads else None
             attacked = e.attack.attack(seen, splits, judged, self.seed, self.lab)
             figures = {
-                "n_poison": len(attacked.poisons),
+                "n_poison": int(attacked.poisons.is_poison.sum()),
                 "n_train": len(splits.train),
                 "groups": [splits.group_name(group) for group in range(splits.n_groups)],
                 "measures": dict(e.attack.figures),
@@ -178,9 +180,25 @@ class Rooms:
 
     def reference(self, row: Row, atom: Atom) -> Params:
         """The model that a method looks at, of what a row's last stage works on: by default an ERM model."""
+        method = self.experiment.registry.method(atom.name)
+        own = f"{atom.name}-reference" if method.reference else "reference"
+        return self._looked_at(row, method, method.reference, own, self.keys.reference(row, atom, self.seed))
+
+    def early(self, row: Row, atom: Atom) -> Params:
+        """The second model that a method looks at, where it has one."""
+        method = self.experiment.registry.method(atom.name)
+        key = self.keys.early(row, atom, self.seed)
+        return self._looked_at(row, method, method.early, f"{atom.name}-early", key)
+
+    def _looked_at(
+        self,
+        row: Row,
+        method: Method,
+        own: Callable[[Any, Examples], Treatment] | None,
+        what: str,
+        key: str,
+    ) -> Params:
         e, stock = self.experiment, self.stock(row)
-        method = e.registry.method(atom.name)
-        own = method.reference
         if own:
             treatment = own(view(self.config, method), stock.train)
         else:
@@ -188,9 +206,8 @@ class Rooms:
         treatment = treatment._replace(rule="last", selector=carried(stock, treatment))
         before = f"{row.before.slug}-then-" if row.before.stages else ""
         on = "-on-clean" if row.data == "clean" else ""
-        name = self.name(f"{before}{'reference' if own is None else f'{atom.name}-reference'}{on}")
-        key = self.keys.reference(row, atom, self.seed)
         recipe = Recipe(**self.config.identify)
+        name = self.name(f"{before}{what}{on}")
         return e.train(self.seed, name, key, stock.train, recipe, treatment).params
 
     def flagged(self) -> dict[str, tuple[str, Bool[np.ndarray, " n"]]]:
@@ -220,15 +237,16 @@ class Rooms:
                     f"method {method.name!r} found flags of shape {flagged.shape} and type {flagged.dtype} for "
                     f"{len(stock.train)} training samples; flagged must be a bool for each"
                 )
+            warnings = found.warnings or nobody_or_all(flagged)
             sets = report_sets(stock.train, e.n_classes, e.n_attributes)
             figures = {
                 "row": str(on),
                 "label": rows.label(on, e.registry),
                 "idnf": metrics.shares_within(flagged, sets),
                 "n_flagged": int(flagged.sum()),
-                "warnings": list(found.warnings),
+                "warnings": list(warnings),
             }
-            for warning in found.warnings:
+            for warning in warnings:
                 e.progress.warn(f"{on}: {warning}")
             return Stage(found.arrays, figures | found.figures)
 
@@ -240,7 +258,7 @@ class Rooms:
         names = method.scores_of(view(self.config, method))
         params = self.reference(row, atom)
 
-        def scored(examples: Examples) -> Scores:
+        def scored(examples: Examples, params: Params = params) -> Scores:
             return e.network.score(params, examples, names) if len(examples) and names else {}
 
         return Evidence(
@@ -255,6 +273,7 @@ class Rooms:
             image=stock.train.image,
             score=lambda image, wanted: e.network.score(params, image, wanted),
             n_classes=e.n_classes,
+            early_scores=scored(stock.train, self.early(row, atom)) if method.early else None,
         )
 
     # treat
@@ -372,6 +391,17 @@ def carried(stock: Stock, treatment: Treatment) -> selectors.Selector:
     if np.all(stock.weights == 1):
         return treatment.selector
     return selectors.chain(selectors.fixed(stock.weights), treatment.selector)
+
+
+def nobody_or_all(flagged: Bool[np.ndarray, " n"]) -> tuple[str, ...]:
+    """A warning where a method found nobody or nearly everybody: what follows is then hardly the method."""
+    n = int(flagged.sum())
+    if 0 < n <= NEARLY_ALL * len(flagged):
+        return ()
+    return (
+        f"flags {n} of {len(flagged)} training samples: its training is then plain training or close to it; look at the "
+        "recipe of its reference model (identify.epochs, learning rate, decay)",
+    )
 
 
 def rounds_of(fitted: Fitted) -> list[dict[str, Any]]:

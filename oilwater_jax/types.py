@@ -147,7 +147,8 @@ class Objective(NamedTuple):
 class Attacked(NamedTuple):
     """What an attack does to a training set of n samples.
 
-    `rows[i]` is where poison i goes: below n it replaces that sample; n, n + 1, ... are appended.
+    `rows[i]` is where poison i goes: below n it replaces that sample; n, n + 1, ... are appended. Covers (changed
+    samples with their true label) are among `poisons` with `is_poison` False: all figures count them as clean.
     `evidence` holds, by name, what the attack's goal must remember (the targets, say).
     """
 
@@ -180,7 +181,8 @@ class Evidence(NamedTuple):
     """What a method may look at: a reference model's scores, by the names of its `scores`, and labels as given.
 
     Who is a poison and what the true groups are it may not. `base` are the samples that a defender is trusted to have
-    (none, unless data.base says so), with their true labels and attributes.
+    (none, unless data.base says so), with their true labels and attributes. `early_scores` are those of a second
+    reference model on the training samples, for a method that has one (`Method.early`).
     """
 
     seed: int
@@ -196,6 +198,7 @@ class Evidence(NamedTuple):
         [Pixels, tuple[str, ...]], Scores
     ]  # the reference model on other images: scores without labels
     n_classes: int
+    early_scores: Scores | None = None
 
 
 class Found(NamedTuple):
@@ -227,11 +230,15 @@ class Case(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """The optimisation settings of one training; numbers, so that changing them compiles nothing."""
+    """The optimisation settings of one training; numbers, so that changing them compiles nothing.
+
+    `pull` times the squared distance of what is trained from where it starts is added to the loss.
+    """
 
     learning_rate: float
     weight_decay: float
     epochs: int
+    pull: float = 0.0
 
 
 class Private(NamedTuple):

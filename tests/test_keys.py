@@ -89,19 +89,18 @@ def expected(key, section, attack):
     of_rows = {name for name in everything if " " in name}
     goal = {name for name in of_rows if name.startswith("row ")}  # success is measured by the attack's goal
     reads = {name for name in REGISTRY.names("method") if key in seen(REGISTRY.method(name))}
+    found = {name for name in of_rows if methods_of(name) & reads}
     if section == "attack" or key in seen(REGISTRY.attack(attack)):
-        if section == "train":  # an attack that looks at a setting of training
-            return everything - {"data"}
-        return {"attack"} | goal | {name for name in of_rows if "@clean" not in name}
-    if reads:
-        return {name for name in of_rows if methods_of(name) & reads}
+        found |= {"attack"} | goal | {name for name in of_rows if "@clean" not in name}
     if section == "data" or key == "smoke":
-        return everything
+        found |= everything
     if key == "train.select":
-        return {name for name in of_rows if name.startswith(("trained", "row"))}
-    if section in ("model", "pretrain", "train", "cnn"):
-        return everything - {"data", "attack"}
-    raise AssertionError(f"{key}: say what is downstream of it")
+        found |= {name for name in of_rows if name.startswith(("trained", "row"))}
+    elif section in ("model", "pretrain", "train", "cnn"):
+        trains = REGISTRY.attack(attack).models(cfg.view(cfg.default(), REGISTRY.attack(attack)))
+        found |= everything - {"data"} - (set() if trains or "attack" in found else {"attack"})
+    assert found, f"{key}: say what is downstream of it"
+    return found
 
 
 def seen(entry):

@@ -174,7 +174,7 @@ def test_george_trains_group_dro_on_clusters_and_selects_by_the_worst_of_validat
     kernel = np.array([[-1.0, 1.0], [0, 0], [0, 0]], np.float32)
     label = examples.label.astype(np.int64)
     config = seen(george.METHOD)
-    found, figures = george.find(config, evidence(scores, label, kernel))
+    found, figures, _ = george.find(config, evidence(scores, label, kernel))
     assert sum(sum(one["sizes"]) for one in figures["clusters"]) == 40
     n_clusters = len(np.unique(found["cluster"]))
     treatment = george.treat(config, case(examples, found))

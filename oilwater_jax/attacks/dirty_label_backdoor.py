@@ -3,18 +3,16 @@
 References: Gu et al. 2017 (BadNets); the paper's low-budget regime, 0.1% to 1% of n.
 """
 
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from oilwater_jax import images, metrics, rng
+from oilwater_jax.attacks import backdoor
 from oilwater_jax.attacks.lab import Lab
-from oilwater_jax.attacks.sources import budgeted, check_budget, check_target, poison_count, source_group
+from oilwater_jax.attacks.sources import budgeted, poison_count
 from oilwater_jax.entries import Attack, Config
 from oilwater_jax.errors import UserError
-from oilwater_jax.groups import group_ids
 from oilwater_jax.settings.field import Field
 from oilwater_jax.types import Attacked, Examples, Goal, Splits
 
@@ -54,33 +52,13 @@ def poison(
     True label, attribute and index stay their sources'.
     Raises ValueError if the pool holds fewer than `count` rows.
     """
-    if count > len(pool):
-        raise ValueError(f"poison: {count} poisons wanted from {len(pool)} sources")
-    rows = np.sort(rng.generator(seed, "dlbd sources").choice(pool, count, replace=False))
-    source = train.take(rows).in_memory()
-    return dataclasses.replace(
-        source,
-        image=stamp(np.asarray(source.image), trigger),
-        label=np.full(count, target, np.int32),
-        is_poison=np.ones(count, bool),
-    )
+    source = train.take(backdoor.draw(pool, count, seed, "dlbd sources")).in_memory()
+    return backdoor.poisoned(source, stamp(np.asarray(source.image), trigger), target)
 
 
 def goal(examples: Examples, target: int, trigger: Trigger) -> Goal:
     """Success on the images whose true label is not the target: ASR with the trigger, rate without it."""
-    victims = examples.take(examples.true_label != target)
-    n = len(victims)
-
-    def measure(logits: np.ndarray, clean: np.ndarray | None) -> dict[str, float]:
-        predicted = np.argmax(logits, axis=-1)
-        truth = victims.true_label
-        return {
-            "asr": metrics.attack_success_rate(predicted[:n], truth, target),
-            "asr_untriggered": metrics.attack_success_rate(predicted[n:], truth, target),
-        }
-
-    stamped = images.changed(victims.image, lambda image: stamp(image, trigger))
-    return Goal(images.join(stamped, victims.image), measure, np.ones(len(examples), bool))
+    return backdoor.goal(examples, target, lambda image: stamp(image, trigger))
 
 
 def trigger_of(config: Config) -> Trigger:
@@ -89,16 +67,8 @@ def trigger_of(config: Config) -> Trigger:
     return Trigger(t.size, t.margin, tuple(t.colour), t.opacity)
 
 
-def check(config: Config, splits: Splits, width: int) -> None:
-    """Raises UserError for a target, source group, trigger or budget that the data set cannot serve."""
-    check_target(config, splits)
-    group, count = source_group(config, splits), check_budget(config, splits)
-    has = int((group_ids(splits.train, len(splits.attribute_names)) == group).sum())
-    if count > has:
-        raise UserError(
-            f"attack.budget = {config.attack.budget:g} asks for {count} poisons, but source group {group} "
-            f"({splits.group_name(group)}) has {has} samples; lower the budget or choose another group"
-        )
+def check_trigger(config: Config, splits: Splits) -> None:
+    """Raises UserError for a trigger that reaches outside the images."""
     trigger, height = trigger_of(config), min(splits.train.image.shape[1:3])
     if trigger.size + trigger.margin > height:
         raise UserError(
@@ -106,13 +76,18 @@ def check(config: Config, splits: Splits, width: int) -> None:
         )
 
 
+def check(config: Config, splits: Splits, width: int) -> None:
+    """Raises UserError for a target, source group, trigger or budget that the data set cannot serve."""
+    backdoor.check_sources(config, splits)
+    check_trigger(config, splits)
+
+
 def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, lab: Lab) -> Attacked:
     """The poisons are appended."""
-    train = splits.train
-    pool = np.flatnonzero(group_ids(train, len(splits.attribute_names)) == source_group(config, splits))
-    count = poison_count(config.attack.budget, len(train))
-    poisons = poison(train, pool, count, config.attack.target, trigger_of(config), seed)
-    return Attacked(poisons, len(train) + np.arange(count), {})
+    pool = backdoor.members(config, splits)
+    count = poison_count(config.attack.budget, len(splits.train))
+    poisons = poison(splits.train, pool, count, config.attack.target, trigger_of(config), seed)
+    return backdoor.appended(splits.train, poisons)
 
 
 def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray]) -> Goal:
@@ -124,8 +99,8 @@ ATTACK = Attack(
     name="dlbd",
     label="DLBD",
     help="dirty-label backdoor: a small trigger and the wrong label",
-    figures={"asr": "ASR", "asr_untriggered": "untriggered"},
-    baseline="asr_untriggered",
+    figures=backdoor.FIGURES,
+    baseline=backdoor.BASELINE,
     fields={
         "size": Field(3, "side of the square trigger, pixels", 1, 1024),
         "margin": Field(0, "pixels between trigger and bottom-right corner", 0, 1024),

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from oilwater_jax import metrics, rng
+from oilwater_jax import rng
+from oilwater_jax.attacks import damage
 from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.attacks.sources import check_target, source_group
 from oilwater_jax.entries import Attack, Config
@@ -154,22 +155,8 @@ def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, l
 
 
 def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray]) -> Goal:
-    """Target damage: accuracy on F of the model trained on clean data less that of this one; outside F, collateral.
-
-    Both may be negative (the poisons helped) and neither is clamped.
-    """
-    inside = evidence["judged"]
-
-    def measure(logits: np.ndarray, clean: np.ndarray | None) -> dict[str, float]:
-        assert clean is not None
-        right, before = (np.argmax(one, axis=-1) == judged.true_label for one in (logits, clean))
-        return {
-            "target_damage": metrics.accuracy(before[inside]) - metrics.accuracy(right[inside]),
-            "collateral": metrics.accuracy(before[~inside]) - metrics.accuracy(right[~inside]),
-            "target_acc": metrics.accuracy(right[inside]),
-        }
-
-    return Goal(judged.image, measure, np.ones(len(judged), bool))
+    """Damage in F and outside."""
+    return damage.goal(judged, evidence["judged"])
 
 
 def count(config: Config, n: int, n_groups: int) -> int:
@@ -182,7 +169,7 @@ ATTACK = Attack(
     name="sa",
     label="SA",
     help="subpopulation attack: flipped labels on samples of one subpopulation",
-    figures={"target_damage": "damage", "collateral": "collateral", "target_acc": "ACC on F"},
+    figures=damage.FIGURES,
     reads=("data.auxiliary", "evaluate"),
     fields={
         "match": Field(

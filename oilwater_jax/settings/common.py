@@ -76,13 +76,17 @@ def common(named: dict[str, tuple[str, ...]]) -> dict[str, Field]:
         ),
         "attack.name": Field("dlbd", "attack on the training set", choices=named["attack"]),
         "attack.budget": Field(
-            0.01, "poisons / clean training samples, rounded down to whole poisons (dlbd, gm)", 0, 1
+            0.01,
+            "poisons / clean training samples, rounded down to whole poisons; covers come on top (sa has sa.alpha)",
+            0,
+            1,
         ),
         "attack.target": Field(1, "label that the poisons carry and the attack wants predicted", 0, 10_000),
         "attack.source_group": Field(
             -1,
-            "group under attack: poisons are copied from it (dlbd), it is the subpopulation (sa by feature), the "
-            "targets are of it (gm); -1: the largest group whose class is not the target",
+            "group under attack: poisons are made from it (dlbd and the other backdoors that change labels), it is "
+            "the subpopulation (label_flip, sa by feature), the targets are of it (gm); -1: the largest group whose "
+            "class is not the target",
             -1,
             10_000,
         ),

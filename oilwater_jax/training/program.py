@@ -132,7 +132,7 @@ def _network(
 
 @functools.lru_cache(maxsize=64)
 def _program(network: Network, kind: Kind, batch: int, momentum: float, shift: int, driver: str) -> Program:
-    optimiser = sgd(momentum)
+    optimiser = sgd(momentum, pulled=kind.pulled)
 
     def begin(
         params: tuple[Params, ...], recipe: Recipe, objective_state: State, private: Private | None

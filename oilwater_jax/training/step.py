@@ -47,12 +47,29 @@ class Kind(NamedTuple):
     networks: int = 1
     trained: str = "all"
     private: bool = False
+    pulled: bool = False
 
 
-def sgd(momentum: float) -> Callable[[Recipe], optax.GradientTransformation]:
+def pull_to_start(pull: float | Float[Array, ""]) -> optax.GradientTransformation:
+    """Adds the gradient of `pull` times the squared distance from the parameters that it was begun with."""
+
+    def init(params: optax.Params) -> optax.OptState:
+        return params
+
+    def update(
+        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.OptState]:
+        moved = jax.tree.map(lambda u, now, start: u + 2 * pull * (now - start), updates, params, state)
+        return moved, state
+
+    return optax.GradientTransformation(init, update)
+
+
+def sgd(momentum: float, *, pulled: bool = False) -> Callable[[Recipe], optax.GradientTransformation]:
     """SGD with momentum and L2 decay added to the gradient (as PyTorch's SGD does), given a recipe.
 
-    Learning rate and decay live in the optimiser's state, so no recipe compiles anew.
+    Learning rate and decay live in the optimiser's state, so no recipe compiles anew. With `pulled` so does the
+    recipe's pull, and the parameters that it is towards.
     """
 
     @optax.inject_hyperparams
@@ -63,9 +80,23 @@ def sgd(momentum: float) -> Callable[[Recipe], optax.GradientTransformation]:
             optax.add_decayed_weights(weight_decay), optax.sgd(learning_rate, momentum=momentum)
         )
 
-    return lambda recipe: build(
-        learning_rate=jnp.float32(recipe.learning_rate), weight_decay=jnp.float32(recipe.weight_decay)
-    )
+    @optax.inject_hyperparams
+    def build_pulled(
+        learning_rate: Float[Array, ""], weight_decay: Float[Array, ""], pull: Float[Array, ""]
+    ) -> optax.GradientTransformation:
+        return optax.chain(
+            pull_to_start(pull),
+            optax.add_decayed_weights(weight_decay),
+            optax.sgd(learning_rate, momentum=momentum),
+        )
+
+    def given(recipe: Recipe) -> optax.GradientTransformation:
+        rate, decay = jnp.float32(recipe.learning_rate), jnp.float32(recipe.weight_decay)
+        if pulled:
+            return build_pulled(learning_rate=rate, weight_decay=decay, pull=jnp.float32(recipe.pull))
+        return build(learning_rate=rate, weight_decay=decay)
+
+    return given
 
 
 def normalise(image: Pixels) -> Float[Array, "b h w c"]:
