@@ -6,7 +6,7 @@ samples, and the last layer alone is trained, from where ERM ended.
 
 The loss has an L2 pull towards ERM's last layer. gamma and the pull are to be chosen on validation (published: 14 and
 0.2 on Waterbirds, 1.8 and 0 on CelebA). The default gamma of 4 is ours: 14 leaves the last layer with a few samples on
-waterdigits, and accuracy collapses even on clean data. The published second stage is full-batch gradient descent without
+waterdigits, and accuracy collapses even on clean data. The published second stage is full-batch gradient descent, no
 momentum (500 steps at 0.02 on Waterbirds, 100 at 0.01 on CelebA); here it is SGD on draws, with the run's batch and
 momentum.
 
