@@ -1,29 +1,19 @@
 """What the house says of a method that found nobody in particular, and who has modes."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from oilwater_jax import selectors
 from oilwater_jax.entries import Method
-from oilwater_jax.rooms import Rooms
+from oilwater_jax.rooms import nobody_or_all
 from oilwater_jax.types import Found, Treatment
 
 
-def warnings_of(flagged):
-    rooms, said = Rooms.__new__(Rooms), []
-    rooms.seed = 0
-    rooms.experiment = SimpleNamespace(store=SimpleNamespace(warn=said.append))  # pyright: ignore
-    rooms._warn_of("JTT", np.asarray(flagged))
-    return said
-
-
 def test_nobody_and_nearly_everybody_flagged_is_said():
-    assert "JTT flags 0 of 40 training samples" in warnings_of(np.zeros(40, bool))[0]
-    assert "JTT flags 37 of 40 training samples" in warnings_of(np.arange(40) < 37)[0]
-    assert warnings_of(np.arange(40) < 36) == []
-    assert warnings_of(np.arange(40) < 1) == []
+    assert "flags 0 of 40 training samples" in nobody_or_all(np.zeros(40, bool))[0]
+    assert "flags 37 of 40 training samples" in nobody_or_all(np.arange(40) < 37)[0]
+    assert nobody_or_all(np.arange(40) < 36) == ()
+    assert nobody_or_all(np.arange(40) < 1) == ()
 
 
 @pytest.mark.parametrize(
