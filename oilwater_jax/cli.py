@@ -38,7 +38,8 @@ examples:
 
 RUN_HELP = """\
 Train, attack, identify, amplify, evaluate and print, as a config file says. The same command again goes on
-where a run was cut off, or prints a finished one. SIGTERM ends it after the epoch with a checkpoint and exit code 75.
+where a run was cut off, or prints a finished one. SIGTERM ends it within a few steps, after a checkpoint, with exit
+code 75.
 
 All devices that JAX sees work on each batch. Several processes run as one where each has --coordinator=HOST:PORT of
 the first, --processes=N and its own --process=0 .. N-1, or --cluster where JAX can tell these itself (TPU pods, Slurm,

@@ -399,8 +399,8 @@ def nobody_or_all(flagged: Bool[np.ndarray, " n"]) -> tuple[str, ...]:
     if 0 < n <= NEARLY_ALL * len(flagged):
         return ()
     return (
-        f"flags {n} of {len(flagged)} training samples: its training is then plain training or close to it; look at the "
-        "recipe of its reference model (identify.epochs, learning rate, decay)",
+        f"flags {n} of {len(flagged)} training samples: its training is then plain training or close to it; look at "
+        "the recipe of its reference model (identify.epochs, learning rate, decay)",
     )
 
 

@@ -8,7 +8,7 @@ from oilwater_jax import selectors
 from oilwater_jax.defenses import abl
 from oilwater_jax.defenses.abl import METHOD
 from oilwater_jax.errors import UserError
-from oilwater_jax.types import Rows
+from oilwater_jax.types import Recipe, Rows
 
 LOSSES = jnp.array([[0.2, 0.6, 1.0, 9.0]])
 
@@ -98,7 +98,7 @@ def test_isolates_the_easiest():
 def test_the_trainings():
     train = examples([0, 0, 1, 1])
     own = abl.reference(config(METHOD), train)
-    assert own.recipe == (0.005, 1e-3, 20)
+    assert own.recipe == Recipe(0.005, 1e-3, 20)
     assert own.objective is not None
     assert own.objective.update is abl.hold_samples
     flagged = np.array([True, False, False, False])

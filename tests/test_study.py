@@ -47,6 +47,8 @@ def test_a_study_says_what_it_found_and_where_it_is(undisturbed, capsys, monkeyp
     assert "scores.npz" in out
     assert {path.name for path in (undisturbed / "figures").iterdir()} == {
         "poison_vs_lrg.png",
+        "poison_vs_lrg_1.png",
+        "poison_vs_lrg_2.png",
         "poison_vs_hrg.png",
         "lrg_vs_hrg.png",
         "advantage.png",

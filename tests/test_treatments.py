@@ -189,7 +189,7 @@ def test_an_aim_of_another_name_is_refused():
 
 @pytest.mark.parametrize(
     ("more", "modes"),
-    [({"aim": "amplify"}, MODES), ({"aim": "train"}, ("standard",)), ({"oracle": True}, ("standard",))],
+    [({"aim": "eliminate"}, MODES), ({"aim": "train"}, ("standard",)), ({"oracle": True}, ("standard",))],
 )
 def test_only_who_chooses_and_does_not_know_has_oracles(more, modes):
     assert method(**more).modes == modes

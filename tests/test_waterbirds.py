@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from oilwater_jax import data
-from oilwater_jax.data import waterbirds
+from oilwater_jax.data import catalogue, waterbirds
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
 from oilwater_jax.images import Images
@@ -80,7 +80,9 @@ def test_pixels_are_those_of_resize_256_crop_224(cache, folder):
 
 
 def test_smoke_reads_only_a_part_of_every_group(cache, folder, monkeypatch):
-    monkeypatch.setattr(data, "SMOKE_PER_GROUP_LISTED", 2)
+    """The groups keep their shares, and a few samples each: here 2, since the folder is so small."""
+    monkeypatch.setattr(catalogue, "SMOKE_LEAST", 2)
+    monkeypatch.setattr(data, "SMOKE_LISTED", 2)
     asked = []
     read, stamp = waterbirds.in_folder(folder)
     listener = lambda name: asked.append(name) or read(name)  # noqa: E731

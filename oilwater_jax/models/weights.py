@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from oilwater_jax.errors import UserError
+from oilwater_jax.errors import UserError, one_line
 from oilwater_jax.models import record as records
 from oilwater_jax.models.layout import Layout
 from oilwater_jax.models.record import Record
@@ -33,7 +33,7 @@ from oilwater_jax.models.variables import STATISTICS, Params, join
 from oilwater_jax.models.vit import PATCH
 from oilwater_jax.settings.config import default, registry_of, view
 from oilwater_jax.settings.registry import known
-from oilwater_jax.training.checkpoint import digest, one_line, to_host
+from oilwater_jax.trees import digest, to_host
 
 Tensors = Mapping[str, np.ndarray]
 TREE = "tree"  # the checkpoint's folder

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from oilwater_jax.errors import UserError
+from oilwater_jax.errors import UserError, one_line
 from oilwater_jax.settings.common import common
 from oilwater_jax.settings.field import Field
 from oilwater_jax.settings.nearest import nearest
@@ -261,7 +261,7 @@ def _installed() -> tuple[Registered, ...]:
         except Exception as error:
             raise UserError(
                 f"the installed package {package} (entry point {point.name}) cannot be imported "
-                f"({_one_line(error)}); mend or uninstall it"
+                f"({one_line(error)}); mend or uninstall it"
             ) from error
         version = point.dist.version if point.dist else ""
         digest = hashlib.sha256(f"{version} {_digest(point.value)}".encode()).hexdigest()[:16]
@@ -287,7 +287,7 @@ def _import_file(path: Path, digest: str) -> ModuleType:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         line = frames[-1].lineno if frames else getattr(error, "lineno", None)
         at = f"{path}, line {line}" if line else str(path)
-        raise UserError(f"plugins: {at} raised {_one_line(error)}") from error
+        raise UserError(f"plugins: {at} raised {one_line(error)}") from error
     return module
 
 
@@ -296,9 +296,7 @@ def _import_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except Exception as error:
         hint = "; a file ends in .py" if isinstance(error, ModuleNotFoundError) else ""
-        raise UserError(
-            f"plugins: the module {name} cannot be imported ({_one_line(error)}){hint}"
-        ) from error
+        raise UserError(f"plugins: the module {name} cannot be imported ({one_line(error)}){hint}") from error
 
 
 def _digest(plugin: str) -> str:
@@ -340,7 +338,3 @@ def _no_names() -> dict[str, tuple[str, ...]]:
 
 def _word(kind: str) -> str:
     return {"data": "data set", "model": "network"}.get(kind, kind)
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

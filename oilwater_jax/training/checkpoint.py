@@ -4,8 +4,6 @@ The two newest are kept. One that is truncated or tampered with is passed over f
 """
 
 import functools
-import hashlib
-import json
 import logging
 import shutil
 import time
@@ -17,26 +15,11 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from oilwater_jax.errors import UserError
+from oilwater_jax.errors import UserError, one_line
+from oilwater_jax.trees import Tree, digest, to_host
 
-Tree = Any
 SLACK = 1_000_000  # bytes beyond twice the arrays that a checkpoint may take on disk
 logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax's errors reach the user as ours
-
-
-def to_host(tree: Tree) -> Tree:
-    """A copy on the host that later donation of the device's buffers cannot touch."""
-    return jax.tree.map(lambda leaf: np.array(jax.device_get(leaf)), tree)
-
-
-def digest(tree: Tree, meta: dict[str, Any]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes of a host tree, and over its metadata."""
-    total = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.ascontiguousarray(leaf)
-        total.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-        total.update(array.tobytes())
-    return total.hexdigest()
 
 
 class Checkpoints:
@@ -124,9 +107,3 @@ class Checkpoints:
         """Release the manager, if there is one."""
         if "_manager" in vars(self):
             self._manager.close()
-
-
-def one_line(error: BaseException) -> str:
-    """An error's type and the start of its message, on one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__

@@ -15,11 +15,12 @@ from oilwater_jax import devices, metrics, preemption, rng
 from oilwater_jax.errors import UserError
 from oilwater_jax.per_sample import Params
 from oilwater_jax.selectors import draw_epoch, earliest, one_each, watched
-from oilwater_jax.training.checkpoint import Checkpoints, to_host
+from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.feed import place
 from oilwater_jax.training.program import Program
 from oilwater_jax.training.selection import score
 from oilwater_jax.training.step import TrainState
+from oilwater_jax.trees import to_host
 from oilwater_jax.types import Examples, Objective, Private, Recipe, Scores, Selector, State
 
 Row = dict[str, Any]

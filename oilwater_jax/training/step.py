@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Key, UInt8
 
 from oilwater_jax.models.variables import Params, join, split
-from oilwater_jax.per_sample import Apply
+from oilwater_jax.per_sample import Apply, gradient_norm
 from oilwater_jax.per_sample import loss as sample_loss
 from oilwater_jax.per_sample.chunks import MATMUL_BACKENDS
 from oilwater_jax.per_sample.convolution import with_matmuls
@@ -205,7 +205,7 @@ def private_gradient(
             return sample_loss(logits[0], label)
 
         gradient = jax.grad(own)(moving)
-        norm = optax.global_norm(gradient)
+        norm = gradient_norm(gradient)
         scale = keep * jnp.minimum(1.0, clip / jnp.maximum(norm, 1e-12))
         return jax.tree.map(lambda leaf: leaf * scale, gradient)
 
