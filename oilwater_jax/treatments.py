@@ -50,7 +50,8 @@ def in_mode(method: Method, mode: str, treatment: Treatment, is_poison: Bool[np.
 def check(method: Method, treatment: Treatment, n: int) -> Treatment:
     """A method's treatment of n samples, if it is what the method said it would be.
 
-    Raises ValueError for something of its own that it did not announce (`Method.sole`), or a wrong number of groups.
+    Raises ValueError for something of its own that it did not announce (`Method.sole`), a wrong number of groups, or
+    what cannot go together.
     """
     if treatment.sole and not method.sole:
         raise ValueError(
@@ -60,6 +61,11 @@ def check(method: Method, treatment: Treatment, n: int) -> Treatment:
     if treatment.group is not None and len(treatment.group) != n:
         raise ValueError(
             f"method {method.name!r}: its treatment has {len(treatment.group)} groups for {n} samples"
+        )
+    if treatment.private and treatment.objective:
+        raise ValueError(
+            f"method {method.name!r}: its treatment clips each sample's gradient of the mean loss, and an objective of "
+            "its own would not be minimised; leave one of the two out"
         )
     for name, value, known in (
         ("start", treatment.start, ("fresh", "reference")),

@@ -193,3 +193,9 @@ def test_an_aim_of_another_name_is_refused():
 )
 def test_only_who_chooses_and_does_not_know_has_oracles(more, modes):
     assert method(**more).modes == modes
+
+
+def test_clipped_gradients_and_an_objective_do_not_go_together():
+    both = Treatment(EVERYONE, objective=objectives.erm(), private=Private(1.0, 1.0))
+    with pytest.raises(ValueError, match="an objective of its own would not be minimised"):
+        treatments.check(method(sole=True), both, 4)
