@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from oilwater_jax.files import write_whole
 from oilwater_jax.groups import group_ids
@@ -34,7 +35,7 @@ def mark(text: str) -> None:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all, and close it."""
     if _marked:
-        figure.text(0.0, 0.0, _marked, fontsize=8, color=FLAGGED, ha="left", va="top")
+        figure.text(0.0, 1.07, _marked, fontsize=8, color=FLAGGED, ha="left", va="bottom")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, lambda file: figure.savefig(file, format="png", dpi=150, bbox_inches="tight"))
     plt.close(figure)
@@ -136,12 +137,17 @@ def write_elimination(folder: Path, summary: dict[str, Any]) -> None:
         for name, by_epoch in shares.items():
             means = [float(np.mean(values)) for values in by_epoch.values()]
             axis.plot(list(by_epoch), means, marker=".", label=set_label(name), color=set_colour(name))
-        axis.set(title=label, xlabel="round at the start of epoch", ylim=(-2, 102))
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.set(title=in_lines(label), xlabel="round at the start of epoch", ylim=(-2, 102))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("eliminated (ELMF), %")
     axes[0][-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     save(figure, folder / "elimination.png")
+
+
+def in_lines(label: str) -> str:
+    """A row's label with a line for each method."""
+    return re.sub(" on |, then | \\+ ", lambda found: "\n" + found.group().strip(", ") + " ", label)
 
 
 def set_colour(name: str) -> tuple[float, ...]:
@@ -179,16 +185,7 @@ def write_rates(folder: Path, summary: dict[str, Any]) -> None:
         ylabel=f"per cent of {summary['split']} images",
         yticks=range(0, 101, 20),
     )
-    axis.set_xticklabels(
-        [
-            re.sub(
-                " on |, then | \\+ ",
-                lambda found: "\n" + found.group().strip(", ") + " ",
-                summary["rows"][key]["label"],
-            )
-            for key in keys
-        ]
-    )
+    axis.set_xticklabels([in_lines(summary["rows"][key]["label"]) for key in keys])
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, 1.12), fontsize=8)
     save(figure, folder / "rates.png")
