@@ -11,7 +11,7 @@ from typing import NoReturn
 from oilwater_jax import __version__, executors, preemption
 from oilwater_jax.errors import UserError
 from oilwater_jax.preemption import Preempted
-from oilwater_jax.settings.registry import BUILT_IN
+from oilwater_jax.settings.registry import BUILT_IN, blame
 from oilwater_jax.theory import command as theory
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -255,12 +255,22 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         signal.raise_signal(signal.SIGPIPE)
     except OSError as error:
         if error.errno not in FULL:
-            raise
+            fail_or_raise(error)
         place = f" {error.filename}" if error.filename else ""
         fail(
             f"cannot write{place}: {error.strerror}; make room or see to its permissions, then the same command goes on"
         )
+    except Exception as error:
+        fail_or_raise(error)
     sys.exit(0)
+
+
+def fail_or_raise(error: Exception) -> NoReturn:
+    """What a user's own file raised is one line; anything else is a defect of ours."""
+    blamed = blame(error)
+    if blamed is None:
+        raise error
+    fail(blamed)
 
 
 def fail(message: str) -> NoReturn:

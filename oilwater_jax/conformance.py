@@ -23,8 +23,9 @@ from oilwater_jax.pipeline import prepare
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.rooms import Rooms
 from oilwater_jax.rows import parse
+from oilwater_jax.selectors import earliest
 from oilwater_jax.settings.config import Config, check_value, checked, default, resolve, view
-from oilwater_jax.settings.registry import Registry, known
+from oilwater_jax.settings.registry import Registry, blame, known
 from oilwater_jax.stages import Store
 
 PARTNERS = ("erm", "jtt", "epic")  # that a method of a user's is combined with
@@ -67,19 +68,10 @@ class Bench:
             assert share is None or 0 <= share <= 1, f"{row}: {share} of {name} is eliminated"
         for name, mean in figures["draws"].items():
             assert mean is None or (math.isfinite(mean) and mean >= 0), f"{row}: {name} is drawn {mean} times"
-        fitted = self.rooms.trained(parsed)
-        last = max((one["epoch"] for one in fitted.history if "elmf" in one), default=1)
-        first = experiment_first(self.rooms, row)
-        assert fitted.epoch >= first, f"{row}: reports epoch {fitted.epoch}, its selector acts until {last}"
+        recipe, treatment = self.rooms.treatment(parsed)
+        first, reported = earliest(treatment.selector, recipe.epochs), self.rooms.trained(parsed).epoch
+        assert reported >= first, f"{row}: reports epoch {reported}, its selector acts until {first}"
         return figures
-
-
-def experiment_first(rooms: Rooms, row: str) -> int:
-    """The earliest epoch that a row may report."""
-    from oilwater_jax.selectors import earliest
-
-    recipe, treatment = rooms.treatment(parse(row, rooms.experiment.registry))
-    return earliest(treatment.selector, recipe.epochs)
 
 
 class Check(NamedTuple):
@@ -122,12 +114,6 @@ def pairs(first: str, second: str, registry: Registry) -> list[str]:
     both_sole = registry.method(first).sole and registry.method(second).sole
     together = [] if first == second or both_sole else [f"{first}+{second}"]
     return [f"{first}/{second}", *together]
-
-
-def no_poisons(figures: dict[str, Any], wanted: int | None) -> None:
-    """An attack has poisons, unless it is harmless."""
-    count = figures["n_poison"]
-    assert (count == 0) == (wanted == 0), f"it makes {count} poisons"
 
 
 def attack_checks(attack: Attack, bench: Callable[..., Bench]) -> Iterator[Check]:
@@ -280,5 +266,7 @@ def trouble(check: Check) -> str | None:
         return str(error)
     except Exception as error:  # whatever a user's module raises
         text = " ".join(str(error).split())
+        if not isinstance(error, AssertionError) and (blamed := blame(error)):
+            return blamed
         return text if isinstance(error, AssertionError) else f"{type(error).__name__}: {text}"
     return None

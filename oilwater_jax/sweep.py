@@ -29,6 +29,7 @@ from oilwater_jax.executors import Executor, Processes, WorkerDied
 from oilwater_jax.files import read_json, write_json
 from oilwater_jax.run_folder import RunFolder, check_path
 from oilwater_jax.settings.config import Config, Grid, to_json
+from oilwater_jax.settings.registry import blame
 
 GRID = "grid.json"
 ATTEMPTS = 2  # of a unit whose worker process died
@@ -218,6 +219,8 @@ def work(grid: Grid, workdir: Path, unit: Unit) -> Done:
     except UserError as error:
         return Done(str(error), warnings)
     except Exception as error:  # the other runs go on; where it happened is told
+        if blamed := blame(error):
+            return Done(blamed, warnings)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}, line {frame.lineno}"
         return Done(f"{type(error).__name__}: {' '.join(str(error).split())} ({place})", warnings)

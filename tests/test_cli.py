@@ -359,3 +359,23 @@ def test_own_modules_of_every_kind_in_one_run(tmp_path):
     assert "Trim + hard" in out
     assert (folder / "figures/rates.png").exists()
     assert json.loads((folder / "config.json").read_text())["trim"]["share"] == 0.1
+
+
+RAISING = """
+import oilwater_jax as ow
+
+def treat(config, case):
+    return config.epic.ratio  # not said to be read: not to be seen
+
+PEEKS = ow.Method(name="peeks", help="peeks", aim="train", treat=treat)
+"""
+
+
+def test_what_a_users_own_file_raises_is_one_line(capsys, tmp_path):
+    file = tmp_path / "peeks.py"
+    file.write_text(RAISING)
+    settings = ("--config.smoke=true", "--config.pretrain.epochs=0", "--config.rows=peeks")
+    error = fail(
+        capsys, "run", f"--config={MAIN_JOB}", f"--workdir={tmp_path / 'run'}", f"--plugins={file}", *settings
+    )
+    assert f"{file}, line 5 raised AttributeError" in error

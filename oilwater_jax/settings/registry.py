@@ -89,6 +89,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "score": {},  # those of `per_sample.scores` need no registration
 }
+PLUGIN_MODULE = "oilwater_plugin_"  # begins the name that a user's file has as a module
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -229,6 +230,13 @@ def read_plugin(plugin: str) -> list[Registered]:
     return found
 
 
+def blame(error: BaseException) -> str | None:
+    """One line for what the code of a user's file raised while it was at work; None where no such file took part."""
+    files = {module.__file__ for name, module in list(sys.modules.items()) if name.startswith(PLUGIN_MODULE)}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    return f"{frames[-1].filename}, line {frames[-1].lineno} raised {one_line(error)}" if frames else None
+
+
 def entries_of(module: ModuleType) -> "list[Entry]":
     """The entries among a module's own objects, in the order of their definition."""
     from oilwater_jax.entries import Entry
@@ -272,7 +280,7 @@ def _installed() -> tuple[Registered, ...]:
 @functools.lru_cache(maxsize=64)
 def _import_file(path: Path, digest: str) -> ModuleType:
     """A user's file as a module; once for each content."""
-    name = f"oilwater_plugin_{path.stem}_{digest[:8]}"
+    name = f"{PLUGIN_MODULE}{path.stem}_{digest[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
