@@ -374,8 +374,17 @@ PEEKS = ow.Method(name="peeks", help="peeks", aim="train", treat=treat)
 def test_what_a_users_own_file_raises_is_one_line(capsys, tmp_path):
     file = tmp_path / "peeks.py"
     file.write_text(RAISING)
-    settings = ("--config.smoke=true", "--config.pretrain.epochs=0", "--config.rows=peeks")
-    error = fail(
-        capsys, "run", f"--config={MAIN_JOB}", f"--workdir={tmp_path / 'run'}", f"--plugins={file}", *settings
-    )
-    assert f"{file}, line 5 raised AttributeError" in error
+    arguments = [
+        "run",
+        f"--config={MAIN_JOB}",
+        f"--workdir={tmp_path / 'run'}",
+        f"--plugins={file}",
+        "--config.smoke=true",
+        "--config.pretrain.epochs=0",
+        "--config.rows=peeks",
+    ]
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]  # below a line for each stage that was finished
+    assert last.startswith(f"oilwater: error: {file}, line 5 raised AttributeError")
