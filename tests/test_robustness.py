@@ -187,3 +187,13 @@ def test_george_trains_group_dro_on_clusters_and_selects_by_the_worst_of_validat
     assert np.exp(state.log_q)[n_clusters:].sum() == 0
     _, weights = treatment.selector.update((), 1, None)
     np.testing.assert_array_equal(found["flagged"], weights > 1)
+
+
+def test_group_dro_over_the_groups_that_are_left(examples):
+    """A defence before it may have eliminated a whole group: nobody is drawn or weighted for it."""
+    left = examples.take(~((examples.label == 1) & (examples.attribute == 0)))
+    treatment = group_dro.METHOD.treat(seen(group_dro.METHOD), case(left))
+    assert treatment.group is not None
+    assert treatment.objective is not None
+    assert sorted(set(treatment.group.tolist())) == [0, 1, 2]
+    np.testing.assert_allclose(np.exp(treatment.objective.init().log_q), [1 / 3, 1 / 3, 1 / 3, 0], rtol=1e-6)

@@ -14,14 +14,17 @@ from oilwater_jax.types import Case, Objective, Treatment
 def treat(config: Config, case: Case) -> Treatment:
     """Group-balanced draws, and group DRO over the groups; on clean data the draws are those of `balanced`.
 
-    A poison's group is that of the label which it carries: whoever notes the groups down has no other.
+    A poison's group is that of the label which it carries: whoever notes the groups down has no other. A group without
+    samples (a defence before may have eliminated it) is none.
     """
-    group = (case.train.label * case.n_attributes + case.train.attribute).astype(np.int32)
-    counts = np.bincount(group, minlength=case.n_classes * case.n_attributes)
+    group = case.train.label * case.n_attributes + case.train.attribute
+    _, group, counts = np.unique(group, return_inverse=True, return_counts=True)
     return Treatment(
         selectors.fixed(selectors.balanced(group)),
-        objective=objectives.group_dro(counts, **config.group_dro),
-        group=group,
+        objective=objectives.group_dro(
+            counts, **config.group_dro, capacity=case.n_classes * case.n_attributes
+        ),
+        group=group.astype(np.int32),
     )
 
 
