@@ -4,6 +4,8 @@
 why. tests/golden/v0.4.json has what 0.4 made of the same settings, under its own names, and the headline's seed 0.
 """
 
+import hashlib
+import importlib.metadata
 import json
 import os
 import platform
@@ -12,7 +14,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import jax
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -35,18 +36,20 @@ RUNS = {
 }
 
 
-def cpu() -> str:
-    """The processor's name."""
+def cpu(key: str) -> str:
+    """What the kernel says of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith(key))
     except (OSError, StopIteration):
         return platform.processor()
 
 
 def environment() -> dict[str, str]:
-    """What the last digits depend on."""
-    return {"cpu": cpu(), "jax": jax.__version__, "machine": platform.machine()}
+    """What the last digits depend on: the processor with what it can do, and the packages that compute."""
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy", "scikit-learn")}
+    flags = hashlib.sha256(cpu("flags").encode()).hexdigest()[:12]
+    return {"cpu": cpu("model name"), "flags": flags, "machine": platform.machine(), **versions}
 
 
 def make(folder: Path) -> dict:
