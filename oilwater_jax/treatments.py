@@ -62,6 +62,11 @@ def check(method: Method, treatment: Treatment, n: int) -> Treatment:
         raise ValueError(
             f"method {method.name!r}: its treatment has {len(treatment.group)} groups for {n} samples"
         )
+    if treatment.start == "reference" and method.find is None:
+        raise ValueError(
+            f"method {method.name!r}: its training starts from the reference model, but it has no find; what a stage "
+            "depends on is known by what its methods look at"
+        )
     if treatment.private and treatment.objective:
         raise ValueError(
             f"method {method.name!r}: its treatment clips each sample's gradient of the mean loss, and an objective of "

@@ -5,7 +5,7 @@ from oilwater_jax import objectives, selectors, treatments
 from oilwater_jax.defenses.epic import epic
 from oilwater_jax.entries import Method
 from oilwater_jax.errors import UserError
-from oilwater_jax.types import MODES, Private, Recipe, Selector, Treatment
+from oilwater_jax.types import MODES, Found, Private, Recipe, Selector, Treatment
 
 FLAGGED = np.array([True, True, False, False])
 POISON = np.array([True, False, True, False])
@@ -141,7 +141,8 @@ def test_something_of_its_own_must_be_announced(own):
         ValueError, match=r"method 'mine': .* of its own, but the method does not say sole=True"
     ):
         treatments.check(method(), treatment, 4)
-    assert treatments.check(method(sole=True), treatment, 4) is treatment
+    looking = method(sole=True, find=lambda config, evidence: Found({}, {}))
+    assert treatments.check(looking, treatment, 4) is treatment
 
 
 def test_a_selector_alone_needs_no_announcement():
@@ -199,3 +200,9 @@ def test_clipped_gradients_and_an_objective_do_not_go_together():
     both = Treatment(EVERYONE, objective=objectives.erm(), private=Private(1.0, 1.0))
     with pytest.raises(ValueError, match="an objective of its own would not be minimised"):
         treatments.check(method(sole=True), both, 4)
+
+
+def test_a_start_from_the_reference_model_is_for_a_method_that_looks():
+    """Else the keys would not know that the training depends on that model."""
+    with pytest.raises(ValueError, match="starts from the reference model, but it has no find"):
+        treatments.check(method(sole=True), Treatment(EVERYONE, start="reference"), 4)
