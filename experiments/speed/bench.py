@@ -17,7 +17,8 @@ from oilwater_jax.attacks import matching
 from oilwater_jax.attacks.augment import augment
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.feed import place
-from oilwater_jax.training.step import Kind, make_step, random_shift, sgd
+from oilwater_jax.training.recipes import Form, optimiser, random_shift
+from oilwater_jax.training.step import Kind, make_step
 from oilwater_jax.types import Recipe
 
 BATCH_CHUNKS = (32, 64, 128, 256)  # of torch.func, whose best is taken
@@ -273,9 +274,9 @@ class Bench:
         """Seconds of a bare jitted training step: its arithmetic, called over and over on the same rows."""
         settings, own, train = self.config.train, self.network, self.train
         resident = place(train.image, train.label, np.zeros(len(train), np.int32))
-        optimiser = sgd(settings.momentum)(self.recipe)
+        rule = optimiser(settings.momentum, Form())(self.recipe)
         kind = Kind(objectives.erm_update)
-        pure = make_step(own.train_apply, own.apply, own.prepare, optimiser, kind, settings.shift)
+        pure = make_step(own.train_apply, own.apply, own.prepare, rule, kind, settings.shift)
         jitted = jax.jit(
             lambda state, data, rows, mask, key: pure(state, data.batch(rows, mask), key), donate_argnums=0
         )

@@ -18,13 +18,13 @@ from oilwater_jax.per_sample.chunks import (
     gradient_chunk,
     in_chunks,
 )
-from oilwater_jax.per_sample.figures import FROM_LOGITS, Params, gradient_norm
+from oilwater_jax.per_sample.figures import FROM_FEATURES, FROM_LOGITS, Params, gradient_norm
 from oilwater_jax.per_sample.projection import Projection
 from oilwater_jax.types import Examples, Scores
 
 FROM_GRADIENT: dict[str, Figure] = {"gradient_norm": gradient_norm, "projected_gradient": Projection()}
-"""The built-in scores that need a gradient of every sample; those of `figures.FROM_LOGITS` do not."""
-NAMES = (*FROM_LOGITS, "features", *FROM_GRADIENT)
+"""The built-in scores that need a gradient of every sample; those of `figures` do not."""
+NAMES = (*FROM_LOGITS, *FROM_FEATURES, *FROM_GRADIENT)
 LABEL_FREE = ("logits", "features")
 Scorer = Callable[[Params, Examples | Pixels, Sequence[str]], Scores]
 

@@ -14,6 +14,7 @@ from oilwater_jax.entries import Model, Score
 from oilwater_jax.models.variables import STATISTICS, Params, join, split
 from oilwater_jax.per_sample import Apply, Scorer, make_scorer
 from oilwater_jax.settings.config import Config, registry_of, to_json, view
+from oilwater_jax.training import recipes
 from oilwater_jax.training.epoch import EpochFn, make_epoch
 from oilwater_jax.training.step import (
     NORMALISE,
@@ -24,7 +25,6 @@ from oilwater_jax.training.step import (
     TrainState,
     make_step,
     private_numbers,
-    sgd,
 )
 from oilwater_jax.types import Private, Recipe, State
 
@@ -163,7 +163,7 @@ def convolves(train_apply: TrainApply, layers: Any, image_shape: tuple[int, ...]
 
 @functools.lru_cache(maxsize=64)
 def _program(network: Network, kind: Kind, batch: int, momentum: float, shift: int, driver: str) -> Program:
-    optimiser = sgd(momentum, pulled=kind.pulled)
+    optimiser = recipes.optimiser(momentum, kind.form)
 
     def begin(
         params: tuple[Params, ...], recipe: Recipe, objective_state: State, private: Private | None
