@@ -196,7 +196,10 @@ def test_rounds_take_place_when_the_spec_says():
     assert due == [4, 6]  # even, at least 3, below 8
     assert selector.due(4) == ("last_layer_gradient",)
     counted_from_0 = epic(**SETTINGS, counted_from=0)
-    assert [epoch for epoch in range(1, 20) if counted_from_0.due(epoch)] == [5, 7]  # the same, an epoch later
+    assert [epoch for epoch in range(1, 20) if counted_from_0.due(epoch)] == [
+        5,
+        7,
+    ]  # the same, an epoch later
 
 
 def test_the_kept_set_only_shrinks_and_stays_after_the_last_round(examples):

@@ -54,10 +54,19 @@ def text(
         lines.append(
             f"| {row.part} | {row.what} | {row.who} | {row.seconds:.4g} | {row.lowest:.4g} | {ratio} | {target} |"
         )
+    if jobs:
+        lines += ["", *_main_job(jobs)]
+    if helps:
+        lines += ["", f"(f) `oilwater --help`: {statistics.median(helps):.2f} s (target: under {HELP:g} s)."]
+    if points:
+        lines += ["", *_scaling(points, slopes)]
+    return "\n".join([*lines, ""])
+
+
+def _main_job(jobs: list[Job]) -> list[str]:
     middle = Job(*(statistics.median(values) for values in zip(*jobs, strict=True)))
     overhead = statistics.median(job.total / job.floor - 1 for job in jobs)
-    lines += [
-        "",
+    return [
         f"(e) The main job, from process start to exit with its table printed, all programs compiled before: "
         f"{middle.total:.1f} s (median of {len(jobs)}). Its floor, {middle.steps:,.0f} training steps at the speed of "
         f"the bare jitted step measured between the runs: {middle.floor:.1f} s. Overhead {100 * overhead:.0f}% "
@@ -70,9 +79,11 @@ def text(
         f"| imports, config, data, exit | {middle.start:.1f} |",
         f"| compiled programs, checkpoints, scores, stages | {middle.rest:.1f} |",
         f"| figures and page | {middle.report:.1f} |",
-        "",
-        f"(f) `oilwater --help`: {statistics.median(helps):.2f} s (target: under {HELP:g} s).",
-        "",
+    ]
+
+
+def _scaling(points: list[Point], slopes: dict[str, float]) -> list[str]:
+    lines = [
         "(g) Gradient norms of all parameters: seconds grow as "
         + ", ".join(f"{name} to the power of {slope:.2f}" for name, slope in slopes.items())
         + " (least squares over all points; fixed costs flatten the small ends).",
@@ -85,7 +96,7 @@ def text(
             f"| {one.series} | {one.n:,} | {', '.join(map(str, one.widths))} | {one.parameters:,} | {one.chunk:,} "
             f"| {one.seconds:.4g} | {one.peak_mb:.0f} | {one.before_mb:.0f} |"
         )
-    return "\n".join([*lines, "", "![cost against size](side_by_side.png)", ""])
+    return [*lines, "", "![cost against size](side_by_side.png)"]
 
 
 def write_csv(path: Path, rows: list[Row], jobs: list[Job], helps: list[float], points: list[Point]) -> None:

@@ -9,7 +9,7 @@ after a warm-up that is not counted; seconds are medians of REPEATS, a ratio is 
 it is checked that both compute the same. Then the main job in processes of its own (`whole_run.py`) and cost and
 memory against size (`scaling.py`). Writes side_by_side.md, .csv and .png beside this file, in about 20 minutes.
 `--smoke` tries everything in some minutes, on waterdigits, and keeps nothing; `--parts=epoch,norms` measures some
-parts and prints them.
+parts and prints them (`--keep`: and writes the files with these alone).
 """
 
 import argparse
@@ -56,6 +56,7 @@ def main() -> None:
         "--smoke", action="store_true", help="try everything quickly on waterdigits; keep nothing"
     )
     parser.add_argument("--threads", type=int, default=THREADS, help="cores and threads of both sides")
+    parser.add_argument("--keep", action="store_true", help="write the files for some parts too")
     parser.add_argument("--rows", type=Path, help="file for the rows, as JSON")
     args = parser.parse_args()
     parts = args.parts.split(",")
@@ -64,13 +65,13 @@ def main() -> None:
     if not args.smoke and not (args.source and Path(args.source).is_dir()):
         raise SystemExit(f"--source={args.source}: give the folder with Fashion-MNIST's four IDX files")
     pin(args.threads)
-    found = measure(parts, args.source, args.threads, smoke=args.smoke)
+    found = measure(parts, args.source, args.threads, smoke=args.smoke, keep=args.keep)
     if args.rows:
         args.rows.write_text(json.dumps(found))
 
 
-def measure(parts: list[str], source: str, threads: int, *, smoke: bool) -> list[Any]:
-    """Measure and print; write the files if these are all parts. The rows beside PyTorch."""
+def measure(parts: list[str], source: str, threads: int, *, smoke: bool, keep: bool) -> list[Any]:
+    """Measure and print; write the files if these are all parts or are to be kept. The rows beside PyTorch."""
     import report  # from here on: these count the cores when they are imported
     import scaling
     import whole_run
@@ -89,11 +90,11 @@ def measure(parts: list[str], source: str, threads: int, *, smoke: bool) -> list
     jobs = whole_run.main_job(bench.step(), smoke=smoke) if "main_job" in parts else []
     helps = whole_run.help_seconds(repeats) if "help" in parts else []
     points = scaling.measure(repeats, smoke=smoke) if "scaling" in parts else []
-    if set(parts) < set(PARTS):
+    if set(parts) < set(PARTS) and not keep:
         return found
     with tempfile.TemporaryDirectory() as thrown_away:
         folder = Path(thrown_away) if smoke else HERE
-        slopes = scaling.plot(points, folder / "side_by_side.png")
+        slopes = scaling.plot(points, folder / "side_by_side.png") if points else {}
         report.write_csv(folder / "side_by_side.csv", found, jobs, helps, points)
         text = report.text(found, jobs, helps, points, slopes, load=load, repeats=repeats)
         (folder / "side_by_side.md").write_text(text)
