@@ -54,8 +54,12 @@ SWEEP_HELP = """\
 Run every experiment of a grid file on a pool of processes. A stage that several runs need is computed once. The
 same command again goes on where a sweep was cut off; a run that fails does not stop the others.
 
-With --executor=ray (extra `ray`) the work goes to a Ray cluster that is running, one seed of one run at a time to
-each of its CPUs; GPUs are not asked for. This machine must belong to the cluster. All machines must be of one kind,
+One seed of one run is a unit. Each unit has a GPU or TPU chip to itself (--devices-per-unit=K: K of them), and the
+machine's accelerators work side by side; without any, each unit has a core. CUDA_VISIBLE_DEVICES and TPU_VISIBLE_CHIPS
+choose among them, JAX_PLATFORMS=cpu asks for the cores. Figures do not depend on the number of workers.
+
+With --executor=ray (extra `ray`) the work goes to a Ray cluster that is running, one unit at a time to each of its
+GPUs or TPU chips, or else CPUs. This machine must belong to the cluster. All machines must be of one kind,
 with the same packages, and see DIR at the same path with each other's locks (flock): NFS 4 in its default mount
 shows them, `nolock` and `local_lock` do not. A machine that does not see them refuses, and its runs count as failed."""
 
@@ -155,7 +159,14 @@ def parser() -> Parser:
         metavar="N",
         type=int,
         default=0,
-        help="processes (default: one per core, or cluster's CPU)",
+        help="units at a time (default: as many as accelerators, or else cores, suffice for)",
+    )
+    sweep.add_argument(
+        "--devices-per-unit",
+        metavar="K",
+        type=int,
+        default=1,
+        help="GPUs or TPU chips that work on one unit together (default 1)",
     )
     sweep.add_argument(
         "--executor",
@@ -384,10 +395,18 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
 
     check_options(options)
     if not 0 <= options.workers <= 1000:
-        raise UserError(f"--workers={options.workers} is out of range (0 .. 1000; 0: one per core)")
+        raise UserError(f"--workers={options.workers} is out of range (0 .. 1000; 0: as many as have room)")
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    os.environ["JAX_PLATFORMS"] = "cpu"  # the accelerators are the workers'
     grid = load_grid(options.config, overrides, plugins=plugins_of(options))
     grid = grid._replace(seeds=options.seeds or grid.seeds)
-    executor = executors.make(options.executor, workers=options.workers, address=options.address)
+    executor = executors.make(
+        options.executor,
+        workers=options.workers,
+        address=options.address,
+        per_unit=options.devices_per_unit,
+        platforms=platforms,
+    )
     from oilwater_jax.sweep import sweep as run_sweep
 
     with preemption.heard(at_once=True):
