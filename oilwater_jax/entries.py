@@ -116,7 +116,7 @@ class Attack(Entry):
     training set; `judged` is the split that is evaluated for an attack that reads `evaluate`, else None.
     `goal(config, judged, evidence)` is what success on that split is measured by. For `oilwater plan`: `passes` is how
     many times the evaluated split the goal's inputs are, `count(config, n, n_groups)` how many poisons n samples get,
-    and `crafting` describes the program that makes them, if that is costly.
+    and `crafting` describes the programs that make them, if that is costly.
     """
 
     kind = "attack"

@@ -116,7 +116,7 @@ def plan(config: Config, sizes: Sizes, target: Target) -> list[Planned]:
         gradients(config, sizes, target, layout, network, params),
     ]
     costly = crafting(config, sizes, target, network, params)
-    return [*found, crafted(costly, layout, params)] if costly else found
+    return [*found, *(crafted(one, layout, params) for one in costly)]
 
 
 def train_step(
@@ -234,11 +234,11 @@ def scores(config: Config, gradients: Container[str], *, wanted: bool) -> tuple[
 
 def crafting(
     config: Config, sizes: Sizes, target: Target, network: programs.Network, params: Params
-) -> Costly | None:
-    """The program that the attack's poisons are made by, if that is costly: on one device."""
+) -> tuple[Costly, ...]:
+    """The programs that the attack's poisons are made by, where that is costly: on one device."""
     attack = registry_of(config).attack(config.attack.name)
     if attack.crafting is None:
-        return None
+        return ()
     return attack.crafting(
         view(config, attack),
         network.apply,
