@@ -74,9 +74,11 @@ same command again goes on where a study was cut off. Fields: study.* in oilwate
 PLAN_HELP = """\
 Compile the programs of an experiment (train step, scoring chunk, per-sample gradients, GM's crafting step) for a TPU
 topology, with the TPU's own compiler and without any TPU (extra `tpu`); print memory, operations and bytes moved per
-chip, an estimate of the time, what binds it, the share of peak, and the chip-hours of the whole experiment. Exit code
-1, with what takes the memory, where a program does not fit. Needs no data; a large network takes minutes.
---topology=cpu: for this machine, memory and operations only."""
+chip, an estimate of the time, what binds it, the share of peak; and chip-hours and hours by the clock of the whole
+experiment, one training over all chips and one training per chip (oilwater sweep). Exit code 1, with what takes the
+memory, where neither way fits. Needs no data. A large network takes minutes; what the compiler said
+is kept in the cache folder, so the same plan again takes seconds. --topology=cpu: for this machine, memory and
+operations only."""
 
 TABLE_HELP = """\
 Print mean and 95% interval over the seeds of every finished run of a sweep. Columns: acc, acc_adjusted, wga,
