@@ -473,5 +473,5 @@ def test_a_topology_without_its_chips(capfd, monkeypatch):
         assert re.search(rf"train step +{count} +batch 32, float32, erm_update, scan of 32 steps", out)
     assert re.search(r"^ all .* \d+\.\d+", out, re.MULTILINE)
     assert "One training per chip" in out
-    own = ("compiled in", "; about ", "known from an earlier plan")
+    own = ("compiled in", "; about ", "known from an earlier plan", "largest memory")
     assert [line for line in err.splitlines() if not any(text in line for text in own)] == []

@@ -1,5 +1,7 @@
 """`oilwater plan`: compiles the programs one after the other, prints what they cost and what the experiment does."""
 
+import resource
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -18,6 +20,7 @@ from oilwater_jax.planning.work import Work
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.settings.config import Config, shrink
 
+MAXRSS = 1e9 if sys.platform == "darwin" else 1e9 / 1024  # of the process's memory as it is counted, in a GB
 SECONDS_PER_CHARACTER = 6e-5  # of compiling for a TPU on one core; only until a plan has measured its own
 
 
@@ -53,6 +56,7 @@ def run(config: Config, topology: str, *, seeds: int = 1) -> bool:
     planned = programs.plan(small, found, target)
     with Progress() as progress:
         outcomes = compile_all(planned, target, progress)
+        progress.say(f"largest memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MAXRSS:.2f} GB")
     ways = ways_of(small, found, target, outcomes)
     print_plan(Console(), small, found, target, outcomes, ways, seeds)
     return any(way.fits(target) for way in ways)
