@@ -115,7 +115,7 @@ def plan(config: Config, sizes: Sizes, target: Target) -> list[Planned]:
     layout = Layout(one)
     found = [
         train_step(config, sizes, over, Layout(over), params, name, kind)
-        for over in ([target, one] if target.devices > 1 else [one])
+        for over in ([one, target] if target.devices > 1 else [one])
         for name, kind in kinds(config, sizes.n_classes).items()
     ]
     found.append(scoring(config, sizes, one, layout, network, params))
