@@ -54,8 +54,12 @@ SWEEP_HELP = """\
 Run every experiment of a grid file on a pool of processes. A stage that several runs need is computed once. The
 same command again goes on where a sweep was cut off; a run that fails does not stop the others.
 
-With --executor=ray (extra `ray`) the work goes to a Ray cluster that is running, one seed of one run at a time to
-each of its CPUs; GPUs are not asked for. This machine must belong to the cluster. All machines must be of one kind,
+One seed of one run is a unit. Each unit has a GPU or TPU chip to itself (--devices-per-unit=K: K of them), and the
+machine's accelerators work side by side; without any, each unit has a core. CUDA_VISIBLE_DEVICES and TPU_VISIBLE_CHIPS
+choose among them, JAX_PLATFORMS=cpu asks for the cores. Figures do not depend on the number of workers.
+
+With --executor=ray (extra `ray`) the work goes to a Ray cluster that is running, one unit at a time to each of its
+GPUs or TPU chips, or else CPUs. This machine must belong to the cluster. All machines must be of one kind,
 with the same packages, and see DIR at the same path with each other's locks (flock): NFS 4 in its default mount
 shows them, `nolock` and `local_lock` do not. A machine that does not see them refuses, and its runs count as failed."""
 
@@ -70,9 +74,11 @@ same command again goes on where a study was cut off. Fields: study.* in oilwate
 PLAN_HELP = """\
 Compile the programs of an experiment (train step, scoring chunk, per-sample gradients, GM's crafting step) for a TPU
 topology, with the TPU's own compiler and without any TPU (extra `tpu`); print memory, operations and bytes moved per
-chip, an estimate of the time, what binds it, the share of peak, and the chip-hours of the whole experiment. Exit code
-1, with what takes the memory, where a program does not fit. Needs no data; a large network takes minutes.
---topology=cpu: for this machine, memory and operations only."""
+chip, an estimate of the time, what binds it, the share of peak; and chip-hours and hours by the clock of the whole
+experiment, one training over all chips and one training per chip (oilwater sweep). Exit code 1, with what takes the
+memory, where neither way fits. Needs no data. A large network takes minutes; what the compiler said
+is kept in the cache folder, so the same plan again takes seconds. --topology=cpu: for this machine, memory and
+operations only."""
 
 TABLE_HELP = """\
 Print mean and 95% interval over the seeds of every finished run of a sweep. Columns: acc, acc_adjusted, wga,
@@ -155,7 +161,14 @@ def parser() -> Parser:
         metavar="N",
         type=int,
         default=0,
-        help="processes (default: one per core, or cluster's CPU)",
+        help="units at a time (default: as many as accelerators, or else cores, suffice for)",
+    )
+    sweep.add_argument(
+        "--devices-per-unit",
+        metavar="K",
+        type=int,
+        default=1,
+        help="GPUs or TPU chips that work on one unit together (default 1)",
     )
     sweep.add_argument(
         "--executor",
@@ -384,10 +397,18 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
 
     check_options(options)
     if not 0 <= options.workers <= 1000:
-        raise UserError(f"--workers={options.workers} is out of range (0 .. 1000; 0: one per core)")
+        raise UserError(f"--workers={options.workers} is out of range (0 .. 1000; 0: as many as have room)")
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    os.environ["JAX_PLATFORMS"] = "cpu"  # the accelerators are the workers'
     grid = load_grid(options.config, overrides, plugins=plugins_of(options))
     grid = grid._replace(seeds=options.seeds or grid.seeds)
-    executor = executors.make(options.executor, workers=options.workers, address=options.address)
+    executor = executors.make(
+        options.executor,
+        workers=options.workers,
+        address=options.address,
+        per_unit=options.devices_per_unit,
+        platforms=platforms,
+    )
     from oilwater_jax.sweep import sweep as run_sweep
 
     with preemption.heard(at_once=True):

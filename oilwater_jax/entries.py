@@ -116,7 +116,7 @@ class Attack(Entry):
     training set; `judged` is the split that is evaluated for an attack that reads `evaluate`, else None.
     `goal(config, judged, evidence)` is what success on that split is measured by. For `oilwater plan`: `passes` is how
     many times the evaluated split the goal's inputs are, `count(config, n, n_groups)` how many poisons n samples get,
-    and `crafting` describes the program that makes them, if that is costly.
+    and `crafting` describes the programs that make them, if that is costly.
     """
 
     kind = "attack"
@@ -155,7 +155,8 @@ class Method(Entry):
     A method whose treatment has an objective, a start, a trained part or an aggregation of its own says so by `sole`:
     at most one of several under `+` may. `recipe` is the section of its final training; empty: `robust` for one that
     amplifies, else `erm`. For `oilwater plan`: `in_rounds(config)` are scores its selector asks for, `rounds(config,
-    epochs)` how often, `draws(config, n)` estimates the draws of an epoch,
+    epochs)` how often, `draws(config, n)` estimates the draws of an epoch, `epochs(config)` are those of a recipe of
+    its own, `in_find(config, n, n_base)` is how many samples `find` asks its reference model about beyond `scores`,
     `largest(config, n_classes)` is the largest objective that it may come to.
     """
 
@@ -174,6 +175,8 @@ class Method(Entry):
     in_rounds: Callable[[Config], tuple[str, ...]] = _none
     rounds: Callable[[Config, int], int] = _no_rounds
     draws: Callable[[Config, int], int] = _everyone
+    epochs: Callable[[Config], int] | None = None
+    in_find: Callable[[Config, int, int], int] | None = None
     largest: Callable[[Config, int], Objective] | None = None
 
     def __post_init__(self) -> None:

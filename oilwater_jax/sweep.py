@@ -2,7 +2,8 @@
 
 DIR/runs/<name> is a run folder for each run; their stages are in DIR/stages, named by what they depend on.
 A unit of work is one seed of one run; once a run's seeds are done, its tables and figures are made. Every unit
-runs on one core: its figures are those of `oilwater run` on one core, whatever else the sweep does.
+runs on one core, or on accelerators of its own: its figures are those of `oilwater run` there, whatever else the sweep
+does.
 """
 
 import fcntl
@@ -24,8 +25,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from oilwater_jax import executors
 from oilwater_jax.errors import UserError
-from oilwater_jax.executors import Executor, Processes, WorkerDied
+from oilwater_jax.executors import Executor, WorkerDied
 from oilwater_jax.files import read_json, write_json
 from oilwater_jax.run_folder import RunFolder, check_path
 from oilwater_jax.settings.config import Config, Grid, to_json
@@ -54,12 +56,13 @@ def sweep(
 ) -> dict[str, str]:
     """Run, or go on with, every run of a grid; returns the failed ones with the reason of each.
 
-    On `executor`, which is ended with the sweep; None: one process per core. A run that fails does not stop the
-    others. Raises UserError before anything is written where a run's config, its data or the folder do not fit
-    together.
+    On `executor`, which is ended with the sweep; None: one process per accelerator, or else per core. A run that fails
+    does not stop the others. Raises UserError before anything is written where a run's config, its data or the folder
+    do not fit together.
     """
     from oilwater_jax import pipeline  # imports JAX
 
+    executor = executor or executors.make("processes")
     workdir = check_path(workdir)
     for name, config in grid.runs.items():
         try:
@@ -72,7 +75,7 @@ def sweep(
         for name, config in grid.runs.items():
             claim(workdir / "runs" / name, config)
         write_json(workdir / GRID, {"runs": [*known, *(name for name in grid.runs if name not in known)]})
-        return Units(grid, workdir, executor or Processes()).run()
+        return Units(grid, workdir, executor).run()
     finally:
         folder.close()
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from oilwater_jax.images import Images, Part
-from oilwater_jax.training.feed import CAPACITY_STEP, Resident, place, streams
+from oilwater_jax.training.feed import CAPACITY_STEP, Resident, lines_of, place, streams
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,25 @@ def test_images_on_disk_are_placed_whole(tmp_path):
     label = np.arange(n, dtype=np.int32)
     placed = place(lazy, label, label)
     assert isinstance(placed, Resident)
-    assert len(placed.image) == 2 * CAPACITY_STEP
-    np.testing.assert_array_equal(placed.image[:n], array)
-    np.testing.assert_array_equal(placed.label[:n], label)
-    assert not np.any(placed.image[n:])
+    assert placed.lines.shape == (2 * CAPACITY_STEP, 1, 128)
+    everyone = placed.batch(jnp.arange(n), jnp.ones(n, bool))
+    np.testing.assert_array_equal(everyone.image, array)
+    np.testing.assert_array_equal(everyone.label, label)
+    assert not np.any(placed.lines[n:])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (8, 8, 2), (6, 7, 3), (11, 11, 3)])
+def test_samples_come_out_of_their_lines_as_they_were(shape):
+    """Less than a line, a whole one, one that is nearly full, three of which the last is not."""
+    array = np.random.default_rng(1).integers(0, 256, (20, *shape), np.uint8)
+    column = np.arange(20, dtype=np.int32)
+    placed = place(array, column, column)
+    assert isinstance(placed, Resident)
+    assert placed.lines.shape[1:] == lines_of(shape)
+    at = np.array([3, 19, 3, 0])
+    batch = placed.batch(jnp.asarray(at), jnp.ones(4, bool))
+    assert batch.image.dtype == np.uint8
+    np.testing.assert_array_equal(batch.image, array[at])
 
 
 def test_a_batch_of_a_resident_set_says_which_samples_its_rows_are():

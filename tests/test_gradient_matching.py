@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from oilwater_jax.attacks import crafting
 from oilwater_jax.attacks import gradient_matching as gm
-from oilwater_jax.attacks import matching
 from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.errors import UserError
 from oilwater_jax.settings.config import default, view
@@ -42,7 +42,7 @@ def attacked(waterdigits):
     ((name, examples),) = asked
     assert name == "victim"
     assert examples is waterdigits.train
-    assert [tick[:2] for tick in ticks] == [(4, 4)]
+    assert [tick[:2] for tick in ticks] == [(4, 8), (8, 8)]  # 2 restarts of 4 steps
     return result
 
 
@@ -121,7 +121,7 @@ def test_the_target_class_cannot_be_the_intended_one(waterdigits):
 
 
 def test_settings_reach_the_core(attacked):
-    settings = matching.Settings()
+    settings = crafting.Settings()
     gm_defaults = default().gm
     for name in ("eps", "steps", "restarts", "step_size", "flip"):
         assert getattr(settings, name) == gm_defaults[name], name

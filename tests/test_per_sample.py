@@ -237,6 +237,9 @@ def test_gradient_chunk_fits_the_budget(small_params):
     assert per_sample.gradient_chunk(small_params, budget=10 * size) == 10
     assert per_sample.gradient_chunk(small_params, budget=1) == 1
     assert per_sample.gradient_chunk(small_params) == 64
+    # Elsewhere than on a CPU: what half the memory has room for.
+    assert per_sample.gradient_chunk(small_params, platform="tpu", memory=2 * 100 * size) == 100
+    assert per_sample.gradient_chunk(small_params, platform="tpu", memory=10**12) == 512
 
 
 def test_every_function_equals_a_loop_of_grad(examples, small_params):

@@ -10,8 +10,7 @@ import pytest
 
 from oilwater_jax import cli
 from oilwater_jax.attacks.lab import Costly
-from oilwater_jax.environment import use_compilation_cache
-from oilwater_jax.planning import chips, programs, report, roofline, sizes, work
+from oilwater_jax.planning import chips, kept, programs, report, roofline, sizes, work
 from oilwater_jax.planning.chips import Chip, Target
 from oilwater_jax.planning.roofline import TEMPORARIES, Cost
 from oilwater_jax.planning.work import Work
@@ -81,7 +80,7 @@ def test_the_cost_of_a_program_is_what_the_compiler_says():
     compiled = SimpleNamespace(
         memory_analysis=lambda: memory, cost_analysis=lambda: {"flops": 5.0, "bytes accessed": 6.0}
     )
-    cost = roofline.measure(compiled, {"parameters": 60, "training set": 25})
+    cost = roofline.measure(roofline.said(compiled), {"parameters": 60, "training set": 25})
     assert cost == (
         120,  # 100 + (30 - 20) + 7 + 3
         {
@@ -136,25 +135,74 @@ def test_trainings_are_those_of_a_run():
         "attack__name": "gm",
     }
     chosen = some_config(rows=("erm@clean", "jtt", "epic+jtt"), **settings)
-    train = programs.TRAIN
-    assert work.trainings(chosen, some_sizes()) == [
-        ("attacker's victim", 1000, 3, train, 0, programs.SCORE),
-        ("erm@clean", 1000, 3, train, 0, programs.SCORE),
-        ("reference", 1010, 2, train, 0, programs.SCORE),
-        ("jtt", 1010 + 1010, 5, train, 0, programs.SCORE),  # 101 flagged are drawn 10 times more
-        ("epic+jtt", 1010 + 1010, 5, train, 4, programs.SCORE),  # rounds at epochs 2 .. 5
+    train, score = programs.TRAIN, programs.SCORE
+    trainings, looks = work.everything(chosen, some_sizes())
+    assert trainings == [
+        ("attacker's victim", 1000, 3, train, 0, score, ""),
+        ("erm@clean", 1000, 3, train, 0, score, "erm@clean"),
+        ("reference", 1010, 2, train, 0, score, ""),
+        ("jtt", 1010 + 1010, 5, train, 0, score, "jtt"),  # 101 flagged are drawn 10 times more
+        ("epic+jtt", 1010 + 1010, 5, train, 4, score, "epic+jtt"),  # rounds at epochs 2 .. 5
     ]
-    found = [one[:5] for one in work.trainings(some_config(rows=("epic/george",), **settings), some_sizes())]
-    assert found == [
+    assert looks == [("jtt", (1010, 300))]  # once, for both rows
+    trainings, looks = work.everything(some_config(rows=("epic/george",), **settings), some_sizes())
+    assert [one[:5] for one in trainings] == [
         ("attacker's victim", 1000, 3, train, 0),
         ("epic", 1010, 3, train, 2),
         ("reference after epic", 1010, 2, train, 0),
         ("epic/george", 1010, 5, f"{train}, GEORGE", 0),
     ]
+    assert [one.row for one in trainings] == ["", "", "", "epic/george"]
+
+
+def test_a_training_that_another_row_reads_is_shared_whatever_the_rows_order():
+    for rows in (("epic", "epic/jtt"), ("epic/jtt", "epic")):
+        trainings, _ = work.everything(some_config(rows=rows), some_sizes())
+        assert {one.name: one.row for one in trainings}["epic"] == ""
+        assert [one.name for one in trainings].count("epic") == 1
+
+
+def test_methods_own_recipes_reference_models_and_looks():
+    """What each says of itself, not what the sections say: 1,000 samples, 300 to validate on, a base set of 40."""
+    chosen = some_config(
+        rows=("afr", "self", "abl", "strip", "fct"),
+        data__base=40,
+        erm__epochs=7,
+        identify__epochs=2,
+        robust__epochs=5,
+        afr__epochs=6,
+        afr__held_out=0.2,
+        self__epochs=4,
+        self__held_out=0.1,
+        self__early=3,
+        abl__epochs=9,
+        strip__blends=50,
+        fct__transforms=3,
+    )
+    trainings, looks = work.everything(chosen, some_sizes(poisons=0))
+    assert {one.name: (one.draws, one.epochs) for one in trainings} == {
+        "reference of afr": (800, 7),  # ERM's recipe on what is not held out
+        "afr": (200, 6),
+        "reference of self": (900, 7),
+        "early model of self": (900, 3),
+        "self": (100, 4),
+        "reference of abl": (1000, 9),
+        "abl": (1000, 7),
+        "reference": (1000, 2),  # shared by the last two
+        "strip": (1000, 7),
+        "fct": (1000, 7),
+    }
+    assert {one.name: one.samples for one in looks} == {
+        "afr": (1000, 300, 40),
+        "self": (1000, 300, 40, 1000),  # and the early model on the training set
+        "abl": (1000, 300, 40),
+        "strip": (40 * 1040,),  # no more blends than base samples; each with all samples and the base set
+        "fct": (1000, 300, 40, 3 * 1000),
+    }
 
 
 def test_what_a_row_trains_first_is_planned_only_where_rounds_look_at_it():
-    found = [one.name for one in work.trainings(some_config(rows=("jtt/epic",)), some_sizes())]
+    found = [one.name for one in work.everything(some_config(rows=("jtt/epic",)), some_sizes())[0]]
     assert found == ["reference", "jtt/epic"]
 
 
@@ -165,18 +213,36 @@ def test_calls_are_counted_as_a_run_makes_them():
     per_call = {programs.TRAIN: 100, programs.SCORE: 256, programs.GRADIENT: 50}
     known = some_sizes(pretraining=450)
     crafting = Costly("crafting step", None, (), (), 8, "", 250, "250 steps", {}, "")
-    made = work.count(chosen, known, per_call, 2, crafting)
+    made = work.merged(work.count(chosen, known, per_call, (crafting,)))
     assert {one.what: (one.program, one.calls) for one in made} == {
-        "pretraining": (programs.TRAIN, 30 * 5),  # once for all seeds
-        "train attacker's victim": (programs.TRAIN, 2 * 3 * 10),
-        "train erm": (programs.TRAIN, 2 * 3 * 11),
-        "train epic": (programs.TRAIN, 2 * 3 * 11),
-        "validation after each epoch": (programs.SCORE, 2 * (3 + 3 + 3) * 2),
-        "scores of reference models": (programs.SCORE, 0),
-        "evaluation": (programs.SCORE, 2 * 2 * 2),
-        "rounds": (programs.GRADIENT, 2 * 2 * 21),  # rounds at epochs 2 and 3
-        "crafting": ("crafting step", 2 * 250),
+        "pretraining": (programs.TRAIN, 30 * 5),
+        "train attacker's victim": (programs.TRAIN, 3 * 10),
+        "train erm": (programs.TRAIN, 3 * 11),
+        "train epic": (programs.TRAIN, 3 * 11),
+        "validation after each epoch": (programs.SCORE, (3 + 3 + 3) * 2),
+        "evaluation": (programs.SCORE, 2 * 2),
+        "rounds": (programs.GRADIENT, 2 * 21),  # rounds at epochs 2 and 3
+        "crafting": ("crafting step", 250),
     }
+    assert [one.what for one in made if one.once] == ["pretraining"]  # for all seeds
+
+
+def test_hours_by_the_clock_by_hand():
+    """1 s once; in each of 2 seeds 2 s shared, then rows of 5, 3 and 1 s."""
+    some = [
+        Work("once", "a", 1, 1, "", once=True),
+        Work("shared", "a", 2, 1, ""),
+        Work("row", "a", 5, 1, "", "x"),
+        Work("row", "a", 1, 3, "", "y"),
+        Work("row", "a", 1, 1, "", "z"),
+        Work("does not fit", "b", 9, 9, "", "z"),
+    ]
+    seconds = {"a": 1.0}
+    assert work.wall(some, seconds, seeds=2, chips=1) == 1 + 2 * (2 + 5 + 3 + 1)
+    # Two chips, a seed on each: 3 s, then 5 s on both, then 3 s on both, then 1 s on both.
+    assert work.wall(some, seconds, seeds=2, chips=2) == 1 + 2 + 5 + 3 + 1
+    # Enough chips: the longest chain.
+    assert work.wall(some, seconds, seeds=2, chips=100) == 1 + 2 + 5
 
 
 def test_sizes_of_a_data_set_that_is_not_here_are_the_published_ones(tmp_path, monkeypatch):
@@ -216,9 +282,8 @@ def planned():
     )
     target, known = chips.find("cpu"), some_sizes()
     one_by_one = programs.plan(chosen, known, target)
-    use_compilation_cache()  # for the tests below
     with Progress(print) as progress:  # with a listener it shows nothing
-        return chosen, known, target, [report.compile_one(one, progress) for one in one_by_one]
+        return chosen, known, target, report.compile_all(one_by_one, target, progress)
 
 
 def test_programs_on_this_machine(planned):
@@ -226,10 +291,9 @@ def test_programs_on_this_machine(planned):
     assert [one.planned.name for one in outcomes] == [
         "train step",
         "scoring chunk",
-        "per-sample gradients",
         "GM crafting step",
     ]
-    train, score, gradients, craft = (one.cost for one in outcomes)
+    train, score, craft = (one.cost for one in outcomes)
     # Training set: two rows of 512 images and 2 int32 each. Weights: 3 * 3 * 3 * 8 + 8, norm 2 * 8, head 8 * 2 + 2.
     assert train.tenants["training set"] == 1024 * (32 * 32 * 3 + 8)
     assert train.tenants["parameters"] == 4 * (216 + 8 + 16 + 16 + 2)
@@ -238,7 +302,49 @@ def test_programs_on_this_machine(planned):
     assert 256 * convolution <= score.flops <= 256 * 2 * convolution
     assert 32 * 2 * convolution <= train.flops <= 32 * 4 * convolution  # forward and the weights' gradient
     assert all(roofline.fits(one.cost, target.chip) for one in outcomes)
-    assert min(gradients.moved, craft.moved) > 0
+    assert craft.moved > 0
+
+
+def test_per_sample_gradients_are_planned_where_a_method_asks_for_them(planned):
+    chosen, known, target, _ = planned
+    asking = config.checked(chosen, {"rows": ("epic",), "epic.gradients": "all", "attack.name": "dlbd"})
+    names = [one.name for one in programs.plan(asking, known, target)]
+    assert names == ["train step", "scoring chunk", "per-sample gradients"]
+
+
+def test_poisons_that_do_not_fit_are_planned_in_pieces(planned):
+    """The programs of both passes, called once for each piece of each restart in every step."""
+    chosen, known, target, _ = planned
+    small = target._replace(chip=target.chip._replace(memory=4_000_000))
+    found = programs.plan(chosen, known._replace(poisons=100), small)
+    costly = [one.costly for one in found if one.costly]
+    assert [one.what for one in costly] == ["GM crafting step, gradient", "GM crafting step, pixels"]
+    rows = int(costly[0].note.split()[0])
+    assert 1 <= rows < 100
+    assert {one.calls for one in costly} == {chosen.gm.steps * chosen.gm.restarts * -(-100 // rows)}
+    for one in costly:
+        one.function.lower(*one.static, *one.arguments).compile()
+
+
+def test_what_a_compiler_said_is_not_asked_again(planned, monkeypatch):
+    chosen, known, target, outcomes = planned
+    monkeypatch.setattr(report, "compile_one", lambda planned, lowered: pytest.fail("compiled again"))
+    with Progress(print) as progress:
+        again = report.compile_all(programs.plan(chosen, known, target), target, progress)
+    assert [one.cost for one in again] == [one.cost for one in outcomes]
+
+
+def test_what_is_kept_goes_by_text_topology_and_compiler(tmp_path, monkeypatch):
+    monkeypatch.setenv("OILWATER_CACHE", str(tmp_path))
+    names = {kept.key(text, topology) for text in ("a", "b") for topology in ("v5e:2x2", "v5e:2x4")}
+    monkeypatch.setattr(kept, "_version", lambda name: "another")
+    assert len(names | {kept.key("a", "v5e:2x2")}) == 5
+    assert kept.read("x") is None
+    kept.write("x", {"refusal": "RESOURCE_EXHAUSTED", "seconds": 1.5})
+    assert kept.read("x") == {"refusal": "RESOURCE_EXHAUSTED", "seconds": 1.5}
+    for damaged in ("{", "[]", '{"seconds": 1}', '{"flops": "many", "seconds": 1}'):
+        (tmp_path / "plans/x.json").write_text(damaged)
+        assert kept.read("x") is None
 
 
 def test_the_planned_step_is_the_step_that_a_run_compiles(planned):
@@ -267,18 +373,30 @@ def test_what_does_not_fit_is_said_with_its_tenants(planned, capsys, monkeypatch
     chosen, known, _, outcomes = planned
     target = Target("made-up:2x2", "tpu", CHIP, 4, None)
     counted = [
-        Work("train all", programs.TRAIN, 3600, "3600 x 1"),
-        Work("crafting", "GM crafting step", 7, "7"),
+        Work("train all", programs.TRAIN, 1800, 2, "x 1"),
+        Work("crafting", "GM crafting step", 7, 1, "7"),
     ]
-    gm = outcomes[3]
+    gm = outcomes[2]
     fitting = outcomes[0]._replace(cost=Cost(999_999, {"a": 1}, 2e9, 5e5))
     refused = gm._replace(
         cost=Cost(3_000_000, {"poisons": 2_000_000, TEMPORARIES: 1_000_000, "x": 9}, None, None)
     )
-    report.print_plan(report.Console(), chosen, known, target, [fitting, refused], counted)
+    both = [fitting, refused]
+    ways = [report.Way(4, counted, both), report.Way(1, counted, both)]
+    report.print_plan(report.Console(), chosen, known, target, both, ways, 3)
     out = capsys.readouterr().out
     (line,) = (line for line in out.splitlines() if "train all" in line)
-    assert re.findall(r"[\d.,]+", line)[-3:] == ["3,600", "2,000.00", "8.000"]  # 3600 x 2 s x 4 chips
+    # 3 seeds x 3600 calls x 2 s, on 4 chips and on one
+    assert re.findall(r"[\d.,]+", line)[-6:] == [
+        "10,800",
+        "2,000.00",
+        "24.000",
+        "10,800",
+        "2,000.00",
+        "6.000",
+    ]
+    assert "One training over 4 chips: 24.0 chip-hours, 6.0 hours by the clock." in out
+    assert "One training per chip: 6.0 chip-hours, 2.0 hours by the clock on 4 chips" in out
     (line,) = (line for line in out.splitlines() if line.strip().startswith("train step"))
     assert line.split()[-9:] == ["1.00", "MB", "100%", "2.0", "0.00", "2,000.00", "ms", "compute", "100%"]
     whole = out[out.index("DOES NOT FIT") :].splitlines()
@@ -296,12 +414,12 @@ def test_the_command_on_this_machine(capsys, monkeypatch):
     assert "this machine's CPU" in out
     assert "No times for a CPU" in out
     assert "from the data set itself" in out
-    assert err.count("compiled in") == 3  # a line for each program
+    assert err.count("compiled in") + err.count("known from an earlier plan") == 2  # a line for each program
     memory = Chip("none", 1000, None, None)
     monkeypatch.setattr(chips, "find", lambda name: Target("cpu", "cpu", memory, 1, None))
     code, out, _ = plan(capsys, *command)
     assert code == 1
-    assert out.count("DOES NOT FIT") == 3
+    assert out.count("DOES NOT FIT") == 2
 
 
 @pytest.mark.parametrize(
@@ -351,8 +469,9 @@ def test_a_topology_without_its_chips(capfd, monkeypatch):
     code, out, err = plan(capfd, f"--config={GM}", "--topology=v5e:2x2", *SMALL)
     assert code == 0
     assert "4 x TPU v5e, 16.91 GB" in out
-    assert re.search(r"train step +batch 32, float32, erm_update, scan of 32 steps", out)
+    for count in (4, 1):
+        assert re.search(rf"train step +{count} +batch 32, float32, erm_update, scan of 32 steps", out)
     assert re.search(r"^ all .* \d+\.\d+", out, re.MULTILINE)
-    assert [
-        line for line in err.splitlines() if "compiled in" not in line
-    ] == []  # nothing of the compiler's own
+    assert "One training per chip" in out
+    own = ("compiled in", "; about ", "known from an earlier plan", "largest memory")
+    assert [line for line in err.splitlines() if not any(text in line for text in own)] == []

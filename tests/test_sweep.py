@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from oilwater_jax import cli
+from oilwater_jax.accelerators import Share
 from oilwater_jax.errors import UserError
+from oilwater_jax.executors import Processes
 from oilwater_jax.run_folder import RunFolder
 from oilwater_jax.settings import config as cfg
 from oilwater_jax.sweep import Unit, check_held, sweep, work
@@ -97,6 +99,22 @@ def test_a_sweeps_run_has_the_figures_of_the_run_alone_on_one_core(swept, grid_f
     folder = tmp_path / "alone"
     subprocess.run([sys.executable, "-c", ALONE, grid_file, folder], check=True, cwd=ROOT)
     assert (folder / "summary.json").read_bytes() == summaries(swept)["george_0.05"]
+
+
+TWO_EACH = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+
+
+def test_with_accelerators_figures_do_not_depend_on_the_number_of_workers(grid_file, tmp_path):
+    """Two shares of two devices, which are the CPU's here: one worker on one share is two workers on both."""
+    grid = cfg.load_grid(str(grid_file), {})
+    grid = grid._replace(runs={"george_0.05": grid.runs["george_0.05"]})
+    shares = [Share((f"test-{one}",), TWO_EACH) for one in range(2)]
+    for workers in (1, 2):
+        pool = Processes(workers, shares)
+        assert sweep(grid, tmp_path / str(workers), executor=pool) == {}
+        described = json.loads((tmp_path / str(workers) / "runs/george_0.05/environment.json").read_text())
+        assert len(described["devices"]) == 2
+    assert summaries(tmp_path / "1") == summaries(tmp_path / "2")
 
 
 def test_the_same_sweep_again_computes_nothing(swept, grid_file):

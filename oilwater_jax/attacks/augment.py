@@ -22,11 +22,20 @@ def augment(
     shift 0, flip False       the images unchanged
     whole-pixel move          pixels moved, none mixed
     """
-    b = len(image)
+    return jax.vmap(resample)(image, *draw(len(image), image.dtype, key, shift, flip))
+
+
+def draw(
+    b: int,
+    dtype: Any,
+    key: Key[Array, ""],
+    shift: float | Float[Array, ""],
+    flip: bool | Bool[Array, ""],
+) -> tuple[Float[Array, "b 2"], Bool[Array, " b"]]:
+    """The moves of b images in pixels, and which of them are mirrored: what `resample` takes."""
     move_key, flip_key = jax.random.split(key)
-    move = shift * jax.random.uniform(move_key, (b, 2), image.dtype, -1.0, 1.0)
-    mirrored = jax.random.bernoulli(flip_key, 0.5, (b,)) & flip
-    return jax.vmap(resample)(image, move, mirrored)
+    move = shift * jax.random.uniform(move_key, (b, 2), dtype, -1.0, 1.0)
+    return move, jax.random.bernoulli(flip_key, 0.5, (b,)) & flip
 
 
 def resample(

@@ -1,7 +1,7 @@
 """GM, gradient matching: clean-label poisons that pull a few test images of one group over to another class.
 
 Poisons are training images of the intended class, changed within eps; their labels stay right. They are crafted
-(`matching.py`) against a victim trained on clean data from other random numbers than any model that is measured.
+(`crafting.py`) against a victim trained on clean data from other random numbers than any model that is measured.
 
 References: Geiping et al. 2021, "Witches' Brew: Industrial Scale Data Poisoning via Gradient Matching".
 """
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from oilwater_jax import metrics, rng
-from oilwater_jax.attacks import matching
+from oilwater_jax.attacks import crafting, matching, pieces
 from oilwater_jax.attacks.lab import Costly, Lab
 from oilwater_jax.attacks.sources import budgeted, check_budget, check_target, poison_count, source_group
 from oilwater_jax.entries import Attack, Config
@@ -69,11 +69,11 @@ def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, l
     rows = draw_sources(splits.train, label, poison_count(config.attack.budget, len(splits.train)), seed)
     source = splits.train.take(rows).in_memory()
     victim = lab.train("victim", splits.train)
-    settings = matching.Settings(
+    settings = crafting.Settings(
         gm.eps, gm.steps, gm.restarts, gm.step_size, float(config.train.shift), gm.flip
     )
     wanted = matching.target_gradient(lab.apply, lab.prepare, victim, judged.image[targets], label)
-    crafted = matching.craft(
+    crafted = crafting.craft(
         lab.apply,
         lab.prepare,
         victim,
@@ -82,7 +82,7 @@ def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, l
         target_gradient=wanted,
         settings=settings,
         key=rng.key(seed, "gm crafting"),
-        listener=lambda step, loss: lab.tick(step, gm.steps, f"1 - cosine {loss:.3f}"),
+        listener=lambda step, of, loss: lab.tick(step, of, f"1 - cosine {loss:.3f}"),
     )
     poisons = dataclasses.replace(source, image=crafted.image, is_poison=np.ones(len(rows), bool))
     return Attacked(poisons, rows, {"targets": targets, "losses": crafted.losses, "history": crafted.history})
@@ -100,7 +100,7 @@ def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray])
     return Goal(judged.image[targets], measure, counted)
 
 
-def crafting(
+def costs(
     config: Config,
     lab_apply: Any,
     prepare: Any,
@@ -108,28 +108,53 @@ def crafting(
     shape: tuple[int, ...],
     platform: str,
     memory: int,
-) -> Costly:
-    """A crafting step from shapes alone, for a plan: `shape` is that of all poisons [m, h, w, c]."""
-    gm = config.gm
-    at_once = matching.default_at_once(
-        lab_apply, params, shape, restarts=gm.restarts, platform=platform, memory=memory
-    )
+) -> tuple[Costly, ...]:
+    """The programs of a crafting step from shapes alone, for a plan: `shape` is that of all poisons [m, h, w, c]."""
+    gm, n = config.gm, shape[0]
+    at_once = crafting.room(lab_apply, params, shape, restarts=gm.restarts, platform=platform, memory=memory)
     number: Any = jax.ShapeDtypeStruct  # stands for an array
-    image, scalar = number(shape, jnp.float32), number((), jnp.float32)
-    keys = number((at_once,), jax.eval_shape(lambda: jax.random.key(0)).dtype)
+    image, scalar, whole = number(shape, jnp.float32), number((), jnp.float32), number((), jnp.int32)
+    keys = number((at_once.restarts,), jax.eval_shape(lambda: jax.random.key(0)).dtype)
     state = jax.eval_shape(matching.begin, image, scalar, keys)
-    problem = matching.Problem(params, params, number(shape[:1], jnp.int32), scalar, number((), jnp.bool_))
-    return Costly(
-        what="GM crafting step",
-        function=matching.step,
-        static=(lab_apply, prepare),
-        arguments=(problem, image, scalar, state, keys, number((), jnp.int32), scalar),
-        at_once=at_once,
-        note=f"{shape[0]} poisons, {at_once} restarts at once",
-        calls=gm.steps * (gm.restarts // at_once),
-        counted=f"{gm.steps} steps x {gm.restarts // at_once} groups of restarts",
-        tenants={"target gradient": params, "poisons": (image, state)},
-        mend="a smaller attack.budget or fewer gm.restarts",
+    problem = matching.Problem(params, params, number((n,), jnp.int32), scalar, number((), jnp.bool_))
+    common = {"target gradient": params, "poisons": (image, state)}
+    mend = "a smaller attack.budget or fewer gm.restarts"
+    groups = gm.restarts // at_once.restarts
+    if at_once.poisons == n:
+        one = Costly(
+            what="GM crafting step",
+            function=matching.step,
+            static=(lab_apply, prepare),
+            arguments=(problem, image, scalar, state, keys, whole, scalar),
+            at_once=at_once.restarts,
+            note=f"{n} poisons, {at_once.restarts} restarts at once",
+            calls=gm.steps * groups,
+            counted=f"{gm.steps} steps x {groups} groups of restarts",
+            tenants=common,
+            mend=mend,
+        )
+        return (one,)
+    each = -(-n // at_once.poisons)
+    key = number((), keys.dtype)
+    lying = (problem, image, state.delta, key, whole)
+    passes = (
+        ("gradient", pieces.add_gradient, (params,), common | {"sum": params}),
+        ("pixels", pieces.set_pixel_gradient, (image, params), common | {"direction": params, "sum": image}),
+    )
+    return tuple(
+        Costly(
+            what=f"GM crafting step, {name}",
+            function=function,
+            static=(lab_apply, prepare, at_once.poisons),
+            arguments=(*given, *lying),
+            at_once=1,
+            note=f"{at_once.poisons} of {n} poisons, 1 restart",
+            calls=gm.steps * groups * each,
+            counted=f"{gm.steps} steps x {groups} restarts x {each} pieces",
+            tenants=tenants,
+            mend=mend,
+        )
+        for name, function, given, tenants in passes
     )
 
 
@@ -154,5 +179,5 @@ ATTACK = Attack(
     goal=make_goal,
     passes=0.0,
     count=budgeted,
-    crafting=crafting,
+    crafting=costs,
 )

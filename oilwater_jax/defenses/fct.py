@@ -119,4 +119,5 @@ METHOD = Method(
     scores=("features",),
     find=find,
     treat=flagging.eliminate,
+    in_find=lambda config, n, base: config.fct.transforms * n,
 )

@@ -91,4 +91,5 @@ METHOD = Method(
     smoke={"blends": 4},
     find=find,
     treat=flagging.eliminate,
+    in_find=lambda config, n, base: min(config.strip.blends, base) * (n + base),
 )

@@ -20,7 +20,7 @@ ValueError for no samples; parameters that are not finite yield figures that are
 `make_scorer` offers the same figures by name; its names are the functions' in the singular.
 """
 
-from oilwater_jax.per_sample.chunks import BUDGET, Apply, Prepare, activation_bytes, gradient_chunk
+from oilwater_jax.per_sample.chunks import Apply, Prepare, activation_bytes, gradient_chunk
 from oilwater_jax.per_sample.distances import LastLayer, distance_blocks, pairwise_distances
 from oilwater_jax.per_sample.figures import (
     FROM_LOGITS,
@@ -48,7 +48,6 @@ from oilwater_jax.per_sample.projection import Projection
 from oilwater_jax.per_sample.scores import NAMES, Scorer, make_scorer
 
 __all__ = [
-    "BUDGET",
     "FROM_LOGITS",
     "NAMES",
     "Apply",

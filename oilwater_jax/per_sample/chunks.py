@@ -11,6 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
 from oilwater_jax.devices import AXIS, mesh, replicate, replicated, shard
+from oilwater_jax.devices import memory as device_memory
 from oilwater_jax.entries import Score
 from oilwater_jax.images import Images
 from oilwater_jax.per_sample.convolution import with_matmuls
@@ -22,7 +23,8 @@ Devices = Sequence[Any]  # of jax.Device, which is no type to a type checker
 Inputs = Shaped[np.ndarray, "n ..."] | Shaped[Images, "n ..."]
 Figure = Callable[..., Any]  # (one sample's gradient, *given) -> arrays
 
-BUDGET = 2**30  # bytes of per-sample gradients on a device at once
+BUDGET = {"cpu": 2**30}  # bytes of per-sample gradients at once
+SHARE = 0.5  # of a device's memory, on other platforms
 GRADIENT_CHUNK = {"cpu": 64}  # rows at most; on a CPU larger chunks fall out of the cache
 MATMUL_BACKENDS = ("cpu",)  # where convolutions of single samples are faster as matmuls
 
@@ -91,14 +93,21 @@ def activation_bytes(apply: Apply, params: Params, shape: tuple[int, ...]) -> in
     return kept(2) - kept(1)  # the difference has no parameters in it
 
 
-def gradient_chunk(params: Params, budget: int = BUDGET, platform: str | None = None) -> int:
+def gradient_chunk(
+    params: Params, budget: int | None = None, platform: str | None = None, memory: int | None = None
+) -> int:
     """How many samples' gradients a device may hold at once: what `budget` bytes have room for, at least one.
 
-    At most GRADIENT_CHUNK on the platforms it names, 512 elsewhere; the platform is JAX's own if not given. Counted
-    are a gradient and a flattened copy of it, not the network's activations.
+    At most GRADIENT_CHUNK on the platforms it names, 512 elsewhere; the platform and a device's memory are JAX's own if
+    not given. Counted are a gradient and a flattened copy of it. That is more than a TPU's compiler needs: for norms
+    of ResNet-50's gradients 36 MB a sample, its activations among them, of 189 MB that are counted
+    (experiments/scale).
     """
+    platform = platform or jax.default_backend()
+    if budget is None:
+        budget = BUDGET.get(platform) or int(SHARE * (device_memory() if memory is None else memory))
     size = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
-    return max(1, min(budget // max(size, 1), GRADIENT_CHUNK.get(platform or jax.default_backend(), 512)))
+    return max(1, min(budget // max(size, 1), GRADIENT_CHUNK.get(platform, 512)))
 
 
 @functools.lru_cache(maxsize=256)

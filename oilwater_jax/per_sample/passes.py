@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from oilwater_jax.per_sample.chunks import (
-    BUDGET,
     Apply,
     Backward,
     Devices,
@@ -36,7 +35,7 @@ class How(TypedDict, total=False):
 
     prepare: Prepare  # makes a chunk of images the network's input; `as_float` if not given
     devices: Devices  # that share every chunk; all, of all processes, if not given
-    budget: int  # bytes of per-sample gradients on a device at once; BUDGET if not given
+    budget: int  # bytes of per-sample gradients on a device at once; as `gradient_chunk` has it if not given
 
 
 def _forward(
@@ -50,7 +49,7 @@ def _backward(
     figure: Figure, apply: Apply, params: Params, image: Inputs, label: Labels, how: How, *given: Any
 ) -> Any:
     per_chunk = Backward(apply, how.get("prepare", as_float), figure)
-    chunk = gradient_chunk(params, how.get("budget", BUDGET))
+    chunk = gradient_chunk(params, how.get("budget"))
     return in_chunks(per_chunk, params, image, label, chunk=chunk, given=given, devices=how.get("devices"))
 
 

@@ -57,6 +57,12 @@ class Target(NamedTuple):
     devices: int
     mesh: Mesh | None
 
+    @property
+    def one(self) -> "Target":
+        """A single one of its chips."""
+        mesh = self.mesh and Mesh(self.mesh.devices.flat[:1], self.mesh.axis_names)
+        return self._replace(devices=1, mesh=mesh)
+
 
 def find(name: str) -> Target:
     """The target of a name: `cpu`, or a TPU topology such as `v5e:2x4`. Raises UserError."""

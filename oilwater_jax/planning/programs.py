@@ -24,7 +24,7 @@ from oilwater_jax.rows import Row
 from oilwater_jax.settings.config import Config, looks_of, registry_of, rows_of, view
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.epoch import SEGMENT, make_dispatches
-from oilwater_jax.training.feed import CAPACITY_STEP, Batch, Resident, streams
+from oilwater_jax.training.feed import CAPACITY_STEP, Batch, Resident, lines_of, streams
 from oilwater_jax.training.step import Kind
 from oilwater_jax.types import Objective, Recipe
 
@@ -35,6 +35,7 @@ class Planned(NamedTuple):
     """A program: how much it does in a call, a jitted function and its arguments, their bytes per chip, what helps."""
 
     name: str
+    chips: int  # that work on a call together
     per_call: int  # samples; restarts of the crafting step
     note: str
     function: Any
@@ -97,7 +98,11 @@ def _with(tree: Any, sharding: Any) -> Any:
 
 
 def plan(config: Config, sizes: Sizes, target: Target) -> list[Planned]:
-    """The programs of a config, in order. Raises UserError where the batch cannot be split evenly."""
+    """The programs of a config that its rows call, in order. Raises UserError where the batch cannot be split evenly.
+
+    Train steps both of all chips together and of one chip. In a pass over samples each chip runs the chunk's program on
+    its own rows, as if alone, so that one chip's program stands for both.
+    """
     if config.train.batch % target.devices:
         near = max(target.devices, round(config.train.batch / target.devices) * target.devices)
         raise UserError(
@@ -106,17 +111,18 @@ def plan(config: Config, sizes: Sizes, target: Target) -> list[Planned]:
         )
     network = programs.network(config, sizes.shape, sizes.n_classes, target.platform)
     params = jax.eval_shape(lambda: network.init_params(0))
-    layout = Layout(target)
+    one = target.one
+    layout = Layout(one)
     found = [
-        *(
-            train_step(config, sizes, target, layout, params, name, kind)
-            for name, kind in kinds(config, sizes.n_classes).items()
-        ),
-        scoring(config, sizes, target, layout, network, params),
-        gradients(config, sizes, target, layout, network, params),
+        train_step(config, sizes, over, Layout(over), params, name, kind)
+        for over in ([one, target] if target.devices > 1 else [one])
+        for name, kind in kinds(config, sizes.n_classes).items()
     ]
-    costly = crafting(config, sizes, target, network, params)
-    return [*found, crafted(costly, layout, params)] if costly else found
+    found.append(scoring(config, sizes, one, layout, network, params))
+    if scores(config, FROM_GRADIENT, wanted=True):
+        found.append(gradients(config, sizes, one, layout, network, params))
+    costly = crafting(config, sizes, one, network, params)
+    return [*found, *(crafted(each, layout, params) for each in costly)]
 
 
 def train_step(
@@ -148,9 +154,10 @@ def train_step(
     else:
         rows = sizes.poisoned + -sizes.poisoned % CAPACITY_STEP
         data = Resident(
-            _shape((rows, *sizes.shape), jnp.uint8),
+            _shape((rows, *lines_of(sizes.shape)), jnp.uint8),
             _shape((rows,), jnp.int32),
             _shape((rows,), jnp.int32),
+            _shape((0, *sizes.shape), jnp.uint8),
         )
         network = programs.network(config, sizes.shape, sizes.n_classes, target.platform)
         scan = programs.driver_of(network, config.train.driver) == "scan"
@@ -163,6 +170,7 @@ def train_step(
     arguments = (layout.whole(state), *fed, layout.whole(_key()), layout.whole(_shape((), jnp.int32)))
     return Planned(
         name=name,
+        chips=target.devices,
         per_call=batch,
         note=f"batch {batch}, {config.model.precision}, {kind.update.__name__}, {how}",
         function=function,
@@ -191,6 +199,7 @@ def scoring(
     per_chunk = Forward(network.forward, network.prepare, tuple(names))
     return Planned(
         name=SCORE,
+        chips=1,
         per_call=rows,
         note=f"{chunk} rows a chip: {', '.join(names)}",
         function=program(per_chunk, layout.mesh),
@@ -208,12 +217,13 @@ def gradients(
     network: programs.Network,
     params: Params,
 ) -> Planned:
-    """A chunk of a pass that needs every sample's gradient: what a method asks for, else gradient norms."""
-    names = scores(config, FROM_GRADIENT, wanted=True) or ("gradient_norm",)
-    chunk = gradient_chunk(params, platform=target.platform)
+    """A chunk of a pass that needs every sample's gradient, with all that the methods ask for."""
+    names = scores(config, FROM_GRADIENT, wanted=True)
+    chunk = gradient_chunk(params, platform=target.platform, memory=target.chip.memory)
     per_chunk = Backward(network.apply, network.prepare, Named(names), target.platform)
     return Planned(
         name=GRADIENT,
+        chips=1,
         per_call=chunk * layout.devices,
         note=f"{chunk} rows a chip: {', '.join(names)}",
         function=program(per_chunk, layout.mesh),
@@ -236,11 +246,11 @@ def scores(config: Config, gradients: Container[str], *, wanted: bool) -> tuple[
 
 def crafting(
     config: Config, sizes: Sizes, target: Target, network: programs.Network, params: Params
-) -> Costly | None:
-    """The program that the attack's poisons are made by, if that is costly: on one device."""
+) -> tuple[Costly, ...]:
+    """The programs that the attack's poisons are made by, where that is costly: on one device."""
     attack = registry_of(config).attack(config.attack.name)
     if attack.crafting is None:
-        return None
+        return ()
     return attack.crafting(
         view(config, attack),
         network.apply,
@@ -257,6 +267,7 @@ def crafted(costly: Costly, layout: Layout, params: Params) -> Planned:
     tenants = {name: nbytes(tree) for name, tree in costly.tenants.items()}
     return Planned(
         name=costly.what,
+        chips=1,
         per_call=costly.at_once,
         note=costly.note,
         function=costly.function,

@@ -31,29 +31,35 @@ class Time(NamedTuple):
     share: float
 
 
-def measure(compiled: Any, known: Mapping[str, int]) -> Cost:
-    """The cost of a compiled program, with its arguments' bytes told apart as in `known`.
+def said(compiled: Any) -> dict[str, float]:
+    """What the compiler says of a program, as plain numbers: bytes of memory by purpose, operations, bytes moved."""
+    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+    return {
+        "arguments": memory.argument_size_in_bytes,
+        "outputs": memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        "temporaries": memory.temp_size_in_bytes,
+        "program": memory.generated_code_size_in_bytes,
+        "flops": cost["flops"],
+        "moved": cost["bytes accessed"],
+    }
+
+
+def measure(numbers: Mapping[str, float], known: Mapping[str, int]) -> Cost:
+    """The cost of a program that the compiler said this of, with its arguments' bytes told apart as in `known`.
 
     Arrays lie in tiles, so arguments may take more than their bytes; those that a program does not look at take none.
     The memory of an argument that is given away is used again for an output. What a loop repeats (the steps of a
     segment) is counted once.
     """
-    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+    sizes = {name: int(numbers[name]) for name in ("arguments", "outputs", "temporaries", "program")}
     tenants = {
         **known,
-        "other arguments, and tiles": max(0, memory.argument_size_in_bytes - sum(known.values())),
-        "outputs": memory.output_size_in_bytes - memory.alias_size_in_bytes,
-        TEMPORARIES: memory.temp_size_in_bytes,
-        "the program itself": memory.generated_code_size_in_bytes,
+        "other arguments, and tiles": max(0, sizes["arguments"] - sum(known.values())),
+        "outputs": sizes["outputs"],
+        TEMPORARIES: sizes["temporaries"],
+        "the program itself": sizes["program"],
     }
-    total = (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes
-        + memory.generated_code_size_in_bytes
-    )
-    return Cost(total, tenants, cost["flops"], cost["bytes accessed"])
+    return Cost(sum(sizes.values()), tenants, numbers["flops"], numbers["moved"])
 
 
 def refused(message: str, known: Mapping[str, int]) -> Cost | None:

@@ -93,4 +93,5 @@ METHOD = Method(
     find=find,
     treat=treat,
     draws=lambda config, n: int(config.afr.held_out * n),
+    epochs=lambda config: config.afr.epochs,
 )

@@ -136,4 +136,5 @@ METHOD = Method(
     find=find,
     treat=treat,
     draws=lambda config, n: int(config.self.held_out * n),
+    epochs=lambda config: config.self.epochs,
 )
