@@ -28,13 +28,18 @@ from oilwater_jax.types import Attacked, Examples, Goal, Splits
 def check(config: Config, splits: Splits, width: int) -> None:
     """Raises UserError for targets, poisons or an eps that the data set cannot serve."""
     check_target(config, splits)
-    gm, target = config.gm, config.attack.target
+    check_counts(config, splits, config.gm.targets, "gm")
+
+
+def check_counts(config: Config, splits: Splits, targets: int, section: str) -> None:
+    """Raises UserError for more targets or poisons than the data set has samples to make of."""
+    target = config.attack.target
     group, n_attributes = source_group(config, splits), len(splits.attribute_names)
     judged = splits.val if config.evaluate == "val" else splits.test
     has = int((group_ids(judged, n_attributes) == group).sum())
-    if gm.targets >= has:
+    if targets >= has:
         raise UserError(
-            f"gm.targets = {gm.targets}, but group {group} ({splits.group_name(group)}) of the "
+            f"{section}.targets = {targets}, but group {group} ({splits.group_name(group)}) of the "
             f"{config.evaluate} split has {has} samples, and some must be left to measure accuracy on"
         )
     count = check_budget(config, splits)
@@ -117,13 +122,14 @@ def crafting(
     number: Any = jax.ShapeDtypeStruct  # stands for an array
     image, scalar = number(shape, jnp.float32), number((), jnp.float32)
     keys = number((at_once,), jax.eval_shape(lambda: jax.random.key(0)).dtype)
-    state = jax.eval_shape(matching.begin, image, scalar, keys)
+    room = matching.Room(scalar, scalar, scalar)
+    state = jax.eval_shape(matching.begin, image, room, keys)
     problem = matching.Problem(params, params, number(shape[:1], jnp.int32), scalar, number((), jnp.bool_))
     return Costly(
         what="GM crafting step",
         function=matching.step,
         static=(lab_apply, prepare),
-        arguments=(problem, image, scalar, state, keys, number((), jnp.int32), scalar),
+        arguments=(problem, image, room, state, keys, number((), jnp.int32), scalar),
         at_once=at_once,
         note=f"{shape[0]} poisons, {at_once} restarts at once",
         calls=gm.steps * (gm.restarts // at_once),
@@ -137,6 +143,7 @@ ATTACK = Attack(
     name="gm",
     label="GM",
     help="gradient matching: clean-label poisons for a few test images",
+    takes=("image",),
     figures={"asr": "ASR"},
     reads=("evaluate", "train.shift"),
     fields={

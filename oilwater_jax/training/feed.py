@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Int, UInt8
+from jaxtyping import Array, Bool, Int, Shaped
 
 from oilwater_jax import devices
-from oilwater_jax.images import Pixels, pick
+from oilwater_jax.images import Inputs, pick
 from oilwater_jax.types import Rows
 
 CAPACITY_STEP = 512  # rows; data sets of nearly the same size share their compiled programs
@@ -23,7 +23,7 @@ AHEAD = 4  # batches that are read and sent before they are needed
 class Batch(NamedTuple):
     """What one training step sees; rows where `mask` is False are padding."""
 
-    image: UInt8[Array, "b h w c"]
+    image: Shaped[Array, "b ..."]
     label: Int[Array, " b"]
     group: Int[Array, " b"]
     sample: Int[Array, " b"]
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 class Resident(NamedTuple):
     """A training set whole on every device, filled up with zero rows to a multiple of CAPACITY_STEP."""
 
-    image: UInt8[Array, "n h w c"]
+    image: Shaped[Array, "n ..."]
     label: Int[Array, " n"]
     group: Int[Array, " n"]
 
@@ -50,7 +50,7 @@ class Resident(NamedTuple):
 class Streamed(NamedTuple):
     """A training set on the host, its images often on disk."""
 
-    image: Pixels
+    image: Inputs
     label: Int[np.ndarray, " n"]
     group: Int[np.ndarray, " n"]
 
@@ -75,7 +75,7 @@ def streams(placement: str, nbytes: int, memory: int) -> bool:
 
 
 def place(
-    image: Pixels, label: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"], *, stream: bool = False
+    image: Inputs, label: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"], *, stream: bool = False
 ) -> Resident | Streamed:
     """A training set ready for an epoch: on the device (of several whole on each), or left on the host."""
     if stream:
@@ -83,7 +83,7 @@ def place(
     n = len(image)
     full = n + -n % CAPACITY_STEP
 
-    def padded(array: Pixels | Int[np.ndarray, " n"]) -> Array:
+    def padded(array: Inputs | Int[np.ndarray, " n"]) -> Array:
         whole = np.zeros((full, *array.shape[1:]), array.dtype)  # the added rows are never drawn
         for start in range(0, n, CAPACITY_STEP):
             whole[start : start + CAPACITY_STEP][: n - start] = array[start : start + CAPACITY_STEP]

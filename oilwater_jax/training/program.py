@@ -22,6 +22,7 @@ from oilwater_jax.training.step import (
     StepFn,
     TrainApply,
     TrainState,
+    as_it_is,
     make_step,
     private_numbers,
     sgd,
@@ -29,6 +30,7 @@ from oilwater_jax.training.step import (
 from oilwater_jax.types import Private, Recipe, State
 
 SCORE_CHUNK = 256  # rows per forward pass; larger ones fall out of a core's cache
+TABLE_CHUNK = 2048  # of a table's rows, which are short
 
 
 class Network(NamedTuple):
@@ -56,7 +58,7 @@ class Program(NamedTuple):
 
 
 def network(config: Config, image_shape: tuple[int, ...], n_classes: int) -> Network:
-    """The network of a config's `model`, for images [h, w, c]. Equal settings share their compilations."""
+    """The network of a config's `model`, for images [h, w, c] or rows of a table [d]. Equal settings share their compilations."""
     registry, m = registry_of(config), config.model
     entry = registry.model(m.name)
     seen = json.dumps(to_json(view(config, entry)), sort_keys=True)
@@ -80,7 +82,7 @@ def build(config: Config, image_shape: tuple[int, ...], n_classes: int, kind: Ki
         kind,
         train.batch,
         train.momentum,
-        train.shift,
+        train.shift if len(image_shape) == 3 else 0,  # rows of a table cannot be shifted
         train.driver,
     )
 
@@ -90,6 +92,8 @@ def score_chunk(image_shape: tuple[int, ...], platform: str | None = None) -> in
 
     The platform is JAX's own if not given.
     """
+    if len(image_shape) != 3:
+        return TABLE_CHUNK
     if (platform or jax.default_backend()) != "cpu":
         return SCORE_CHUNK
     return max(16, min(SCORE_CHUNK, SCORE_CHUNK * 32**2 // (image_shape[0] * image_shape[1])))
@@ -107,7 +111,7 @@ def _network(
 ) -> Network:
     """`seen` is what the model sees of a config, as JSON: two configs that agree in it share their network."""
     layers = entry.build(ConfigDict(json.loads(seen)), n_classes, jnp.dtype(precision))
-    prepare = NORMALISE[normalise]
+    prepare = NORMALISE[normalise] if len(image_shape) == 3 else as_it_is
 
     def apply(params: Params, image: Any) -> Any:
         weights, statistics = split(params)
