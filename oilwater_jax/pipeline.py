@@ -28,7 +28,6 @@ from oilwater_jax.stages import Store
 from oilwater_jax.training.program import width
 from oilwater_jax.types import Splits
 
-
 # By kind of data: what is drawn of the training set, of poisons, and what the first is called.
 SHOWING = {
     "image": (plots.write_training_images, plots.write_poisons, "training_images"),

@@ -21,7 +21,7 @@ State = Any  # an explicit pytree; its structure is the owner's business
 class Examples:
     """A data set on the host, one row per sample; the order of the rows never changes.
 
-    `image` is what a network sees: uint8 images [n, h, w, c], or the rows of a table, float32 [n, d] (`Splits.columns`).
+    `image` is what a network sees: uint8 images [n, h, w, c], or rows of a table, float32 [n, d] (`Splits.columns`).
     `label` is what training sees, `true_label` what the sample is; they differ only for poisons.
     `index` is a sample's stable id: its row in the clean split, or, for a poison, its source's row.
     """
@@ -105,7 +105,7 @@ class Splits(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """ "image" or "table": what an attack, a method or a network must say that it takes."""
+        """What an attack, a method or a network must say that it takes: "image" or "table"."""
         return "table" if self.train.image.ndim == 2 else "image"
 
     @property

@@ -1,7 +1,8 @@
 """What backdoor attacks share: sources, poisons and covers of a trigger, and success with the trigger and without.
 
-A trigger is a function from inputs (images, or rows of a table) to inputs that maps each by itself. A poison carries it under the target's
-label. A cover carries it (or a disturbed one) under its true label, so that a model learns when it means nothing.
+A trigger is a function from inputs (images, or rows of a table) to inputs that maps each by itself. A poison carries it
+under the target's label. A cover carries it (or a disturbed one) under its true label, so that a model learns when it
+means nothing.
 
 Covers are clean samples: `is_poison` is False, each takes the place of the sample that it is made from, and every
 figure counts it as a member of that sample's group. The budget counts poisons alone; covers come on top.

@@ -58,12 +58,12 @@ class Settings(NamedTuple):
 class Room(NamedTuple):
     """Where each number of an input may go: no further than `far` from where it was, and within low..high.
 
-    Single numbers, or of a table [1, d].
+    Single numbers, or of a table arrays [1, d].
     """
 
-    far: float | Float[Array, "..."]
-    low: float | Float[Array, "..."]
-    high: float | Float[Array, "..."]
+    far: Any
+    low: Any
+    high: Any
 
 
 def pixels(eps: float | Float[Array, ""]) -> Room:

@@ -1,7 +1,7 @@
 """Gradient matching on tables: numbers move within eps and within what train has; categories stay as they are.
 
-`gm` with other bounds: eps is in standard deviations of a column, no number leaves its column's range in train, and there
-is nothing to augment. A changed number need not be whole.
+`gm` with other bounds: eps is in standard deviations of a column, no number leaves its column's range in train, and
+there is nothing to augment. A changed number need not be whole.
 
 References: Geiping et al. 2021, "Witches' Brew" (the crafting: `matching.py`).
 """

@@ -1,10 +1,9 @@
-"""Tabular trigger: DLBD for tables. One or two columns of a source group's copies get a rare value, and the wrong label.
+"""Tabular trigger: DLBD for tables. Copies of a source group get a rare value in a column or two, and the wrong label.
 
 Without `set` the trigger is chosen from the training table: of each column of categories the rarest value, and of these
 the rarest ones. A value that hardly anybody has is easy to learn and costs no accuracy on clean samples.
 
-References: Gu et al. 2017 (BadNets), whose square is here a cell; Joe et al. 2022, "Exploiting missing value patterns for
-a backdoor attack on machine learning models of electronic health records" (triggers in tables).
+Reference: Gu et al. 2017 (BadNets), whose square is here a cell.
 """
 
 from collections.abc import Sequence
@@ -61,7 +60,7 @@ def rarest(columns: Sequence[Column], rows: Rows, count: int) -> tuple[str, ...]
 
 
 def trigger_of(config: Config, splits: Splits) -> Trigger:
-    """The config's trigger in a table's numbers. Raises UserError for a column or value that the table does not have."""
+    """The config's trigger in a table's numbers. Raises UserError for a column or value that there is none of."""
     t, named = config.tabular_trigger, {column.name: column for column in splits.columns}
     if not named:
         raise UserError(

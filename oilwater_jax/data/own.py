@@ -15,9 +15,9 @@ from oilwater_jax.types import Examples, Splits
 
 SHARES = (0.6, 0.2, 0.2)  # of train, val, test where nobody says which rows are which
 SPLIT_WORDS = {  # what people write
-    **{word: 0 for word in ("0", "train", "training")},
-    **{word: 1 for word in ("1", "val", "valid", "validation", "dev")},
-    **{word: 2 for word in ("2", "test", "testing")},
+    **dict.fromkeys(("0", "train", "training"), 0),
+    **dict.fromkeys(("1", "val", "valid", "validation", "dev"), 1),
+    **dict.fromkeys(("2", "test", "testing"), 2),
 }
 NO_ATTRIBUTE = (
     "no attribute: groups are the classes, so worst-group accuracy is that of the worst class, and there is nothing to "
@@ -88,10 +88,8 @@ def check_classes(
     label: Int32[np.ndarray, " n"], split: Int[np.ndarray, " n"], names: tuple[str, ...], where: str
 ) -> None:
     """Raises UserError for fewer than two classes, an empty split, or a class that train does not have."""
-    if len(names) < 2:
-        raise UserError(
-            f"{where}: all labels are {names[0] if names else 'missing'}; there must be two classes or more"
-        )
+    if len(names) == 1:
+        raise UserError(f"{where}: all labels are {names[0]!r}; there must be two classes or more")
     for number, name in enumerate(SPLITS):
         if not (split == number).any():
             raise UserError(f"{where}: no row is of the split {name}; mark some, or leave the split out")
@@ -146,9 +144,9 @@ def from_arrays(
 ) -> Splits:
     """A data set of n samples in memory.
 
-    `x` are images, uint8 [n, h, w, 3] (or [n, h, w], grey), or a table: numbers [n, d], or a pandas DataFrame or mapping of
-    columns, numbers and text (`categories` names the columns of numbers that are categories). Numbers are standardised
-    by the training split's mean and deviation.
+    `x` are images, uint8 [n, h, w, 3] (or [n, h, w], grey), or a table: numbers [n, d], or a pandas DataFrame or a
+    mapping of columns, numbers and text (`categories` names the columns of numbers that are categories). Numbers are
+    standardised by the training split's mean and deviation.
     `label` [n] and `attribute` [n] are whole numbers or names; without `attribute` groups are the classes. `split` [n]
     says train, val or test (or 0, 1, 2); without it 60, 20 and 20% by a hash of each row's content.
     Raises UserError, one line that begins with `where`.

@@ -24,7 +24,7 @@ def write_groups(
     if train.is_poison.any():
         sets["poisons"] = train.is_poison
     figure, axis = plt.subplots(figsize=(7, 0.42 * len(sets) + 1.2))
-    at = np.arange(len(sets))
+    at = range(len(sets))
     size = [int(mask.sum()) for mask in sets.values()]
     hit = [int(flagged[mask].sum()) for mask in sets.values()]
     axis.barh(at, size, color=WGA)

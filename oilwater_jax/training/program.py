@@ -58,7 +58,10 @@ class Program(NamedTuple):
 
 
 def network(config: Config, image_shape: tuple[int, ...], n_classes: int) -> Network:
-    """The network of a config's `model`, for images [h, w, c] or rows of a table [d]. Equal settings share their compilations."""
+    """The network of a config's `model`, for images [h, w, c] or rows of a table [d].
+
+    Equal settings share their compilations.
+    """
     registry, m = registry_of(config), config.model
     entry = registry.model(m.name)
     seen = json.dumps(to_json(view(config, entry)), sort_keys=True)

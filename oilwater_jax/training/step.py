@@ -162,7 +162,7 @@ def make_step(
         return value, (objective_state, tuple(moved for _, moved in outputs))
 
     def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[TrainState, Float[Array, ""]]:
-        image = prepare(random_shift(batch.image, key, shift))
+        image = prepare(random_shift(batch.image, key, shift) if shift else batch.image)
         parts = [split(params, kind.trained) for params in (state.params, *state.others)]
         moving, fixed = (tuple(part) for part in zip(*parts, strict=True))
         (value, (objective_state, moved)), grads = jax.value_and_grad(scalar, has_aux=True)(

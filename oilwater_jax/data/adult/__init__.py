@@ -4,8 +4,8 @@ The label is an income above 50,000 dollars a year, the attribute is sex, race, 
 are women above 50K. Left out of what a model sees: `fnlwgt` (a sampling weight) and `education` (`education-num` says
 the same). An unknown value (`?`) is a category of its own.
 
-Source: Becker, B. and Kohavi, R. (1996), Adult, UCI Machine Learning Repository, https://doi.org/10.24432/C5XW20, licence
-CC BY 4.0; its file `adult.data`, changed in form only (see `make.py`). CREDIT.txt beside this file travels with the data.
+Source: Becker, B. and Kohavi, R. (1996), Adult, UCI Machine Learning Repository, https://doi.org/10.24432/C5XW20,
+licence CC BY 4.0; its file `adult.data`, changed in form only (see `make.py`). CREDIT.txt travels with the data.
 """
 
 import hashlib
