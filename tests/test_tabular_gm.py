@@ -8,7 +8,7 @@ import tabular
 from attacking import Attacker
 
 from oilwater_jax import rng
-from oilwater_jax.attacks import matching, tabular_gm
+from oilwater_jax.attacks import tabular_gm
 from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.errors import UserError
 from oilwater_jax.models.mlp import MLP
@@ -63,16 +63,56 @@ def test_numbers_stay_within_eps_and_train_s_range_and_categories_as_they_are():
 
 def test_it_comes_nearer_to_the_target_s_gradient():
     one, attacked = made()
-    targets = one.splits.test.image[attacked.evidence["targets"]]
+    targets = jnp.asarray(one.splits.test.image[attacked.evidence["targets"]])
     params = victim("", one.splits.train)
-    wanted = matching.target_gradient(apply, as_it_is, params, targets, 1)
-    problem = matching.Problem(params, wanted, jnp.full(20, 1), 0.0, False)
-    key = jax.random.key(0)
+    wanted = tabular_gm.gradient(apply, params, targets, jnp.ones(1, int))
     before, after = (
-        float(matching.matching_loss(apply, as_it_is, problem, jnp.asarray(rows), key))
+        float(tabular_gm.matching_loss(apply, params, wanted, jnp.asarray(rows), jnp.ones(20, int)))
         for rows in (one.splits.train.image[attacked.rows], attacked.poisons.image)
     )
     assert after < before - 0.01
+    assert after == pytest.approx(attacked.evidence["losses"].min(), abs=1e-5)
+    assert attacked.evidence["history"].shape == (2, 60)
+
+
+def test_the_loss_beside_numpy():
+    """A network without hidden layers: the gradient of the kernel is x (p - y)^T, of the bias p - y."""
+    rng_ = np.random.default_rng(0)
+    kernel, x, wanted = rng_.normal(size=(3, 2)), rng_.normal(size=(5, 3)), rng_.normal(size=8)
+    label = np.array([0, 1, 1, 0, 1])
+
+    def linear(params, rows):
+        return rows @ params["kernel"] + params["bias"][None], rows
+
+    logits = x @ kernel
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) - np.eye(2)[label]
+    mine = np.concatenate([(x.T @ p / 5).ravel(), p.mean(axis=0)])
+    want = 1 - mine @ wanted / np.linalg.norm(mine) / np.linalg.norm(wanted)
+    params = {"kernel": jnp.asarray(kernel, jnp.float32), "bias": jnp.zeros(2)}
+    tree = {
+        "kernel": jnp.asarray(wanted[:6].reshape(3, 2), jnp.float32),
+        "bias": jnp.asarray(wanted[6:], jnp.float32),
+    }
+    got = tabular_gm.matching_loss(linear, params, tree, jnp.asarray(x, jnp.float32), jnp.asarray(label))
+    assert float(got) == pytest.approx(want, abs=1e-5)
+
+
+def test_eps_0_leaves_the_rows_as_they_are():
+    splits = tabular.small()
+    params = victim("", splits.train)
+    rows, label = splits.train.image[:7], jnp.ones(7, int)
+    wanted = tabular_gm.gradient(apply, params, jnp.asarray(rows[:1]), label[:1])
+    none = tabular_gm.room(splits, 0.0)
+    made = tabular_gm.craft(
+        apply, params, wanted, rows, np.ones(7, int), none, np.full(3, 0.1, np.float32), 2, jax.random.key(0)
+    )
+    np.testing.assert_allclose(made.rows, rows, atol=1e-6)
+
+
+def test_step_sizes():
+    assert tabular_gm.step_sizes(2.0, 0.1, 8).tolist() == pytest.approx(
+        [0.2, 0.2, 0.2, 0.02, 0.02, 0.002, 0.002, 0.0002]
+    )
 
 
 def test_the_room_by_hand():

@@ -8,11 +8,11 @@ from jaxtyping import Array, Bool, Float, Key
 
 
 def augment(
-    image: Float[Array, "b ..."],
+    image: Float[Array, "b h w c"],
     key: Key[Array, ""],
     shift: float | Float[Array, ""],
     flip: bool | Bool[Array, ""],
-) -> Float[Array, "b ..."]:
+) -> Float[Array, "b h w c"]:
     """Each image mirrored left-right by a coin of its own (if `flip`), then moved by its own (dy, dx).
 
     dy and dx are uniform in [-shift, shift] pixels; bilinear, edges repeated; linear in the image. `shift` and
@@ -21,10 +21,7 @@ def augment(
     Edge case                 Result
     shift 0, flip False       the images unchanged
     whole-pixel move          pixels moved, none mixed
-    rows of a table           unchanged
     """
-    if image.ndim != 4:
-        return image
     b = len(image)
     move_key, flip_key = jax.random.split(key)
     move = shift * jax.random.uniform(move_key, (b, 2), image.dtype, -1.0, 1.0)

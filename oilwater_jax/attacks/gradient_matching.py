@@ -122,14 +122,13 @@ def crafting(
     number: Any = jax.ShapeDtypeStruct  # stands for an array
     image, scalar = number(shape, jnp.float32), number((), jnp.float32)
     keys = number((at_once,), jax.eval_shape(lambda: jax.random.key(0)).dtype)
-    room = matching.Room(scalar, scalar, scalar)
-    state = jax.eval_shape(matching.begin, image, room, keys)
+    state = jax.eval_shape(matching.begin, image, scalar, keys)
     problem = matching.Problem(params, params, number(shape[:1], jnp.int32), scalar, number((), jnp.bool_))
     return Costly(
         what="GM crafting step",
         function=matching.step,
         static=(lab_apply, prepare),
-        arguments=(problem, image, room, state, keys, number((), jnp.int32), scalar),
+        arguments=(problem, image, scalar, state, keys, number((), jnp.int32), scalar),
         at_once=at_once,
         note=f"{shape[0]} poisons, {at_once} restarts at once",
         calls=gm.steps * (gm.restarts // at_once),

@@ -1,4 +1,4 @@
-"""Gradient matching: training inputs changed within eps so that training on them moves the network as training
+"""Gradient matching: training images changed within eps so that training on them moves the network as training
 on the targets with the intended label would.
 
 The pure core of the GM attack: who the poisons and targets are, and which network the victim is, the caller says.
@@ -24,14 +24,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, Shaped
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from oilwater_jax import devices
 from oilwater_jax.attacks.augment import augment
 from oilwater_jax.per_sample import Apply, Params, activation_bytes
 from oilwater_jax.per_sample import loss as sample_loss
 
-Prepare = Callable[[Any], Any]
+Prepare = Callable[[Float[Array, "b h w c"]], Float[Array, "b h w c"]]
 Listener = Callable[[int, float], None]
 
 # Parts of the steps after which the step size falls to a tenth: 93, 156 and 218 of 250.
@@ -45,9 +45,7 @@ TINY = 1e-30  # added to squared norms: a vanished gradient has cosine 0, and a 
 class Settings(NamedTuple):
     """How poisons are crafted; numbers to the compiled step, so that changing them compiles nothing."""
 
-    eps: float = (
-        16.0  # largest change of a pixel, in pixel steps of 0..255; of a table, in standard deviations
-    )
+    eps: float = 16.0  # largest change of a pixel, in pixel steps of 0..255
     steps: int = 250
     restarts: int = 8
     step_size: float = 0.1  # in units of eps
@@ -55,26 +53,10 @@ class Settings(NamedTuple):
     flip: bool = False  # whether half the augmented images are mirrored
 
 
-class Room(NamedTuple):
-    """Where each number of an input may go: no further than `far` from where it was, and within low..high.
-
-    Single numbers, or of a table arrays [1, d].
-    """
-
-    far: Any
-    low: Any
-    high: Any
-
-
-def pixels(eps: float | Float[Array, ""]) -> Room:
-    """An image's room."""
-    return Room(eps, 0.0, 255.0)
-
-
 class Crafted(NamedTuple):
     """The poisons of the best restart, every restart's final loss, and the loss before each step's update."""
 
-    image: Shaped[np.ndarray, "b ..."]  # of the type of what it was made from
+    image: UInt8[np.ndarray, "b h w c"]
     losses: Float[np.ndarray, " restarts"]
     history: Float[np.ndarray, "restarts steps"]
 
@@ -82,7 +64,7 @@ class Crafted(NamedTuple):
 class CraftState(NamedTuple):
     """What the steps of some restarts change, each array with the restarts as first axis."""
 
-    delta: Float[Array, "..."]  # in the inputs' units
+    delta: Float[Array, "..."]  # in pixels
     adam: Any
 
 
@@ -97,7 +79,7 @@ class Problem(NamedTuple):
 
 
 def _mean_loss(
-    apply: Apply, prepare: Prepare, params: Params, image: Float[Array, "b ..."], label: Int[Array, " b"]
+    apply: Apply, prepare: Prepare, params: Params, image: Float[Array, "b h w c"], label: Int[Array, " b"]
 ) -> Float[Array, ""]:
     logits, _ = apply(params, prepare(image))
     return jnp.mean(jax.vmap(sample_loss)(logits, label))
@@ -108,7 +90,7 @@ _jit_gradient = jax.jit(_gradient, static_argnums=(0, 1))
 
 
 def target_gradient(
-    apply: Apply, prepare: Prepare, params: Params, image: Shaped[np.ndarray, "t ..."], label: int
+    apply: Apply, prepare: Prepare, params: Params, image: UInt8[np.ndarray, "t h w c"], label: int
 ) -> Params:
     """Gradient, with respect to all parameters, of the targets' mean cross-entropy with the intended label.
 
@@ -138,7 +120,7 @@ def distance(one: Params, other: Params) -> Float[Array, ""]:
 
 
 def matching_loss(
-    apply: Apply, prepare: Prepare, problem: Problem, image: Float[Array, "b ..."], key: Key[Array, ""]
+    apply: Apply, prepare: Prepare, problem: Problem, image: Float[Array, "b h w c"], key: Key[Array, ""]
 ) -> Float[Array, ""]:
     """1 - cosine between the target gradient and that of the augmented poisons' mean cross-entropy.
 
@@ -150,8 +132,8 @@ def matching_loss(
 
 
 def loss_and_pixel_gradient(
-    apply: Apply, prepare: Prepare, problem: Problem, image: Float[Array, "b ..."], key: Key[Array, ""]
-) -> tuple[Float[Array, ""], Float[Array, "b ..."]]:
+    apply: Apply, prepare: Prepare, problem: Problem, image: Float[Array, "b h w c"], key: Key[Array, ""]
+) -> tuple[Float[Array, ""], Float[Array, "b h w c"]]:
     """`jax.value_and_grad` of `matching_loss` in `image`, at about half its cost.
 
     With g(x) the poisons' gradient and v the distance's derivative at g, the derivative of distance(g(x)) is that
@@ -160,28 +142,30 @@ def loss_and_pixel_gradient(
     """
     p = problem
 
-    def mean_loss(params: Params, image: Float[Array, "b ..."]) -> Float[Array, ""]:
+    def mean_loss(params: Params, image: Float[Array, "b h w c"]) -> Float[Array, ""]:
         return _mean_loss(apply, prepare, params, augment(image, key, p.shift, p.flip), p.label)
 
     loss, v = jax.value_and_grad(distance)(jax.grad(mean_loss)(p.params, image), p.target_gradient)
 
-    def along_v(image: Float[Array, "b ..."]) -> Float[Array, ""]:
+    def along_v(image: Float[Array, "b h w c"]) -> Float[Array, ""]:
         return jax.jvp(lambda params: mean_loss(params, image), (p.params,), (v,))[1]
 
     return loss, jax.grad(along_v)(image)
 
 
-def _project(delta: Float[Array, "b ..."], clean: Float[Array, "b ..."], room: Room) -> Float[Array, "b ..."]:
-    """The nearest delta that stays in the room."""
-    return jnp.clip(delta, jnp.maximum(-room.far, room.low - clean), jnp.minimum(room.far, room.high - clean))
+def _project(
+    delta: Float[Array, "b h w c"], clean: Float[Array, "b h w c"], eps: Float[Array, ""]
+) -> Float[Array, "b h w c"]:
+    """The nearest delta within eps that keeps the pixels in 0..255."""
+    return jnp.clip(delta, jnp.maximum(-eps, -clean), jnp.minimum(eps, 255 - clean))
 
 
 @jax.jit
-def begin(clean: Float[Array, "b ..."], room: Room, keys: Key[Array, " r"]) -> CraftState:
-    """Each restart's first delta, N(0, 1) times how far it may go, projected, and its Adam."""
+def begin(clean: Float[Array, "b h w c"], eps: Float[Array, ""], keys: Key[Array, " r"]) -> CraftState:
+    """Each restart's first delta, N(0, 1) eps projected, and its Adam."""
 
     def one(key: Key[Array, ""]) -> CraftState:
-        delta = _project(room.far * jax.random.normal(key, clean.shape), clean, room)
+        delta = _project(eps * jax.random.normal(key, clean.shape), clean, eps)
         return CraftState(delta, optax.scale_by_adam().init(delta))
 
     return jax.vmap(one)(keys)
@@ -192,8 +176,8 @@ def step(
     apply: Apply,
     prepare: Prepare,
     problem: Problem,
-    clean: Float[Array, "b ..."],
-    room: Room,
+    clean: Float[Array, "b h w c"],
+    eps: Float[Array, ""],
     state: CraftState,
     keys: Key[Array, " r"],
     i: Int[np.ndarray, ""] | Int[Array, ""],
@@ -205,7 +189,7 @@ def step(
         step_key = jax.random.fold_in(key, i)
         loss, gradient = loss_and_pixel_gradient(apply, prepare, problem, clean + state.delta, step_key)
         update, adam = optax.scale_by_adam().update(jnp.sign(gradient), state.adam)
-        return CraftState(_project(state.delta - rate * jnp.asarray(update), clean, room), adam), loss
+        return CraftState(_project(state.delta - rate * jnp.asarray(update), clean, eps), adam), loss
 
     return jax.vmap(one)(state, keys)
 
@@ -217,7 +201,7 @@ def _final_losses(
     apply: Apply,
     prepare: Prepare,
     problem: Problem,
-    image: Shaped[np.ndarray, "r b ..."],
+    image: UInt8[np.ndarray, "r b h w c"],
     key: Key[Array, ""],
 ) -> Float[np.ndarray, " r"]:
     """Each restart's mean loss over the same FINAL_DRAWS augmentations."""
@@ -230,14 +214,9 @@ def _final_losses(
 
 
 def _round(
-    image: Shaped[np.ndarray, "b ..."], delta: Float[np.ndarray, "r b ..."], eps: float
-) -> Shaped[np.ndarray, "r b ..."]:
-    """The images changed, whole pixels no further than eps from the image: a fractional eps must not be rounded up.
-
-    Rows of a table are not rounded.
-    """
-    if image.dtype != np.uint8:
-        return (image[None] + delta).astype(image.dtype)
+    image: UInt8[np.ndarray, "b h w c"], delta: Float[np.ndarray, "r b h w c"], eps: float
+) -> UInt8[np.ndarray, "r b h w c"]:
+    """Whole pixels no further than eps from the image: a fractional eps must not be rounded up."""
     change = np.clip(np.rint(delta), -math.floor(eps), math.floor(eps))
     return np.clip(image[None] + change, 0, 255).astype(np.uint8)
 
@@ -280,18 +259,15 @@ def craft(
     prepare: Prepare,
     params: Params,
     *,
-    image: Shaped[np.ndarray, "b ..."],
+    image: UInt8[np.ndarray, "b h w c"],
     label: Int[np.ndarray, " b"],
     target_gradient: Params,
     settings: Settings,
     key: Key[Array, ""],
-    room: Room | None = None,
     listener: Listener = lambda step, loss: None,
     at_once: int | None = None,
 ) -> Crafted:
     """Poisons from `image`, no pixel further than eps from where it was; of all restarts the one that ends best.
-
-    Of a table's rows (float32 [b, d]) `room` says how far each number may go; its `far` is `settings.eps` or less.
 
     A restart's final loss is the mean over FINAL_DRAWS augmentations of its rounded images, the same for all
     restarts. `listener(steps done, lowest loss)` hears every LISTEN_EVERY steps and at the end. `at_once` restarts
@@ -315,12 +291,11 @@ def craft(
     _check(image, settings, at_once)
     shift, flip = jnp.float32(settings.shift), jnp.asarray(settings.flip)
     problem = Problem(params, target_gradient, jnp.asarray(label), shift, flip)
-    clean = jnp.asarray(image, jnp.float32)
-    room = jax.tree.map(jnp.float32, room or pixels(settings.eps))
+    clean, eps = jnp.asarray(image, jnp.float32), jnp.float32(settings.eps)
     restart_key, final_key = jax.random.split(key)
     keys = [jax.random.fold_in(restart_key, r) for r in range(settings.restarts)]
     groups = [jnp.stack(keys[first : first + at_once]) for first in range(0, len(keys), at_once)]
-    states = [begin(clean, room, group) for group in groups]
+    states = [begin(clean, eps, group) for group in groups]
     history = []
     for i, rate in enumerate(rates(settings)):
         losses = []
@@ -330,7 +305,7 @@ def craft(
                 prepare,
                 problem,
                 clean,
-                room,
+                eps,
                 states[at],
                 group,
                 np.asarray(i, np.int32),

@@ -39,6 +39,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "celeba": "oilwater_jax.data.celeba",
         "celeba10": "oilwater_jax.data.celeba10",
         "adult": "oilwater_jax.data.adult",
+        "folder": "oilwater_jax.data.folder",
         "arrays": "oilwater_jax.data.arrays",
     },
     "attack": {
