@@ -71,7 +71,7 @@ class Keys:
             self.of(entry),
             model,
             scores,
-            self._without("train", "select"),
+            self._without("train", "select", "attributes"),
             self.settings["pretrain"],
         )
 

@@ -5,7 +5,7 @@ Importing this needs neither JAX nor NumPy.
 
 from oilwater_jax.settings.field import Field
 
-SELECTION_RULES = ("val_wga", "val_acc", "last")
+SELECTION_RULES = ("val_wga", "val_acc", "val_worst_class", "last")
 CLUSTER_RULES = ("val_worst_cluster", *SELECTION_RULES)  # where a method estimates clusters
 
 
@@ -128,6 +128,12 @@ def common(named: dict[str, tuple[str, ...]]) -> dict[str, Field]:
         "train.momentum": Field(0.9, "SGD momentum", 0, 1),
         "train.shift": Field(2, "augmentation: random shift by up to this many pixels; 0: none", 0, 256),
         "train.select": Field("val_wga", "which epoch's model is reported", choices=SELECTION_RULES),
+        "train.attributes": Field(
+            "all",
+            "whose attributes may be looked at: of train and validation; of validation alone (no oracles); of none (no "
+            "oracles, and train.select must be val_worst_class, val_acc or last). Figures by group are reported always",
+            choices=("all", "val", "none"),
+        ),
         "train.driver": Field(
             "auto", "how an epoch is driven; auto: what suits the backend", choices=("auto", "loop", "scan")
         ),
