@@ -1,4 +1,4 @@
-"""Settings of experiments/adult, chosen on validation of clean data: learning rate, JTT's lambda, clusters that are tried.
+"""Settings of experiments/adult, chosen on validation of clean data: learning rate, JTT's lambda.
 
     oilwater sweep --config=experiments/adult/choose.py --workdir=runs/adult_choose
     python experiments/adult/report.py choose runs/adult_choose
