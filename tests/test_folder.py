@@ -355,3 +355,33 @@ def test_metashift_and_chexpert_layouts(tmp_path):
     splits = load(root, file="Path", label="No Finding", attribute="Sex")
     assert splits.class_names == ("0.0", "1.0")
     assert splits.attribute_names == ("Female", "Male")
+
+
+@pytest.mark.slow
+def test_a_million_rows(tmp_path):
+    """The memory that docs/own_data.md states, in a process of its own."""
+    import subprocess
+    import sys
+
+    import pandas
+
+    n, rng = 1_000_000, np.random.default_rng(0)
+    words = np.array([f"w{i}" for i in range(20)])
+    frame = pandas.DataFrame({f"n{i}": rng.normal(size=n).round(3) for i in range(8)})
+    for i in range(2):
+        frame[f"c{i}"] = words[rng.integers(0, 20, n)]
+    frame["label"], frame["attribute"] = rng.integers(0, 2, n), words[rng.integers(0, 2, n)]
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    code = (
+        "import resource, sys; from oilwater_jax import data; "
+        "begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; "
+        "splits = data.load('folder', source=sys.argv[1]); "
+        "print(sum(map(len, splits[:3])), splits.train.image.shape[1], "
+        "(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin) / 1e6)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.csv")], capture_output=True, text=True, check=True
+    )
+    rows, numbers, gigabytes = done.stdout.split()
+    assert (int(rows), int(numbers)) == (n, 48)
+    assert float(gigabytes) < 1

@@ -75,3 +75,28 @@ def test_logits_and_an_sgd_step_are_pytorch_s(adult):
     for name, layer in zip(("Dense_0", "Dense_1", "head"), theirs[::2], strict=True):
         np.testing.assert_allclose(state.params[name]["kernel"], layer.weight.detach().numpy().T, atol=1e-5)
         np.testing.assert_allclose(state.params[name]["bias"], layer.bias.detach().numpy(), atol=1e-5)
+
+
+def test_accuracy_is_scikit_learn_s_within_a_point(tmp_path):
+    """ERM on the whole of Adult beside scikit-learn's perceptron of the same shape, optimiser and epochs; 3 seeds."""
+    import warnings
+
+    from sklearn.neural_network import MLPClassifier
+
+    import oilwater_jax as ow
+
+    splits = data.load("adult")
+    settings = SETTINGS | {"attack.name": "none", "rows": ("erm",), "erm.learning_rate": 0.02}
+    config = checked(default(), settings | {"train.select": "last"})
+    result = ow.run(config, tmp_path / "run", seeds=3, warn=lambda message: None)
+    theirs = []
+    for seed in range(3):
+        one = MLPClassifier(
+            (64, 32), solver="sgd", learning_rate_init=0.02, momentum=0.9, nesterovs_momentum=False,
+            batch_size=64, max_iter=10, alpha=1e-3, random_state=seed,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it has not converged
+            one.fit(splits.train.image, splits.train.label)
+        theirs.append(one.score(splits.test.image, splits.test.label))
+    assert result["rows"]["erm"]["acc"] == pytest.approx(np.mean(theirs), abs=0.01)
