@@ -192,3 +192,30 @@ def test_no_npz():
         ow.data.load("arrays")
     with pytest.raises(UserError, match=r"cannot be read as an .npz"):
         ow.data.load("arrays", source="/nowhere.npz")
+
+
+def test_the_example_of_the_docs_runs():
+    import re
+    from pathlib import Path
+
+    text = (Path(__file__).parent.parent / "docs" / "own_data.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    example = example.replace('name="mine"', 'name="mine_of_the_docs"').replace(
+        ': "mine"', ': "mine_of_the_docs"'
+    )
+    found = {"x": X, "label": LABEL, "attribute": ATTRIBUTE, "split": SPLIT}
+    exec(example, found)
+    assert (
+        ow.data.of_config(found["config"]).identity
+        == from_arrays(X, LABEL, attribute=ATTRIBUTE, split=SPLIT).identity
+    )
+
+
+def test_every_file_that_the_docs_name_exists():
+    import re
+    from pathlib import Path
+
+    root = Path(__file__).parent.parent
+    text = (root / "docs" / "own_data.md").read_text()
+    for path in re.findall(r"(?:configs|tests)/[a-z0-9_/]+\.py", text):
+        assert (root / path).exists(), path
