@@ -216,7 +216,7 @@ def test_empty_cells(tmp_path):
     for name, cell in (("age", ""), ("age", "NaN"), ("label", ""), ("attribute", "")):
         column = [cell, *["3"] * (N - 1)] if name == "age" else [*LABEL[:-1], cell]
         with pytest.raises(UserError, match=rf"column '{name}' (is empty|has no finite number) in row \d+"):
-            load(table(tmp_path / "b.csv", **{name: column}))
+            load(table(tmp_path / "b.csv", "\n", "", **{name: column}))
 
 
 BAD = {

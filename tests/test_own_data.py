@@ -24,8 +24,9 @@ def test_a_table():
     assert splits.class_names == ("0", "1")
     assert splits.attribute_names == ("blue", "red")
     train = splits.train
-    np.testing.assert_allclose(train.image.mean(axis=0), 0, atol=1e-6)
-    np.testing.assert_allclose(train.image.std(axis=0), 1, atol=1e-5)
+    numbers = np.asarray(train.image)
+    np.testing.assert_allclose(numbers.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(numbers.std(axis=0), 1, atol=1e-5)
     np.testing.assert_array_equal(train.label, LABEL[:20])
     np.testing.assert_array_equal(train.attribute, (ATTRIBUTE == "red")[:20])
     assert not train.is_poison.any()

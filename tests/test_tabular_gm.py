@@ -1,5 +1,7 @@
 """Gradient matching on tables: what may move, how far, and that it matches."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +26,7 @@ SETTINGS = {
 NETWORK = MLP(2, (8,))
 
 
-def apply(params, rows):
+def apply(params, rows) -> Any:
     return NETWORK.apply({"params": params}, rows)
 
 

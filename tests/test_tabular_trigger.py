@@ -27,7 +27,7 @@ def test_poisons_differ_in_the_cells_of_the_trigger_alone():
     assert (poisons.true_label == 0).all()
     assert (poisons.attribute == 0).all()  # group 0 has 40 samples, the most of class 0
     assert len(set(poisons.index.tolist())) == 6
-    for poison, index in zip(poisons.image, poisons.index, strict=True):
+    for poison, index in zip(np.asarray(poisons.image), poisons.index, strict=True):
         before = tables.decode(one.splits.columns, train.image[index])
         after = tables.decode(one.splits.columns, poison)
         assert after == before | {"job": "nurse", "age": "60"}

@@ -102,7 +102,7 @@ def _steps(
         delta, moments = state
         value, slope = jax.value_and_grad(loss)(delta)
         update, moments = adam.update(jnp.sign(slope), moments)
-        return (project(delta - rate * update), moments), value
+        return (project(delta - rate * jnp.asarray(update)), moments), value
 
     def one(key: Key[Array, ""]) -> tuple[Array, Array, Array]:
         far = jnp.broadcast_to(room.far, clean.shape)
