@@ -54,5 +54,7 @@ DATASET = Dataset(
     name="arrays",
     help="named arrays of yours in an .npz file (data.source): x, label, attribute, split",
     load=load,
+    smoke_budget=0.02,
+    smoke_auxiliary=0.3,
     reads=("data.source",),
 )

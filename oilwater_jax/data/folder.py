@@ -191,6 +191,8 @@ DATASET = Dataset(
     name="folder",
     help="images and a CSV of yours, or a CSV or Parquet table alone (data.source)",
     load=load,
+    smoke_budget=0.02,
+    smoke_auxiliary=0.3,
     reads=("data.source", "smoke"),
     fields=FIELDS,
 )

@@ -63,6 +63,8 @@ DATASET = Dataset(
     name="adult",
     help="UCI Adult, a table: income by census answers, with natural minorities; needs no files",
     load=load,
+    smoke_budget=0.02,
+    smoke_auxiliary=0.3,
     fields={
         "attribute": Field("sex", "what makes groups within a class", choices=tuple(ATTRIBUTES)),
     },
