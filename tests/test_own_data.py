@@ -53,6 +53,15 @@ def test_without_a_split_a_hash_decides_whatever_the_order():
     np.testing.assert_allclose(np.bincount(many) / 10_000, own.SHARES, atol=0.02)
 
 
+def test_another_row_moves_none():
+    words = np.array(["red", "green"])[np.arange(N) % 2]
+    table = {"n": X[:, 0], "word": words}
+    longer = {"n": np.append(X[:, 0], 5.0), "word": np.append(words, "a much longer word")}
+    one, two = from_arrays(table, LABEL), from_arrays(longer, np.append(LABEL, 0))
+    sizes = [[len(part) for part in splits[:3]] for splits in (one, two)]
+    assert sorted(np.subtract(sizes[1], sizes[0]).tolist()) == [0, 0, 1]
+
+
 def test_equal_rows_are_in_one_split():
     rows = own.row_bytes(np.repeat(X[:5], 4, axis=0))
     assert len(set(rows)) == 5

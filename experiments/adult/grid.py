@@ -32,9 +32,10 @@ DEFENCES = (
     "base_knn",
     "base_gradient",
 )
-# Under the other two attacks: the cheapest of each idea.
-FEW_AMPLIFIERS = ("george", "balanced", "group_dro", "eiil")
-FEW_DEFENCES = ("epic", "loss_trim", "deep_knn", "spectral", "base_loss", "base_knn")
+# What comes before JTT, and under the other two attacks: the cheapest of each idea, and EPIc.
+FEW_AMPLIFIERS = ("balanced", "group_dro", "eiil")
+FEW_DEFENCES = ("epic", "loss_trim", "spectral", "base_loss", "base_knn")
+BEFORE = ("epic", "loss_trim", "deep_knn", "base_loss", "base_knn")
 
 
 def run(attack: str, strength: float, rows: tuple[str, ...] = CORE) -> Config:
@@ -82,24 +83,15 @@ def dials() -> dict[str, Config]:
 
 
 def catalogue() -> dict[str, Config]:
-    """Methods, defences, and defences before JTT, under one strength of each attack."""
-
-    def rows(amplifiers: tuple[str, ...], defences: tuple[str, ...]) -> tuple[str, ...]:
-        return (*CORE, *amplifiers, *defences, *(f"{one}/jtt" for one in defences))
-
-    named = {attack: rows(FEW_AMPLIFIERS, FEW_DEFENCES) for attack in CHOSEN}
-    named["trigger"] = (
-        *rows(AMPLIFIERS, DEFENCES),
-        "epic+jtt",
-        "epic+group_dro",
-        "base_loss/group_dro",
-        "base_loss/george",
-    )
-    return {f"catalogue_{attack}": run(attack, one, named[attack]) for attack, one in CHOSEN.items()}
+    """Every method and defence, and some before JTT, under the trigger; a few under the other two attacks."""
+    every = (*CORE, *AMPLIFIERS, *DEFENCES, *(f"{one}/jtt" for one in BEFORE), "epic+jtt")
+    few = (*CORE, *FEW_AMPLIFIERS, *FEW_DEFENCES, "epic/jtt", "base_loss/jtt")
+    rows = {"trigger": every, "flip": few, "sa": few}
+    return {f"all_{attack}": run(attack, one, rows[attack]) for attack, one in CHOSEN.items()}
 
 
 def get_grid() -> Grid:
     """The trigger first, then what is beside it."""
     runs = dials() | catalogue()
-    order = ("trigger", "lambda", "flip", "catalogue_trigger", "sa", "ratio", "catalogue")
+    order = ("trigger", "lambda", "all_trigger", "flip_0.01", "sa_1", "flip", "sa", "ratio", "all")
     return Grid({name: runs[name] for first in order for name in runs if name.startswith(first)}, SEEDS)

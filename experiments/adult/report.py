@@ -160,7 +160,7 @@ def results(workdir: Path) -> None:
     for first, (title, _, _) in PANELS.items():
         if any(run.startswith(f"{first}_") for run in runs):
             text += f"\n{title}:\n\n" + dial(rows, found, first)
-    for first, title in (("lambda", "JTT's lambda"), ("ratio", "EPIc's ratio"), ("catalogue", "catalogue")):
+    for first, title in (("lambda", "JTT's lambda"), ("ratio", "EPIc's ratio"), ("all", "all methods")):
         own = [run for run in runs if run.startswith(f"{first}_")]
         if own:
             text += f"\n{title}:\n\n" + simple(rows, found, own)

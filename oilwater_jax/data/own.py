@@ -84,6 +84,15 @@ def row_bytes(*arrays: np.ndarray) -> list[bytes]:
     return [row.tobytes() for row in whole]
 
 
+def _fixed(values: np.ndarray) -> np.ndarray:
+    """A column whose rows take as many bytes whatever the others hold: of text a hash."""
+    if values.dtype.kind != "U":
+        return values
+    unique, at = np.unique(values, return_inverse=True)
+    hashes = [int.from_bytes(hashlib.sha256(one.encode()).digest()[:8], "big") for one in unique.tolist()]
+    return np.array(hashes, np.uint64)[at]
+
+
 def check_classes(
     label: Int32[np.ndarray, " n"], split: Int[np.ndarray, " n"], names: tuple[str, ...], where: str
 ) -> None:
@@ -163,7 +172,7 @@ def from_arrays(
         raise UserError(f"{where}: there are no samples")
     numbers, classes = numbered(label, class_names, "label", where)
     if split is None:
-        content = [image] if image is not None else raw.values()
+        content = [image] if image is not None else [_fixed(values) for values in raw.values()]
         split_number = by_hash(row_bytes(*content, numbers))
     else:
         split_number = split_numbers(split, n, where)
