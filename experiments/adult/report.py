@@ -2,9 +2,10 @@
 
     python experiments/adult/report.py choose runs/adult_choose
     python experiments/adult/report.py results runs/adult
+    python experiments/adult/report.py every runs/adult_every
 
-`choose` writes choose.csv and names what the rule chooses; `results` writes results.csv (every figure of every line),
-seeds.csv (each seed's success, untriggered rate, WGA and accuracy), results.md and results.png beside this file.
+`choose` writes choose.csv and choose_seeds.csv, and names what the rule chooses; `results` writes results.csv (every
+figure of every line), seeds.csv (by seed), results.md and results.png; `every` writes every.csv and every.md.
 """
 
 import contextlib
@@ -160,12 +161,26 @@ def results(workdir: Path) -> None:
     for first, (title, _, _) in PANELS.items():
         if any(run.startswith(f"{first}_") for run in runs):
             text += f"\n{title}:\n\n" + dial(rows, found, first)
-    for first, title in (("lambda", "JTT's lambda"), ("ratio", "EPIc's ratio"), ("all", "all methods")):
+    for first, title in (("lambda", "JTT's lambda"), ("ratio", "EPIc's ratio")):
         own = [run for run in runs if run.startswith(f"{first}_")]
         if own:
             text += f"\n{title}:\n\n" + simple(rows, found, own)
+    few = [run for run, name in rows if name == "base_loss"]
+    text += "\nmore methods:\n\n" + simple(rows, found, few)
     write_text(HERE / "results.md", text)
     draw(rows, HERE / "results.png")
+
+
+def every(workdir: Path) -> None:
+    """Write every.csv and every.md of a run's folder."""
+    summary = read_json(workdir / "summary.json")
+    assert summary is not None
+    lines = [line for line in grid.lines_of("every", summary) if not line.training.startswith(grid.FOUND)]
+    rows = {("every", name): row for name, row in summary["rows"].items()}
+    write_csv(lines, HERE / "every.csv")
+    text = f"adult, test, seeds {', '.join(map(str, summary['seeds']))}, per cent.\n\n"
+    found = {(line.run, line.training): line for line in lines}
+    write_text(HERE / "every.md", text + simple(rows, found, ["every"]))
 
 
 def choose(workdir: Path) -> None:
@@ -181,4 +196,4 @@ def choose(workdir: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"choose": choose, "results": results}[sys.argv[1]](Path(sys.argv[2]))
+    {"choose": choose, "results": results, "every": every}[sys.argv[1]](Path(sys.argv[2]))
