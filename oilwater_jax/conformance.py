@@ -24,7 +24,7 @@ from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.rooms import Rooms
 from oilwater_jax.rows import parse
 from oilwater_jax.selectors import earliest
-from oilwater_jax.settings.config import Config, check_value, checked, default, resolve, view
+from oilwater_jax.settings.config import Config, check_value, checked, default, resolve, shrink, view
 from oilwater_jax.settings.registry import Registry, blame, known
 from oilwater_jax.stages import Store
 
@@ -42,6 +42,8 @@ TINY = {
     "gm.steps": 2,
     "gm.restarts": 1,
 }
+# What is not for images is tried on a table.
+ON_TABLE = {"data__name": "adult", "model__name": "mlp", "attack__name": "tabular_trigger"}
 
 
 class Bench:
@@ -50,6 +52,10 @@ class Bench:
     def __init__(self, folder: Path, plugins: Sequence[str] = (), **changes: Any) -> None:
         self.folder, self.warnings = folder, []
         settings = TINY | {name.replace("__", "."): value for name, value in changes.items()}
+        if "model.name" not in settings:
+            data_alone = checked(default(plugins), settings | {"attack.name": "none"})
+            if data.of_config(shrink(data_alone)).kind == "table":
+                settings |= {"model.name": "mlp"}
         config, splits = prepare(checked(default(plugins), settings))
         self.config: Config = config
         store = Store(folder, self.warnings.append, shared=True)
@@ -116,11 +122,16 @@ def pairs(first: str, second: str, registry: Registry) -> list[str]:
     return [f"{first}/{second}", *together]
 
 
+def suited(entry: Entry, **changes: Any) -> dict[str, Any]:
+    """The changes, on data of a kind that the entry takes."""
+    return changes if "image" in entry.takes else ON_TABLE | changes
+
+
 def attack_checks(attack: Attack, bench: Callable[..., Bench]) -> Iterator[Check]:
     """Poisons, goal and figures; ERM and JTT under it."""
 
     def met() -> None:
-        one = bench(attack__name=attack.name)
+        one = bench(**suited(attack, attack__name=attack.name))
         rooms = one.rooms
         attacked, n = rooms.attacked, len(rooms.splits.train)
         rows = np.asarray(attacked.rows)
@@ -166,7 +177,7 @@ def model_checks(model: Model, bench: Callable[..., Bench]) -> Iterator[Check]:
     """Logits and features of the right shape, a last layer named head; ERM and EPIc with it."""
 
     def trained() -> None:
-        one = bench(model__name=model.name)
+        one = bench(**suited(model, model__name=model.name))
         experiment = one.rooms.experiment
         few = experiment.splits.val.take(np.arange(4))
         scores = experiment.network.score(experiment.start(0), few, ("logits", "features"))
@@ -204,7 +215,7 @@ def method_checks(
     for row in rows_of_method(method, partners, registry):
 
         def trained(row: str = row) -> None:
-            bench().figures(row)
+            bench(**suited(method)).figures(row)
 
         yield Check(f"method {method.name}: {row}", trained)
 

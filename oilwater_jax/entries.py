@@ -29,6 +29,9 @@ from oilwater_jax.types import (
 Config = Any  # an ml_collections.ConfigDict of the sections that an entry sees
 
 
+ANY_DATA = ("image", "table")  # kinds of data (`Splits.kind`)
+
+
 def _nothing(config: Config) -> None:
     """Nothing can be wrong."""
 
@@ -39,7 +42,8 @@ class Entry:
 
     `fields` are its settings by name; `check(config)` raises UserError where they do not fit together; `smoke` says
     what `config.smoke` leaves of a number (at most that); `version` is raised when the results for the same settings
-    change; `reads` names the other sections (`group_dro`) and single fields (`evaluate`) that it sees.
+    change; `reads` names the other sections (`group_dro`) and single fields (`evaluate`) that it sees. `takes` are the
+    kinds of data that an attack, a method or a network is for: images, tables.
     """
 
     kind: ClassVar[str] = ""
@@ -53,6 +57,7 @@ class Entry:
     smoke: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     version: int = 1
     reads: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ANY_DATA
 
     @property
     def seen(self) -> tuple[str, ...]:

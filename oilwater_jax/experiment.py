@@ -211,6 +211,9 @@ class Experiment:
             "val_acc": metrics.accuracy(correct),
             "val_wga": metrics.worst_group(by_group)[0],
             "val_by_group": [None if np.isnan(one) else float(one) for one in by_group],
+            "val_worst_class": float(
+                np.nanmin(metrics.class_accuracy(correct, val.true_label, self.n_classes))
+            ),
         }
         if val_group is not None:
             by_cluster = metrics.group_accuracy(correct, val_group, int(val_group.max()) + 1)

@@ -1,4 +1,4 @@
-"""Images that stay where they are, on disk mostly, until their rows are asked for.
+"""What samples are for a network; images that stay where they are, on disk mostly, until their rows are asked for.
 
 A data set larger than memory is picked from, joined with poisons and stamped with triggers without being read:
 `Images` remembers which row of which array each image is. Arrays in memory need none of this, so the functions here
@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8
 
-Change = Callable[[UInt8[np.ndarray, "m h w c"]], UInt8[np.ndarray, "m h w c"]]
+Change = Callable[[Any], Any]  # images [m, h, w, c] or rows of a table [m, d] -> the same, changed
 Chosen = Int[np.ndarray, " m"] | Bool[np.ndarray, " n"]
 
 
@@ -97,6 +97,8 @@ class Images:
 
 
 Pixels = UInt8[np.ndarray, "n h w c"] | UInt8[Images, "n h w c"]
+Inputs = Pixels | Float32[np.ndarray, "n d"]
+"""What a network sees of samples: images, or rows of a table."""
 
 
 def pick(array: Any, rows: Chosen) -> Any:
@@ -111,8 +113,8 @@ def join(first: Any, second: Any) -> Any:
     return np.concatenate([first, second])
 
 
-def changed(image: Pixels, change: Change) -> Pixels:
-    """The images with `change`, which maps each image by itself, done to them."""
+def changed(image: Inputs, change: Change) -> Inputs:
+    """The inputs with `change`, which maps each one by itself, done to them."""
     return image.changed(change) if isinstance(image, Images) else change(image)
 
 

@@ -53,10 +53,9 @@ class Keys:
     @functools.cached_property
     def data(self) -> str:
         """The splits, wherever their files lie."""
-        entry = self.registry.data(self.config.data.name)
-        return key_of(
-            __version__, self.of(entry), self._without("data", "source"), self.identity, self.config.smoke
-        )
+        entry = self.of(self.registry.data(self.config.data.name))
+        entry["seen"].pop("data", None)  # a source that it reads: its content is in the identity
+        return key_of(__version__, entry, self._without("data", "source"), self.identity, self.config.smoke)
 
     @functools.cached_property
     def base(self) -> str:
@@ -72,7 +71,7 @@ class Keys:
             self.of(entry),
             model,
             scores,
-            self._without("train", "select", "select_reference"),
+            self._without("train", "select", "select_reference", "attributes"),
             self.settings["pretrain"],
         )
 

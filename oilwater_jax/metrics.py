@@ -41,6 +41,63 @@ def adjusted_accuracy(group_acc: Float[np.ndarray, " g"], train_counts: Int[np.n
     return float(np.average(group_acc[present], weights=train_counts[present]))
 
 
+def class_accuracy(
+    correct: Bool[np.ndarray, " n"], true_label: Int[np.ndarray, " n"], n_classes: int
+) -> Float[np.ndarray, " k"]:
+    """Accuracy on each class [k] (its recall); NaN for a class without samples."""
+    return group_accuracy(correct, true_label, n_classes)
+
+
+def by_class(logits: Float[np.ndarray, "n k"], true_label: Int[np.ndarray, " n"]) -> dict[str, float]:
+    """What SubpopBench reports beside accuracy by group; classes without samples are left out.
+
+    Name               Figure
+    acc_worst_class    least accuracy on a class
+    acc_balanced       mean over the classes of the accuracy on each
+    f1_worst           least F1 of a class against the others
+    ece                expected calibration error (`calibration_error`)
+
+    References: Yang et al. 2023, "Change is Hard: A Closer Look at Subpopulation Shift".
+    """
+    predicted = np.argmax(logits, axis=-1)
+    n_classes = logits.shape[-1]
+    own = class_accuracy(predicted == true_label, true_label, n_classes)
+    present = np.flatnonzero(~np.isnan(own))
+    f1 = []
+    for k in present:
+        hits = np.sum((predicted == k) & (true_label == k))
+        f1.append(2 * hits / (np.sum(predicted == k) + np.sum(true_label == k)))
+    if not len(present):
+        return dict.fromkeys(("acc_worst_class", "acc_balanced", "f1_worst", "ece"), float("nan"))
+    return {
+        "acc_worst_class": float(own[present].min()),
+        "acc_balanced": float(own[present].mean()),
+        "f1_worst": float(min(f1)),
+        "ece": calibration_error(logits, true_label),
+    }
+
+
+def calibration_error(
+    logits: Float[np.ndarray, "n k"], true_label: Int[np.ndarray, " n"], bins: int = 10
+) -> float:
+    """ECE: |accuracy - confidence| of the predictions, the mean over bins of confidence, weighted by their sizes.
+
+    Confidence is the probability of the predicted class; `bins` of equal width over 0..1, each closed above. NaN for no
+    samples.
+
+    References: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3. (SubpopBench's is of the
+    probability of class 1 where there are two.)
+    """
+    if not len(logits):
+        return float("nan")
+    shifted = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
+    confidence = shifted.max(axis=-1) / shifted.sum(axis=-1)
+    correct = np.argmax(logits, axis=-1) == true_label
+    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gap = np.bincount(which, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(logits))
+
+
 def attack_success_rate(
     predicted: Int[np.ndarray, " n"], true_label: Int[np.ndarray, " n"], target: int
 ) -> float:

@@ -17,16 +17,22 @@ from oilwater_jax.errors import UserError
 from oilwater_jax.experiment import Experiment
 from oilwater_jax.files import read_json, write_json
 from oilwater_jax.models import record, weights
-from oilwater_jax.reporting import plots, summary
+from oilwater_jax.reporting import plots, summary, table_plots
 from oilwater_jax.reporting.page import write_page
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.rooms import Rooms
 from oilwater_jax.rows import parts
 from oilwater_jax.run_folder import RunFolder, check_path
-from oilwater_jax.settings.config import Config, registry_of, shrink, to_json, view
+from oilwater_jax.settings.config import Config, looks_of, registry_of, rows_of, shrink, to_json, view
 from oilwater_jax.stages import Store
 from oilwater_jax.training.program import width
 from oilwater_jax.types import Splits
+
+# By kind of data: what is drawn of the training set, of poisons, and what the first is called.
+SHOWING = {
+    "image": (plots.write_training_images, plots.write_poisons, "training_images"),
+    "table": (table_plots.write_groups, table_plots.write_poisons, "training_set"),
+}
 
 
 def run(
@@ -96,6 +102,8 @@ def entered(
 
         progress = held.enter_context(Progress(warn if devices.is_first() else ignore))
         devices.first(enter)
+        for remark in splits.remarks:
+            progress.warn(f"data: {remark}")
         store = Store(shared or workdir, progress.warn, shared=shared is not None)
         yield Experiment(small, splits, store, progress), numbers
 
@@ -127,6 +135,7 @@ def prepare(config: Config) -> tuple[Config, Splits]:
     """The config with `smoke` carried out, and its data. Raises UserError where they do not fit together."""
     small = shrink(config)
     splits = data.of_config(small)
+    check_kind(small, splits)
     attack = registry_of(small).attack(small.attack.name)
     attack.check_data(view(small, attack), splits, width(small))
     if small.model.init_from:
@@ -139,6 +148,26 @@ def prepare(config: Config) -> tuple[Config, Splits]:
             f"train.batch = {small.train.batch} is more than the {len(splits.train)} training samples"
         )
     return small, splits
+
+
+def check_kind(config: Config, splits: Splits) -> None:
+    """Raises UserError where the attack, the network or a method of a config is not for the kind of its data."""
+    registry = registry_of(config)
+    rows = rows_of(config) + looks_of(config)
+    used = [("attack.name", registry.attack(config.attack.name))]
+    used += [("model.name", registry.model(config.model.name))]
+    used += [("rows", registry.method(name)) for name in dict.fromkeys(a.name for r in rows for a in r.atoms)]
+    for where, entry in used:
+        if splits.kind not in entry.takes:
+            able = [
+                one.entry.name
+                for one in registry.entries
+                if one.entry.kind == entry.kind and splits.kind in one.entry.takes
+            ]
+            raise UserError(
+                f"{where}: {entry.name} is for {' and '.join(f'{kind}s' for kind in entry.takes)}, but data.name = "
+                f"{config.data.name!r} holds {splits.kind}s; for these there are {', '.join(able)}"
+            )
 
 
 def stage_count(experiment: Experiment) -> int:
@@ -156,14 +185,15 @@ def stage_count(experiment: Experiment) -> int:
 
 
 def draw(folder: Path, rooms: Rooms, result: dict[str, Any]) -> None:
-    """The figures of a run: its first seed's images, and every row's rates."""
+    """The figures of a run: its first seed's training set and poisons, and every row's rates."""
     plots.mark("SMOKE RUN: a few samples, a few epochs" if result["smoke"] else "")
     nobody = {"": ("", np.zeros(len(rooms.poisoned), bool))}
+    show, show_poisons, shown = SHOWING[rooms.splits.kind]
     for slug, (label, flagged) in (rooms.flagged() or nobody).items():
-        name = f"flagged_{slug}" if slug else "training_images"
-        plots.write_training_images(folder / f"{name}.png", rooms.poisoned, flagged, rooms.splits, label)
+        name = f"flagged_{slug}" if slug else shown
+        show(folder / f"{name}.png", rooms.poisoned, flagged, rooms.splits, label)
     poisons = rooms.attacked.poisons
-    plots.write_poisons(folder, poisons.take(poisons.is_poison), rooms.splits)
+    show_poisons(folder, poisons.take(poisons.is_poison), rooms.splits)
     if result["rows"]:
         plots.write_rates(folder, result)
         plots.write_elimination(folder, result)

@@ -355,6 +355,7 @@ class Rooms:
             "wga": wga,
             "worst_group": worst,
             "group_acc": by_group.tolist(),
+            **metrics.by_class(scores["logits"][counted], e.judged.true_label[counted]),
             **self.goal.measure(goal_logits, clean),
             "selected_epoch": fitted.epoch,
             **self._on_sets(row, stock, fitted),

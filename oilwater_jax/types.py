@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32
 
 from oilwater_jax import images
-from oilwater_jax.images import Pixels
+from oilwater_jax.images import Inputs
 
 State = Any  # an explicit pytree; its structure is the owner's business
 
@@ -21,11 +21,12 @@ State = Any  # an explicit pytree; its structure is the owner's business
 class Examples:
     """A data set on the host, one row per sample; the order of the rows never changes.
 
-    `label` is what training sees, `true_label` what the image shows; they differ only for poisons.
+    `image` is what a network sees: uint8 images [n, h, w, c], or rows of a table, float32 [n, d] (`Splits.columns`).
+    `label` is what training sees, `true_label` what the sample is; they differ only for poisons.
     `index` is a sample's stable id: its row in the clean split, or, for a poison, its source's row.
     """
 
-    image: Pixels
+    image: Inputs
     label: Int32[np.ndarray, " n"]
     true_label: Int32[np.ndarray, " n"]
     attribute: Int32[np.ndarray, " n"]
@@ -60,11 +61,33 @@ def nobody() -> Examples:
     return Examples(np.zeros((0, 1, 1, 3), np.uint8), none, none, none, none.astype(bool), none)
 
 
+class Column(NamedTuple):
+    """A column of a table as it was, and where it is among a sample's numbers [d].
+
+    A number is one of them, (value - mean) / deviation; a category is `len(categories)` of them, a 1 among zeros (all
+    zeros: a value that train does not have). `low` and `high` are the least and the largest number in train.
+    """
+
+    name: str
+    start: int
+    categories: tuple[str, ...] = ()  # of a category, in their order; () for a number
+    mean: float = 0.0
+    deviation: float = 1.0
+    low: float = 0.0
+    high: float = 0.0
+
+    @property
+    def stop(self) -> int:
+        """One after its last number."""
+        return self.start + max(len(self.categories), 1)
+
+
 class Splits(NamedTuple):
     """A data set as `data.load` yields it: disjoint splits and what its numbers mean.
 
     `auxiliary` is what an attacker holds, `base` what a defender is trusted to have (often nothing; `data.load` carves
-    both from train): never trained on, never measured on, `base` never poisoned.
+    both from train): never trained on, never measured on, `base` never poisoned. `columns` says what the numbers of a
+    table are; images have none. `remarks` are what a user should know of the data before anything runs.
     """
 
     train: Examples
@@ -77,6 +100,13 @@ class Splits(NamedTuple):
     )
     auxiliary: Examples = nobody()
     base: Examples = nobody()
+    columns: tuple[Column, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What an attack, a method or a network must say that it takes: "image" or "table"."""
+        return "table" if self.train.image.ndim == 2 else "image"
 
     @property
     def n_groups(self) -> int:
@@ -172,7 +202,7 @@ class Goal(NamedTuple):
     else None. `counted` are the split's samples that the accuracies are taken on (not an attack's targets).
     """
 
-    image: Pixels
+    image: Inputs
     measure: Callable[[Float[np.ndarray, "m k"], Float[np.ndarray, "m k"] | None], dict[str, float]]
     counted: Bool[np.ndarray, " n"]
 
@@ -193,10 +223,10 @@ class Evidence(NamedTuple):
     base: Examples
     base_scores: Scores
     kernel: Float[np.ndarray, "d k"]  # the last layer's weights
-    image: Pixels  # of the training samples
+    image: Inputs  # of the training samples
     score: Callable[
-        [Pixels, tuple[str, ...]], Scores
-    ]  # the reference model on other images: scores without labels
+        [Inputs, tuple[str, ...]], Scores
+    ]  # the reference model on other inputs: scores without labels
     n_classes: int
     early_scores: Scores | None = None
 

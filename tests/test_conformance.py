@@ -58,6 +58,30 @@ def test_a_pair_of_methods(row, folder):
     bench(folder).figures(row)
 
 
+ON_TABLES = [name for name in METHODS if "table" in REGISTRY.method(name).takes]
+
+
+@pytest.mark.parametrize("name", ON_TABLES)
+def test_a_method_on_a_table(name, folder):
+    bench(folder, **conformance.ON_TABLE).figures(name)
+
+
+@pytest.mark.parametrize("row", ["epic/jtt", "deep_knn/george", "epic+jtt", "base_loss/group_dro"])
+def test_a_pair_on_a_table(row, folder):
+    bench(folder, **conformance.ON_TABLE).figures(row)
+
+
+def test_mlp(folder):
+    for check in conformance.model_checks(REGISTRY.model("mlp"), lambda **changes: bench(folder, **changes)):
+        check.run()
+
+
+@pytest.mark.parametrize("name", ["sa", "label_flip"])
+def test_attacks_for_any_data_on_a_table(name, folder):
+    for row in ("erm", "jtt"):
+        bench(folder, **(conformance.ON_TABLE | {"attack__name": name})).figures(row)
+
+
 @pytest.mark.parametrize("name", [name for name in REGISTRY.names("attack") if name != "none"])
 def test_an_attack(name, folder):
     for check in conformance.attack_checks(REGISTRY.attack(name), lambda **changes: bench(folder, **changes)):
@@ -70,8 +94,9 @@ def test_settings(entry):
     assert isinstance(entry, Attack | Dataset | Method | Model)
 
 
-def test_waterdigits(folder):
-    entry = REGISTRY.data("waterdigits")
+@pytest.mark.parametrize("name", ["waterdigits", "adult"])
+def test_data_that_needs_no_files(name, folder):
+    entry = REGISTRY.data(name)
     for check in conformance.data_checks(entry, lambda **changes: bench(folder, **changes)):
         check.run()
 

@@ -96,8 +96,7 @@ def test_what_does_not_fit_is_refused():
         METHOD.check(config(METHOD, poison_share=0.5, clean_share=0.6))
     METHOD.check(config(METHOD))
     look = problem()
-    with pytest.raises(UserError, match="fct turns images"):
-        find(METHOD, config(METHOD), look._replace(image=np.zeros((60, 4), np.float32)))
+    assert METHOD.takes == ("image",)
     broken = look._replace(score=lambda image, wanted: {"features": np.full((len(image), 2), np.nan)})
     with pytest.raises(UserError, match="fct: what the reference model says"):
         find(METHOD, config(METHOD), broken)

@@ -92,7 +92,14 @@ def test_figures_do_not_move(name, made):
     assert (got["n_train"], got["n_poison_seeds"]) == (want["n_train"], want["n_poison_seeds"])
     if environment() != golden["environment"]:
         pytest.skip(f"the digits are of {golden['environment']}")
-    assert got == want
+    assert kept(got, want) == want
+
+
+def kept(got, want):
+    """Of what was made, the figures that the golden file has: later versions measure more."""
+    if isinstance(want, dict) and isinstance(got, dict):
+        return {name: kept(one, want[name]) for name, one in got.items() if name in want}
+    return got
 
 
 if __name__ == "__main__":

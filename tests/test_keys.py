@@ -24,6 +24,7 @@ CHANGED = {  # another value where the field's own range gives none
     "rows": ("erm",),
     "look": ("jtt",),
     "study.epochs": (3,),
+    "tabular_trigger.set": ("a=b",),
 }
 UNSEEN = {
     "plugins",
@@ -33,6 +34,7 @@ UNSEEN = {
     "evaluate",
     "data.source",
     "model.init_from",
+    "train.attributes",  # what a config may ask for
 }  # no plain field of a stage
 
 

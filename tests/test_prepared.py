@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -77,7 +78,7 @@ def test_what_was_written_behind_the_last_counted_chunk_does_not_matter(folder, 
         prepared.make(root, catalogue, "train", tick)
     (unfinished,) = (path for path in (root / "unfinished").iterdir() if path.is_dir())
     with (unfinished / "image.npy").open("ab") as file:
-        file.write(b"\xaa" * prepared.ROW_BYTES * 3)
+        file.write(b"\xaa" * math.prod(prepared.SHAPE) * 3)
     part = prepared.make(root, catalogue, "train", quiet)
     np.testing.assert_array_equal(part.examples.image, whole(folder, tmp_path).image)
 
@@ -150,7 +151,7 @@ def test_the_record_of_another_preprocessing_is_not_used(folder, root):
 
 def test_too_little_room_is_said_before_anything_is_decoded(folder, root, monkeypatch):
     catalogue = waterbirds.catalogue(str(folder), root)
-    usage = prepared.shutil.disk_usage(folder)._replace(free=prepared.SPARE + 20 * prepared.ROW_BYTES)
+    usage = prepared.shutil.disk_usage(folder)._replace(free=prepared.SPARE + 20 * math.prod(prepared.SHAPE))
     monkeypatch.setattr(prepared.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(
         UserError, match=r"needs 0.0 GB for decoded images, the disk has 0.0 GB to give; make room"

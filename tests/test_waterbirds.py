@@ -145,7 +145,7 @@ def test_there_is_no_pretraining_task(folder):
         checked(default(), given)
     for name in BUILT_IN["data"]:
         entry = known().data(name)
-        assert (entry.pretraining is None) == (entry.catalogue is not None)
+        assert (entry.pretraining is None) == (entry.build is None)
 
 
 def edit(copy, old, new, count=1):

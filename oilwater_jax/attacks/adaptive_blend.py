@@ -96,6 +96,7 @@ ATTACK = Attack(
     name="adaptive_blend",
     label="adaptive blend",
     help="dirty-label backdoor: pieces of a blended pattern in training, the whole at test, with covers",
+    takes=("image",),
     figures=backdoor.FIGURES,
     baseline=backdoor.BASELINE,
     fields={

@@ -1,7 +1,8 @@
 """What backdoor attacks share: sources, poisons and covers of a trigger, and success with the trigger and without.
 
-A trigger is a function from images to images that maps each image by itself. A poison carries it under the target's
-label. A cover carries it (or a disturbed one) under its true label, so that a model learns when it means nothing.
+A trigger is a function from inputs (images, or rows of a table) to inputs that maps each by itself. A poison carries it
+under the target's label. A cover carries it (or a disturbed one) under its true label, so that a model learns when it
+means nothing.
 
 Covers are clean samples: `is_poison` is False, each takes the place of the sample that it is made from, and every
 figure counts it as a member of that sample's group. The budget counts poisons alone; covers come on top.
@@ -10,20 +11,18 @@ figure counts it as a member of that sample's group. The budget counts poisons a
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Int
 
 from oilwater_jax import images, metrics, rng
 from oilwater_jax.attacks.sources import check_budget, check_target, poison_count, source_group
 from oilwater_jax.entries import Config
 from oilwater_jax.errors import UserError
 from oilwater_jax.groups import group_ids
-from oilwater_jax.images import Change
+from oilwater_jax.images import Change, Inputs
 from oilwater_jax.types import Attacked, Examples, Goal, Splits
 
 FIGURES = {"asr": "ASR", "asr_untriggered": "untriggered"}
 BASELINE = "asr_untriggered"
-
-Image = UInt8[np.ndarray, "m h w c"]
 
 
 def check_sources(config: Config, splits: Splits) -> int:
@@ -67,8 +66,8 @@ def sources(config: Config, splits: Splits, seed: int, name: str) -> Int[np.ndar
     return draw(members(config, splits), poison_count(config.attack.budget, len(splits.train)), seed, name)
 
 
-def poisoned(source: Examples, image: Image, label: int | None = None) -> Examples:
-    """The samples as poisons with other images, labelled `label` (None: as they are).
+def poisoned(source: Examples, image: Inputs, label: int | None = None) -> Examples:
+    """The samples as poisons with other inputs, labelled `label` (None: as they are).
 
     True label, attribute and index stay their sources'.
     """
@@ -76,8 +75,8 @@ def poisoned(source: Examples, image: Image, label: int | None = None) -> Exampl
     return dataclasses.replace(source, image=image, label=given, is_poison=np.ones(len(source), bool))
 
 
-def covering(source: Examples, image: Image) -> Examples:
-    """The samples as covers: other images, their labels, and clean."""
+def covering(source: Examples, image: Inputs) -> Examples:
+    """The samples as covers: other inputs, their labels, and clean."""
     return dataclasses.replace(source, image=image)
 
 
@@ -109,7 +108,7 @@ def check_covers(count: int, has: int, field: str, value: float) -> None:
 def goal(
     examples: Examples, target: int, trigger: Change, victims: Bool[np.ndarray, " n"] | None = None
 ) -> Goal:
-    """Success on the victims (all images whose true label is not the target): ASR with the trigger, rate without."""
+    """Success on the victims (all samples whose true label is not the target): ASR with the trigger, rate without."""
     of_others = examples.true_label != target
     tried = examples.take(of_others if victims is None else of_others & victims)
     n = len(tried)

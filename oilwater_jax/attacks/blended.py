@@ -80,6 +80,7 @@ ATTACK = Attack(
     name="blended",
     label="blended",
     help="dirty-label backdoor: a pattern as large as the image mixed into it",
+    takes=("image",),
     figures=backdoor.FIGURES,
     baseline=backdoor.BASELINE,
     fields={"ratio": RATIO, "cell": CELL},

@@ -99,6 +99,7 @@ ATTACK = Attack(
     name="dlbd",
     label="DLBD",
     help="dirty-label backdoor: a small trigger and the wrong label",
+    takes=("image",),
     figures=backdoor.FIGURES,
     baseline=backdoor.BASELINE,
     fields={

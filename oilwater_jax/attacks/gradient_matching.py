@@ -28,13 +28,18 @@ from oilwater_jax.types import Attacked, Examples, Goal, Splits
 def check(config: Config, splits: Splits, width: int) -> None:
     """Raises UserError for targets, poisons or an eps that the data set cannot serve."""
     check_target(config, splits)
-    gm, target = config.gm, config.attack.target
+    check_counts(config, splits, config.gm.targets, "gm")
+
+
+def check_counts(config: Config, splits: Splits, targets: int, section: str) -> None:
+    """Raises UserError for more targets or poisons than the data set has samples to make of."""
+    target = config.attack.target
     group, n_attributes = source_group(config, splits), len(splits.attribute_names)
     judged = splits.val if config.evaluate == "val" else splits.test
     has = int((group_ids(judged, n_attributes) == group).sum())
-    if gm.targets >= has:
+    if targets >= has:
         raise UserError(
-            f"gm.targets = {gm.targets}, but group {group} ({splits.group_name(group)}) of the "
+            f"{section}.targets = {targets}, but group {group} ({splits.group_name(group)}) of the "
             f"{config.evaluate} split has {has} samples, and some must be left to measure accuracy on"
         )
     count = check_budget(config, splits)
@@ -162,6 +167,7 @@ ATTACK = Attack(
     name="gm",
     label="GM",
     help="gradient matching: clean-label poisons for a few test images",
+    takes=("image",),
     figures={"asr": "ASR"},
     reads=("evaluate", "train.shift"),
     fields={

@@ -67,6 +67,7 @@ ATTACK = Attack(
     name="hidden_minority",
     label="hidden minority",
     help="clean-label backdoor whose poisons are the target class's own minority",
+    takes=("image",),
     figures=backdoor.FIGURES,
     baseline=backdoor.BASELINE,
     reads=("dlbd",),

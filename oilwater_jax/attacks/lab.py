@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Shaped
 
 from oilwater_jax.per_sample import Apply, Params, Scorer
 from oilwater_jax.types import Examples
@@ -15,7 +15,7 @@ class Lab(NamedTuple):
     train: Callable[[str, Examples], Params]
     apply: Apply
     score: Scorer
-    prepare: Callable[[UInt8[Array, "b h w c"]], Float[Array, "b h w c"]]  # pixels to what `apply` takes
+    prepare: Callable[[Shaped[Array, "b ..."]], Float[Array, "b ..."]]  # inputs to what `apply` takes
     tick: Callable[[int, int, str], None]  # steps done, of, note
 
 

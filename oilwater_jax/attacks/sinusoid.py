@@ -65,6 +65,7 @@ ATTACK = Attack(
     name="sinusoid",
     label="SIG",
     help="clean-label backdoor: a wave added to images of the target class",
+    takes=("image",),
     figures=backdoor.FIGURES,
     baseline=backdoor.BASELINE,
     fields={

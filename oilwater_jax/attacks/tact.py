@@ -79,6 +79,7 @@ ATTACK = Attack(
     name="tact",
     label="TaCT",
     help="dirty-label backdoor from one group only, with covers of the others",
+    takes=("image",),
     figures={**backdoor.FIGURES, "asr_elsewhere": "ASR elsewhere"},
     baseline=backdoor.BASELINE,
     reads=("dlbd",),

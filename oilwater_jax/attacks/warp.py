@@ -119,6 +119,7 @@ ATTACK = Attack(
     name="warp",
     label="WaNet",
     help="dirty-label backdoor: images bent by a smooth field, with covers bent at random",
+    takes=("image",),
     figures=backdoor.FIGURES,
     baseline=backdoor.BASELINE,
     fields={

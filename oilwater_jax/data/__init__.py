@@ -10,7 +10,8 @@ import numpy as np
 
 from oilwater_jax.data import cache, prepared
 from oilwater_jax.data.carving import carve, carve_base
-from oilwater_jax.data.catalogue import SPLITS, Catalogue, smoke_rows
+from oilwater_jax.data.catalogue import SMOKE_LISTED, SPLITS, smoke_rows
+from oilwater_jax.data.own import from_arrays
 from oilwater_jax.entries import Dataset
 from oilwater_jax.errors import UserError
 from oilwater_jax.reporting.progress import Progress
@@ -18,8 +19,20 @@ from oilwater_jax.settings.config import Config, checked, default, registry_of, 
 from oilwater_jax.settings.registry import Registry, known
 from oilwater_jax.types import Examples, Splits
 
-# Samples that a smoke run has of each split, of that of a listed data set, and of a pretraining task.
-SMOKE, SMOKE_LISTED, SMOKE_PRETRAINING = 512, 96, 128
+__all__ = [
+    "Loaded",
+    "find",
+    "from_arrays",
+    "load",
+    "load_pretraining",
+    "of_config",
+    "prepare",
+    "smoke_size",
+    "whole",
+]
+
+# Samples that a smoke run has of each split of a data set in memory, and of a pretraining task.
+SMOKE, SMOKE_PRETRAINING = 512, 128
 
 
 class _Recipe(NamedTuple):
@@ -101,34 +114,14 @@ def _load_listed(entry: Dataset, root: Path, source: str, *, smoke: bool) -> Spl
     assert entry.catalogue
     if source:
         with Progress() as progress:
-            catalogue = entry.catalogue(source, root, _ticker(progress, f"{name}: unpacking"))
+            catalogue = entry.catalogue(source, root, prepared.ticker(progress, f"{name}: unpacking"))
             if smoke:
                 catalogue = catalogue.smoke(SMOKE_LISTED)
-            return prepared.splits(catalogue, _make(root, catalogue, progress))
+            return prepared.splits(catalogue, prepared.make_all(root, catalogue, progress))
     found = prepared.remembered(root, name, entry.preprocessing.name)
     if found is None:
         raise UserError(_unprepared(name, root, source))
     return _smoke(found[0], SMOKE_LISTED) if smoke else found[0]
-
-
-def _make(root: Path, catalogue: Catalogue, progress: Progress) -> dict[str, prepared.Part]:
-    """The parts of a catalogue, made where they are not there."""
-    found = {split: prepared.find(root, catalogue, split) for split in SPLITS}
-    missing = [split for split, part in found.items() if part is None]
-    if missing and catalogue.remark:
-        progress.warn(catalogue.remark)
-    progress.begin(len(missing))
-    made = {}
-    for split in missing:
-        what = f"{catalogue.name}: decoding {split}"
-        progress.stage(what, 0)
-        made[split] = prepared.make(root, catalogue, split, _ticker(progress, what))
-        progress.done(what)
-    return {split: part or made[split] for split, part in found.items()}
-
-
-def _ticker(progress: Progress, what: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress.count(what, done, total, "")
 
 
 def _place(name: str, source: str) -> tuple[Path, str]:
@@ -172,10 +165,10 @@ def prepare(name: str, *, source: str = "", data_dir: Path | None = None, strict
     root = data_dir or cache.folder() / "data"
     _writable(root)
     with Progress() as progress:
-        catalogue = entry.catalogue(source, root, _ticker(progress, f"{name}: unpacking"))
+        catalogue = entry.catalogue(source, root, prepared.ticker(progress, f"{name}: unpacking"))
         if catalogue.remark and strict:
             raise UserError(f"{catalogue.remark} (--strict)")
-        prepared.remember(root, catalogue, _make(root, catalogue, progress))
+        prepared.remember(root, catalogue, prepared.make_all(root, catalogue, progress))
 
 
 def _writable(root: Path) -> None:

@@ -20,6 +20,7 @@ from oilwater_jax.files import read_json, write_json
 
 SPLITS = ("train", "val", "test")  # as 0, 1, 2 in the published tables
 
+SMOKE_LISTED = 96  # samples that a smoke run has of each split of listed images
 SMOKE_LEAST = 4  # samples of a group, however small its share
 
 

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to the pixels that a network of ImageNet's kind takes, uint8 [224, 224, 3].
+"""From the bytes of an image file to the pixels that a network takes, uint8 [s, s, 3]; published sets have s = 224.
 
 As torchvision does on Pillow's images: bilinear, antialiased, cropped about the centre.
 """
@@ -13,7 +13,11 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 SIDE = 224
-FORMATS = ("JPEG", "PNG")  # all that is ever opened: some of Pillow's other readers start programs
+FORMATS = (
+    "JPEG",
+    "PNG",
+)  # of published sets; nothing else is opened: some of Pillow's readers start programs
+USUAL_FORMATS = (*FORMATS, "BMP", "GIF", "PPM", "TIFF", "WEBP")  # of a user's own
 MOST_PIXELS = 50_000_000
 
 
@@ -22,6 +26,8 @@ class Preprocessing(NamedTuple):
 
     name: str
     apply: Callable[[Image.Image], Image.Image]
+    side: int = SIDE
+    formats: tuple[str, ...] = FORMATS
 
 
 def _resize_then_crop(image: Image.Image) -> Image.Image:
@@ -49,14 +55,31 @@ CROP_178_RESIZE_224 = Preprocessing("crop178-resize224-1", _crop_then_resize)
 """CelebA's: the middle 178 x 178 of the aligned face (178 x 218), to 224 x 224."""
 
 
-def decode(data: bytes, preprocessing: Preprocessing) -> UInt8[np.ndarray, "224 224 3"]:
+def whole_to_square(side: int) -> Preprocessing:
+    """The whole image, of whatever shape, to side x side."""
+
+    def apply(image: Image.Image) -> Image.Image:
+        return image.resize((side, side), Image.Resampling.BILINEAR)
+
+    return Preprocessing(f"whole{side}-1", apply, side, USUAL_FORMATS)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode in 8 bits and three colours; of 16 bits the upper 8, transparency is left out."""
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).clip(0, 65_535) >> 8).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def decode(data: bytes, preprocessing: Preprocessing) -> UInt8[np.ndarray, "s s 3"]:
     """The pixels of an image file. Raises ValueError if it is none, is damaged, cut off, too small or huge."""
+    formats = preprocessing.formats
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are too many")
-            return np.asarray(preprocessing.apply(image.convert("RGB")))
+            return np.asarray(preprocessing.apply(_to_rgb(image)))
     except UnidentifiedImageError as error:  # whose own message is an address in memory
-        raise ValueError(f"not a {' or '.join(FORMATS)} image") from error
+        raise ValueError(f"not a {' or '.join(formats)} image") from error
     except (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(" ".join(str(error).split())) from error

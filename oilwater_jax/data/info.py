@@ -37,16 +37,30 @@ def print_info(name: str, found: Loaded, console: Console) -> None:
     table.add_section()
     table.add_row("all", "", *(f"{len(part):,}" for part in parts))
     console.print(table)
-    images = " x ".join(map(str, splits.train.image.shape[1:]))
+    for remark in splits.remarks:
+        console.print(remark, highlight=False, soft_wrap=True)
     memory = sum(part.image.nbytes for part in parts)
     disk = sum(path.stat().st_size for path in found.files)
-    console.print(f"images: {images}, uint8; LRG: minorities of train, HRG: majorities", highlight=False)
     console.print(
-        f"size: {_size(disk)} on disk, {_size(memory)} of images if read whole",
-        highlight=False,
-        soft_wrap=True,
+        f"{_inputs(splits)}; LRG: minorities of train, HRG: majorities", highlight=False, soft_wrap=True
     )
-    console.print(f"kept in: {found.root}", highlight=False, soft_wrap=True)
+    on_disk = f"{_size(disk)} on disk, " if found.files else ""
+    console.print(
+        f"size: {on_disk}{_size(memory)} of {splits.kind}s if read whole", highlight=False, soft_wrap=True
+    )
+    if found.files:
+        console.print(f"kept in: {found.root}", highlight=False, soft_wrap=True)
+
+
+def _inputs(splits: Splits) -> str:
+    """What a sample is: the images' shape, or the table's columns."""
+    if splits.kind == "image":
+        return f"images: {' x '.join(map(str, splits.train.image.shape[1:]))}, uint8"
+    columns = ", ".join(
+        f"{one.name} ({len(one.categories)})" if one.categories else one.name for one in splits.columns
+    )
+    numbers = splits.train.image.shape[1]
+    return f"table: {numbers} numbers, float32, of the columns {columns or '(not described)'} (categories in brackets)"
 
 
 def _size(n: int) -> str:

@@ -2,7 +2,7 @@
 
     known/<stamp>.json        the digest of a part that was made of files of these names, sizes and times
     unfinished/<name>.../     a part in the making: its images so far, how many these are, of which files
-    images/<digest>/          a whole part: image.npy [n, 224, 224, 3], columns.npz, part.json
+    images/<digest>/          a whole part: image.npy [n, s, s, 3], columns.npz, part.json
     unpacked/<digest>/        an archive's files; once all is decoded they may be deleted
     <name>.json               the parts that a data set without a source stands for
 
@@ -12,6 +12,7 @@ folder in images/ got its name when it was finished; nothing is ever read out of
 
 import functools
 import hashlib
+import math
 import os
 import shutil
 import zipfile
@@ -25,17 +26,17 @@ from jaxtyping import UInt8
 
 from oilwater_jax.data import cache
 from oilwater_jax.data.archive import Tick
-from oilwater_jax.data.catalogue import Catalogue, Rows, absent
+from oilwater_jax.data.catalogue import SPLITS, Catalogue, Rows, absent
 from oilwater_jax.data.decode import SIDE, decode
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json, write_json, write_npz
 from oilwater_jax.images import Images
 from oilwater_jax.images import Part as Stored
+from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.types import Examples, Splits
 
-SHAPE = (SIDE, SIDE, 3)
-ROW_BYTES = SIDE * SIDE * 3
-CHUNK = 256  # images decoded between two writes: 39 MB
+SHAPE = (SIDE, SIDE, 3)  # of a published set
+CHUNK = 256  # images decoded between two writes: 39 MB of a published set
 DIGEST_BYTES = 32
 SPARE = 64 << 20  # bytes left free on the disk
 
@@ -62,7 +63,7 @@ def read(root: Path, digest: str) -> Part | None:
             label, attribute, index = (saved[name] for name in ("label", "attribute", "index"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    if image.shape != (len(label), *SHAPE):
+    if image.dtype != np.uint8 or image.ndim != 4 or len(image) != len(label):
         return None
     examples = Examples(
         Images([Stored(image)]), label, label.copy(), attribute, np.zeros(len(label), bool), index
@@ -99,6 +100,27 @@ def make(root: Path, catalogue: Catalogue, split: str, tick: Tick) -> Part:
             f"{root / 'images' / digest} cannot be read back; see to the disk and its permissions"
         )
     return part
+
+
+def make_all(root: Path, catalogue: Catalogue, progress: Progress) -> dict[str, Part]:
+    """The parts of a catalogue, made where they are not there; told of on a bar. Raises UserError as `make`."""
+    found = {split: find(root, catalogue, split) for split in SPLITS}
+    missing = [split for split, part in found.items() if part is None]
+    if missing and catalogue.remark:
+        progress.warn(catalogue.remark)
+    progress.begin(len(missing))
+    made = {}
+    for split in missing:
+        what = f"{catalogue.name}: decoding {split}"
+        progress.stage(what, 0)
+        made[split] = make(root, catalogue, split, ticker(progress, what))
+        progress.done(what)
+    return {split: part or made[split] for split, part in found.items()}
+
+
+def ticker(progress: Progress, what: str) -> Tick:
+    """Shows how much of something is done."""
+    return lambda done, total: progress.count(what, done, total, "")
 
 
 def splits(catalogue: Catalogue, parts: Mapping[str, Part]) -> Splits:
@@ -173,23 +195,24 @@ def _decode_all(folder: Path, catalogue: Catalogue, rows: Rows, stamp: str, tick
 
     `done.json` counts the images that are safely there; those of another stamp are of other files, and overwritten.
     """
-    n = len(rows.name)
+    n, shape = len(rows.name), (catalogue.preprocessing.side, catalogue.preprocessing.side, 3)
+    row_bytes = math.prod(shape)
     state = read_json(folder / "done.json")
     done = state["rows"] if isinstance(state, dict) and state["stamp"] == stamp else 0
     mode = "r+b" if done else "wb"
     one = functools.partial(decode_one, catalogue)
-    _check_room(folder, (n - done) * ROW_BYTES)
+    _check_room(folder, (n - done) * row_bytes)
     # Threads: Pillow decodes and resizes without Python's lock, and no process must be made for them.
     with (
         open(folder / "image.npy", mode) as image,
         open(folder / "sums", mode) as sums,
         ThreadPoolExecutor(cores()) as pool,
     ):
-        start = _write_header(image, n)
+        start = _write_header(image, (n, *shape))
         tick(done, n)
         for first in range(done, n, CHUNK):
             chunk = list(pool.map(one, rows.name[first : first + CHUNK].tolist()))
-            image.seek(start + first * ROW_BYTES)
+            image.seek(start + first * row_bytes)
             sums.seek(first * DIGEST_BYTES)
             for pixels, digest in chunk:
                 image.write(pixels.data)
@@ -201,7 +224,7 @@ def _decode_all(folder: Path, catalogue: Catalogue, rows: Rows, stamp: str, tick
             tick(first + len(chunk), n)
 
 
-def decode_one(catalogue: Catalogue, name: str) -> tuple[UInt8[np.ndarray, "224 224 3"], bytes]:
+def decode_one(catalogue: Catalogue, name: str) -> tuple[UInt8[np.ndarray, "s s 3"], bytes]:
     """Pixels of an image, and the SHA-256 of its file. Raises UserError naming it."""
     try:
         data = catalogue.read(name)
@@ -214,9 +237,9 @@ def decode_one(catalogue: Catalogue, name: str) -> tuple[UInt8[np.ndarray, "224 
         ) from error
 
 
-def _write_header(file: IO[bytes], n: int) -> int:
-    """The header of an npy file of n images; where its data begin."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (n, *SHAPE)}
+def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> int:
+    """The header of an npy file of images [n, h, w, c]; where its data begin."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
     return file.tell()
 

@@ -62,12 +62,9 @@ def find(config: Config, evidence: Evidence) -> Found:
     Edge case                           Result
     poison_share x n below 1            nobody flagged, and a warning
     all change equally (degrees = 0, one transform)   nobody
-    a data set that is not of images    UserError
     features that are not finite        UserError
     """
     f, n = config.fct, len(evidence.label)
-    if evidence.image.ndim != 4:
-        raise UserError(f"fct turns images, and these samples have the shape {evidence.image.shape[1:]}")
     draw = rng.generator(evidence.seed, "fct")
     maps = []
     for at in range(f.transforms):
@@ -108,6 +105,7 @@ METHOD = Method(
     label="Transform sensitivity",
     help="eliminate the samples whose features change most when the image is turned, shifted or scaled",
     aim="eliminate",
+    takes=("image",),
     fields={
         "poison_share": Field(0.05, "flagged / samples: those that change most", 0, 0.5),
         "clean_share": Field(0.2, "trusted / samples: those that change least (kept, for a reader)", 0, 1),

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from oilwater_jax import rng
 from oilwater_jax.defenses import flagging
 from oilwater_jax.entries import Config, Method
-from oilwater_jax.images import Pixels
+from oilwater_jax.images import Inputs
 from oilwater_jax.settings.field import Field
 from oilwater_jax.types import Evidence, Found
 
@@ -34,7 +34,7 @@ def blended(image: np.ndarray, other: np.ndarray, weight: float) -> np.ndarray:
 
 
 def sureness(
-    evidence: Evidence, image: Pixels, others: np.ndarray, weight: float
+    evidence: Evidence, image: Inputs, others: np.ndarray, weight: float
 ) -> Float[np.ndarray, "n b"]:
     """Minus the entropy of the prediction for each image, blended with each of the others."""
     found = np.empty((len(image), len(others)))

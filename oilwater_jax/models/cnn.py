@@ -65,6 +65,7 @@ def check(config: Config) -> None:
 MODEL = Model(
     name="cnn",
     help="small convolutional network with group normalisation",
+    takes=("image",),
     fields={"widths": Field((16, 32, 64), "channels of each block of the cnn (multiples of 8)", 8, 4096)},
     check=check,
     build=lambda config, n_classes, dtype: CNN(n_classes, tuple(config.cnn.widths), dtype),

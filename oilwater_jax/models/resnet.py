@@ -114,6 +114,7 @@ def resnet(name: str) -> Model:
     return Model(
         name=name,
         help="residual network with batch normalisation, torchvision's",
+        takes=("image",),
         build=lambda config, n_classes, dtype: ResNet(n_classes, blocks, bottleneck, dtype),
         features=lambda config: width,
         layout=Layout({"head": "fc"}, "fc.weight", None),

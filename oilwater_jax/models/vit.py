@@ -94,6 +94,7 @@ class ViT(nn.Module):
 MODEL = Model(
     name="vit_s16",
     help="vision transformer of DeiT-small, timm's",
+    takes=("image",),
     build=lambda config, n_classes, dtype: ViT(n_classes, dtype=dtype),
     features=lambda config: WIDTH,
     layout=Layout(TORCH_NAMES, "head.weight", "pos_embed"),

@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from oilwater_jax.entries import Score
 from oilwater_jax.errors import UserError
-from oilwater_jax.images import Pixels
+from oilwater_jax.images import Inputs
 from oilwater_jax.per_sample.chunks import (
     Apply,
     Backward,
@@ -26,7 +26,7 @@ FROM_GRADIENT: dict[str, Figure] = {"gradient_norm": gradient_norm, "projected_g
 """The built-in scores that need a gradient of every sample; those of `figures` do not."""
 NAMES = (*FROM_LOGITS, *FROM_FEATURES, *FROM_GRADIENT)
 LABEL_FREE = ("logits", "features")
-Scorer = Callable[[Params, Examples | Pixels, Sequence[str]], Scores]
+Scorer = Callable[[Params, Examples | Inputs, Sequence[str]], Scores]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ def make_scorer(
     backwards = {*FROM_GRADIENT, *(one.name for one in more if one.of == "gradient")}
     known = (*NAMES, *(one.name for one in more))
 
-    def scorer(params: Params, examples: Examples | Pixels, names: Sequence[str]) -> Scores:
+    def scorer(params: Params, examples: Examples | Inputs, names: Sequence[str]) -> Scores:
         if unknown := [name for name in names if name not in known]:
             raise ValueError(f"unknown score {unknown[0]!r}; known: {', '.join(known)}")
         if isinstance(examples, Examples):

@@ -9,7 +9,7 @@ import matplotlib
 matplotlib.use("Agg")  # never a window
 import matplotlib.pyplot as plt
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Int, Shaped
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -86,8 +86,8 @@ def write_training_images(
     save(figure, path)
 
 
-def original(splits: Splits, index: int) -> UInt8[np.ndarray, "h w c"]:
-    """The image that a poison was made from, by the index that both have."""
+def original(splits: Splits, index: int) -> Shaped[np.ndarray, "..."]:
+    """The image, or row of a table, that a poison was made from, by the index that both have."""
     for part in (splits.train, splits.auxiliary):
         if len(rows := np.flatnonzero(part.index == index)):
             return part.image[rows[0]]
@@ -182,7 +182,7 @@ def write_rates(folder: Path, summary: dict[str, Any]) -> None:
     axis.set(
         xticks=at,
         ylim=(min(0, axis.get_ylim()[0]), 115),
-        ylabel=f"per cent of {summary['split']} images",
+        ylabel=f"per cent of {summary['split']} samples",
         yticks=range(0, 101, 20),
     )
     axis.set_xticklabels([in_lines(summary["rows"][key]["label"]) for key in keys])

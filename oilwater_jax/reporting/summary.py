@@ -14,6 +14,7 @@ from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json
 
 RATES = ("acc", "acc_adjusted", "wga")  # measured whatever the attack is
+BY_CLASS = ("acc_worst_class", "acc_balanced", "f1_worst", "ece")  # `metrics.by_class`
 ON_SETS = {"idnf": "IDNF", "elmf": "ELMF", "draws": "draws"}
 """Figures of each set of training samples, by their headings: shares identified and eliminated, draws per epoch."""
 
@@ -110,6 +111,8 @@ def _row(own: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
     row: dict[str, Any] = {name: own[0][name] for name in ("label", "aims", "oracle", "alone")}
     for name in names:
         row |= spread(name, (one[name] for one in own))
+    for name in BY_CLASS:  # runs of before had none
+        row |= spread(name, (one.get(name) for one in own))
     by_group = [one["group_acc"] for one in own]
     means = [spread("", group)[""] for group in zip(*by_group, strict=True)]
     present = [g for g, mean in enumerate(means) if mean is not None]

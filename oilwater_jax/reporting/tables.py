@@ -10,7 +10,15 @@ from rich.table import Table
 from oilwater_jax.reporting.diagnosis import diagnose
 from oilwater_jax.reporting.summary import RATES, set_label
 
-HEADINGS = {"acc": "ACC", "acc_adjusted": "adj. ACC", "wga": "WGA"}
+HEADINGS = {
+    "acc": "ACC",
+    "acc_adjusted": "adj. ACC",
+    "wga": "WGA",
+    "acc_worst_class": "worst class",
+    "acc_balanced": "balanced ACC",
+    "f1_worst": "worst F1",
+    "ece": "ECE",
+}
 
 
 def columns(summary: dict[str, Any]) -> list[str]:

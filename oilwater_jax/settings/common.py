@@ -5,7 +5,7 @@ Importing this needs neither JAX nor NumPy.
 
 from oilwater_jax.settings.field import Field
 
-SELECTION_RULES = ("val_wga", "val_acc", "last")
+SELECTION_RULES = ("val_wga", "val_acc", "val_worst_class", "last")
 RECIPES = ("pretrain", "erm", "identify", "robust")  # sections that are recipes of a training
 CLUSTER_RULES = ("val_worst_cluster", *SELECTION_RULES)  # where a method estimates clusters
 
@@ -70,7 +70,7 @@ def common(named: dict[str, tuple[str, ...]]) -> dict[str, Field]:
         ),
         "data.name": Field(
             "waterdigits",
-            "data set (waterbirds, celeba and celeba10 want pretrain.epochs=0)",
+            "data set (all but waterdigits and waterfashion want pretrain.epochs=0)",
             choices=named["data"],
         ),
         "data.auxiliary": Field(
@@ -96,7 +96,7 @@ def common(named: dict[str, tuple[str, ...]]) -> dict[str, Field]:
             "",
             "folder of the files that the data set is made from (waterfashion: Fashion-MNIST's four IDX files; "
             "waterbirds, celeba, celeba10: the published folder or archive, or the --data_dir of `oilwater data "
-            "prepare`); empty: none are needed, tensorflow-datasets downloads them, or `oilwater data prepare` made "
+            "prepare`; folder, arrays: your files, docs/own_data.md); empty: none are needed, tensorflow-datasets downloads them, or `oilwater data prepare` made "
             "them ready",
         ),
         "attack.name": Field("dlbd", "attack on the training set", choices=named["attack"]),
@@ -151,10 +151,16 @@ def common(named: dict[str, tuple[str, ...]]) -> dict[str, Field]:
         **_recipe("robust", 0.005, 1e-3, 10, "the final model of a method that amplifies"),
         "train.batch": Field(64, "samples per step", 1, 1_000_000),
         "train.momentum": Field(0.9, "SGD momentum", 0, 1),
-        "train.shift": Field(2, "augmentation: random shift by up to this many pixels; 0: none", 0, 256),
+        "train.shift": Field(2, "augmentation: random shift of images by up to this many pixels; 0: none", 0, 256),
         "train.select": Field("val_wga", "which epoch's model is reported", choices=SELECTION_RULES),
         "train.select_reference": Field(
             "last", "which epoch of a reference model methods look at", choices=SELECTION_RULES
+        ),
+        "train.attributes": Field(
+            "all",
+            "whose attributes may be looked at: of train and validation; of validation alone (no oracles); of none (no "
+            "oracles, and train.select must be val_worst_class, val_acc or last). Figures by group are reported always",
+            choices=("all", "val", "none"),
         ),
         "train.driver": Field(
             "auto", "how an epoch is driven; auto: what suits the backend", choices=("auto", "loop", "scan")

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from oilwater_jax import rows
-from oilwater_jax.entries import Entry
+from oilwater_jax.entries import Entry, Method
 from oilwater_jax.errors import UserError
 from oilwater_jax.settings.common import RECIPES, SMOKE
 from oilwater_jax.settings.field import Field
@@ -324,9 +324,33 @@ def check_together(config: Config) -> None:
     for method in used.values():
         if method.base and not config.data.base:
             raise UserError(f"rows: {method.name} needs a base set, but data.base = 0; set it (to 100, say)")
+    check_attributes(config, tuple(used.values()))
     methods = (registry.method(name) for name in registry.names("method"))
     for entry in (dataset, attack, registry.model(config.model.name), *methods):
         entry.check(view(config, entry))
+
+
+def check_attributes(config: Config, used: Sequence[Method]) -> None:
+    """Checks of what looks at attributes against `train.attributes`. Raises UserError."""
+    known_in = config.train.attributes
+    if known_in == "all":
+        return
+    where = f"train.attributes = {known_in!r}"
+    for method in used:
+        if method.oracle:
+            raise UserError(f"rows: {method.name} looks at true groups, but {where}; leave it out")
+    if config.data.base and config.data.base_balance == "group":
+        raise UserError(
+            f"data.base_balance = 'group' looks at attributes, but {where}; make it natural or class"
+        )
+    selects = {f"train.{name}": config.train[name] for name in ("select", "select_reference")}
+    selects |= {f"{one.name}.select": config[one.name].select for one in used if "select" in one.fields}
+    for path, rule in selects.items():
+        if known_in == "none" and rule == "val_wga":
+            raise UserError(
+                f"{path} = 'val_wga' looks at validation's attributes, but {where}; choose val_worst_class, which "
+                "SubpopBench takes there"
+            )
 
 
 def check_start(config: Config) -> None:

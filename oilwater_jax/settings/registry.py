@@ -38,6 +38,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "waterbirds": "oilwater_jax.data.waterbirds",
         "celeba": "oilwater_jax.data.celeba",
         "celeba10": "oilwater_jax.data.celeba10",
+        "adult": "oilwater_jax.data.adult",
+        "folder": "oilwater_jax.data.folder",
+        "arrays": "oilwater_jax.data.arrays",
     },
     "attack": {
         "dlbd": "oilwater_jax.attacks.dirty_label_backdoor",
@@ -50,6 +53,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "tact": "oilwater_jax.attacks.tact",
         "adaptive_blend": "oilwater_jax.attacks.adaptive_blend",
         "hidden_minority": "oilwater_jax.attacks.hidden_minority",
+        "tabular_trigger": "oilwater_jax.attacks.tabular_trigger",
+        "tabular_gm": "oilwater_jax.attacks.tabular_gm",
         "none": "oilwater_jax.attacks.none",
     },
     "method": {
@@ -86,6 +91,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "resnet34": "oilwater_jax.models.resnet",
         "resnet50": "oilwater_jax.models.resnet",
         "vit_s16": "oilwater_jax.models.vit",
+        "mlp": "oilwater_jax.models.mlp",
     },
     "score": {},  # those of `per_sample.scores` need no registration
 }

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Int, Shaped, UInt8
+from jaxtyping import Array, Bool, Int, Shaped
 
 from oilwater_jax import devices
-from oilwater_jax.images import Pixels, pick
+from oilwater_jax.images import Inputs, pick
 from oilwater_jax.types import Rows
 
 CAPACITY_STEP = 512  # rows; data sets of nearly the same size share their compiled programs
@@ -25,7 +25,7 @@ AHEAD = 4  # batches that are read and sent before they are needed
 class Batch(NamedTuple):
     """What one training step sees; rows where `mask` is False are padding."""
 
-    image: UInt8[Array, "b h w c"]
+    image: Shaped[Array, "b ..."]
     label: Int[Array, " b"]
     group: Int[Array, " b"]
     sample: Int[Array, " b"]
@@ -64,7 +64,7 @@ def lines_of(shape: tuple[int, ...]) -> tuple[int, int]:
 class Streamed(NamedTuple):
     """A training set on the host, its images often on disk."""
 
-    image: Pixels
+    image: Inputs
     label: Int[np.ndarray, " n"]
     group: Int[np.ndarray, " n"]
 
@@ -89,7 +89,7 @@ def streams(placement: str, nbytes: int, memory: int) -> bool:
 
 
 def place(
-    image: Pixels, label: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"], *, stream: bool = False
+    image: Inputs, label: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"], *, stream: bool = False
 ) -> Resident | Streamed:
     """A training set ready for an epoch: on the device (of several whole on each), or left on the host."""
     if stream:

@@ -23,6 +23,7 @@ from oilwater_jax.training.step import (
     StepFn,
     TrainApply,
     TrainState,
+    as_it_is,
     make_step,
     private_numbers,
 )
@@ -30,6 +31,7 @@ from oilwater_jax.types import Private, Recipe, State
 
 SCORE_CHUNK = 256  # rows per forward pass on an accelerator
 CPU_CHUNK = 64  # on a CPU: larger ones fall out of a core's cache
+TABLE_CHUNK = 2048  # of a table's rows, which are short
 
 
 class Network(NamedTuple):
@@ -61,9 +63,9 @@ class Program(NamedTuple):
 def network(
     config: Config, image_shape: tuple[int, ...], n_classes: int, platform: str | None = None
 ) -> Network:
-    """The network of a config's `model`, for images [h, w, c]. Equal settings share their compilations.
+    """The network of a config's `model`, for images [h, w, c] or rows of a table [d].
 
-    The platform that it is compiled for is JAX's own if not given.
+    Equal settings share their compilations. The platform that it is compiled for is JAX's own if not given.
     """
     registry, m = registry_of(config), config.model
     entry = registry.model(m.name)
@@ -96,7 +98,7 @@ def build(
         kind,
         train.batch,
         train.momentum,
-        train.shift,
+        train.shift if len(image_shape) == 3 else 0,  # rows of a table cannot be shifted
         train.driver,
     )
 
@@ -106,6 +108,8 @@ def score_chunk(image_shape: tuple[int, ...], platform: str | None = None) -> in
 
     The platform is JAX's own if not given.
     """
+    if len(image_shape) != 3:
+        return TABLE_CHUNK
     if (platform or jax.default_backend()) != "cpu":
         return SCORE_CHUNK
     return max(16, min(CPU_CHUNK, 4 * CPU_CHUNK * 32**2 // (image_shape[0] * image_shape[1])))
@@ -124,7 +128,7 @@ def _network(
 ) -> Network:
     """`seen` is what the model sees of a config, as JSON: two configs that agree in it share their network."""
     layers = entry.build(ConfigDict(json.loads(seen)), n_classes, jnp.dtype(precision))
-    prepare = NORMALISE[normalise]
+    prepare = NORMALISE[normalise] if len(image_shape) == 3 else as_it_is
     by = entry.on_a_cpu if platform == "cpu" and precision == "float32" else None
 
     def apply(params: Params, image: Any) -> Any:

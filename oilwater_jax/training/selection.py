@@ -12,6 +12,7 @@ def score(rule: str, row: Mapping[str, Any]) -> float:
     Rule                 Reported model
     val_wga              best worst-group accuracy on validation
     val_acc              best accuracy on validation
+    val_worst_class      best accuracy of the worst class on validation: attributes are not looked at
     last                 the last epoch
     val_worst_cluster    best accuracy of the worst estimated cluster on validation (GEORGE)
     """

@@ -20,11 +20,9 @@ from oilwater_jax.types import Private, State, Update
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1
 
 Pixels = UInt8[Array, "b h w c"] | Float[Array, "b h w c"]
-Prepare = Callable[[Pixels], Float[Array, "b h w c"]]
+Prepare = Callable[[Any], Float[Array, "b ..."]]  # images or rows of a table to the network's input
 # (params, image, mask of samples) -> logits and, of a network that has them, the statistics after this batch.
-TrainApply = Callable[
-    [Params, Float[Array, "b h w c"], Bool[Array, " b"]], tuple[Float[Array, "b k"], Params]
-]
+TrainApply = Callable[[Params, Float[Array, "b ..."], Bool[Array, " b"]], tuple[Float[Array, "b k"], Params]]
 
 
 class TrainState(NamedTuple):
@@ -67,6 +65,11 @@ def normalise_imagenet(image: Pixels) -> Float[Array, "b h w c"]:
     return (image.astype(jnp.float32) / 255.0 - mean) / std
 
 
+def as_it_is(row: Float[Array, "b d"]) -> Float[Array, "b d"]:
+    """Rows of a table are standardised where the data are made."""
+    return row
+
+
 NORMALISE = {"half": normalise, "imagenet": normalise_imagenet, "inception": normalise_inception}
 
 
@@ -91,7 +94,7 @@ def make_step(
         moving: tuple[Params, ...],
         fixed: tuple[Params, ...],
         objective_state: State,
-        image: Float[Array, "b h w c"],
+        image: Float[Array, "b ..."],
         batch: Batch,
     ) -> tuple[Float[Array, ""], tuple[State, tuple[Params, ...]]]:
         outputs = [apply({**one, **rest}, image, batch.mask) for one, rest in zip(moving, fixed, strict=True)]
@@ -129,7 +132,7 @@ def private_gradient(
     apply: Apply,
     moving: Params,
     fixed: Params,
-    image: Float[Array, "b h w c"],
+    image: Float[Array, "b ..."],
     batch: Batch,
     clip: Float[Array, ""],
 ) -> Params:
