@@ -23,6 +23,7 @@ from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.rooms import Rooms
 from oilwater_jax.rows import parts
 from oilwater_jax.run_folder import RunFolder, check_path
+from oilwater_jax.settings.common import RECIPES
 from oilwater_jax.settings.config import Config, looks_of, registry_of, rows_of, shrink, to_json, view
 from oilwater_jax.stages import Store
 from oilwater_jax.training.program import width
@@ -167,6 +168,12 @@ def check_kind(config: Config, splits: Splits) -> None:
             raise UserError(
                 f"{where}: {entry.name} is for {' and '.join(f'{kind}s' for kind in entry.takes)}, but data.name = "
                 f"{config.data.name!r} holds {splits.kind}s; for these there are {', '.join(able)}"
+            )
+    for name in RECIPES:
+        if splits.kind != "image" and (config[name].flip or config[name].crop < 1):
+            raise UserError(
+                f"{name}.flip and {name}.crop are for images, but data.name = {config.data.name!r} holds {splits.kind}s; "
+                "leave them as they are"
             )
 
 
