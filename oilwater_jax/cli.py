@@ -370,7 +370,9 @@ def check_options(options: argparse.Namespace) -> None:
     for name in ("config", "workdir", "topology"):
         if getattr(options, name, "") is None:
             raise UserError(f"{options.command} needs --{name}=... (see oilwater {options.command} --help)")
-    if options.seeds is not None and not 1 <= options.seeds <= 10_000:
+    from oilwater_jax.settings.config import MOST_SEEDS
+
+    if options.seeds is not None and not 1 <= options.seeds <= MOST_SEEDS:
         raise UserError(f"--seeds={options.seeds} is out of range (1 .. 10000)")
     if getattr(options, "workdir", None) is not None:
         from oilwater_jax.run_folder import check_path

@@ -13,18 +13,17 @@ import itertools
 import multiprocessing
 import os
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 from oilwater_jax.errors import UserError
+from oilwater_jax.files import open_lock, private_folder
 
 EXECUTORS = ("processes", "ray")
 SETTINGS = ("JAX_", "XLA_", "OILWATER_")  # environment variables that a cluster's workers take from the sweep
@@ -69,6 +68,7 @@ class Processes(Executor):
     """A pool of processes of this machine, 0: one per core. A pool whose worker died is made anew."""
 
     def __init__(self, workers: int = 0) -> None:
+        private_folder()  # where it cannot be used, that is said before any process is started
         self._workers = workers or cores()
         self._pool = self._make()
 
@@ -196,17 +196,16 @@ def _follow(parent: int) -> None:
 
 
 @functools.cache
-def take_core() -> IO[str] | None:
+def take_core() -> IO[bytes] | None:
     """Pin this process for good to the core that the fewest other workers of this user are pinned to.
 
     The lock says that the core is taken; the kernel gives it back when the process ends, however it ends.
     """
     if not hasattr(os, "sched_setaffinity"):
         return None
-    folder = Path(tempfile.gettempdir()) / f"oilwater_jax-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
+    folder = private_folder()
     for turn, core in _turns(sorted(os.sched_getaffinity(0))):
-        lock = (folder / f"core{core}-{turn}.lock").open("w")
+        lock = open_lock(folder / f"core{core}-{turn}.lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

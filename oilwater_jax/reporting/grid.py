@@ -3,6 +3,7 @@
 import csv
 import fnmatch
 import math
+import re
 import statistics
 import sys
 from collections.abc import Sequence
@@ -14,9 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from oilwater_jax.errors import UserError
-from oilwater_jax.files import read_json
+from oilwater_jax.files import Damaged, load_json
 from oilwater_jax.reporting.summary import ON_SETS, set_label
+from oilwater_jax.reporting.summary import read as read_summary
 from oilwater_jax.reporting.tables import HEADINGS, markdown_table
+from oilwater_jax.settings.config import RUN_NAME
+from oilwater_jax.shapes import GRID
 
 FOUND = "found:"  # begins the name of a line that holds what a method found: found:jtt
 DEFAULT = ("acc_adjusted", "wga", "success")
@@ -60,13 +64,23 @@ class Line(NamedTuple):
 
 def read(workdir: Path) -> list[Line]:
     """The lines of every finished run of a sweep. Raises UserError for a folder that holds none."""
-    names = (read_json(workdir / "grid.json") or {}).get("runs")
-    if names is None:
-        raise UserError(f"{workdir} is not a sweep's folder (no sound grid.json); give one that sweep made")
+    try:
+        grid = load_json(workdir / "grid.json", GRID)
+    except Damaged as damage:
+        raise UserError(
+            f"{workdir / 'grid.json'} is damaged ({damage}); the sweep that made it makes it anew"
+        ) from None
+    if grid is None:
+        raise UserError(f"{workdir} is not a sweep's folder (no grid.json); give one that sweep made")
     lines = []
-    for name in names:
-        if (summary := read_json(workdir / "runs" / name / "summary.json")) is not None:
-            lines += lines_of(name, summary)
+    for name in grid["runs"]:
+        if not re.fullmatch(RUN_NAME, name):
+            raise UserError(
+                f"{workdir / 'grid.json'} is damaged (it names the run {name[:50]!a}); run the sweep again"
+            )
+        found = read_summary(workdir / "runs" / name)
+        if found is not None and found.get("command") != "study":
+            lines += lines_of(name, found)
     if not lines:
         raise UserError(f"{workdir} has no finished run yet; the sweep that began it goes on with it")
     return lines

@@ -28,6 +28,9 @@ from oilwater_jax.settings.field import Field
 from oilwater_jax.settings.nearest import nearest
 from oilwater_jax.settings.registry import Registry, known
 
+RUN_NAME = r"[A-Za-z0-9][A-Za-z0-9_.=-]{0,199}"
+MOST_SEEDS = 10_000
+
 Config = Any
 """A checked, locked ml_collections.ConfigDict of a registry's fields (whose own types say less than Any)."""
 
@@ -233,16 +236,23 @@ def load_grid(
 ) -> Grid:
     """The checked runs of a sweep; the overrides change every run. Raises UserError as `load` does."""
     grid = call_file(str(path), "get_grid", plugins)
-    whole = isinstance(grid, Grid) and all(isinstance(run, ConfigDict) for run in grid.runs.values())
-    if not whole or not grid.runs or grid.seeds < 1:
+    whole = isinstance(grid, Grid) and isinstance(grid.runs, Mapping) and len(grid.runs)
+    if not whole or not all(isinstance(run, ConfigDict) for run in grid.runs.values()):
         raise UserError(
             f"config file {path}: get_grid() must return an oilwater_jax.Grid of at least one run "
             "(a ConfigDict by its name) and at least one seed"
         )
+    if type(grid.seeds) is not int or not 1 <= grid.seeds <= MOST_SEEDS:
+        shown = ascii(grid.seeds)[:50] if isinstance(grid.seeds, str | float | bool | None) else "it"
+        raise UserError(
+            f"config file {path}: get_grid() must return a Grid of a whole number of seeds, at least one seed and at "
+            f"most {MOST_SEEDS} (seeds: {shown})"
+        )
     for name in grid.runs:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.=-]*", name):
+        if not isinstance(name, str) or not re.fullmatch(RUN_NAME, name):
             raise UserError(
-                f"config file {path}: run name {name!r} must consist of letters, digits and _ . = -"
+                f"config file {path}: run name {ascii(name)[:80]} must consist of at most 200 letters, digits and "
+                "_ . = -"
             )
     runs = {
         name: checked(run, overrides or {}, f"config file {path}, run {name}")
@@ -366,9 +376,13 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
     Of plugins the file names count: their content is in the keys of stages, and a folder may have moved.
     """
-    a, b = (flatten(one) | {"plugins": [Path(p).name for p in one.get("plugins", ())]} for one in (old, new))
+    a, b = (flatten(one) | {"plugins": _file_names(one.get("plugins", ()))} for one in (old, new))
     keys = [*a, *(key for key in b if key not in a)]
     return [f"{k}: {a.get(k, 'absent')} -> {b.get(k, 'absent')}" for k in keys if a.get(k) != b.get(k)]
+
+
+def _file_names(plugins: Any) -> Any:
+    return [Path(str(one)).name for one in plugins] if isinstance(plugins, list | tuple) else plugins
 
 
 def help_lines(prefix: str = "", plugins: Sequence[str] = ()) -> Iterator[tuple[str, str, str, str, str]]:

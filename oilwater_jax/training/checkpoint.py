@@ -23,10 +23,12 @@ logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax's errors reach the
 
 
 class Checkpoints:
-    """The checkpoints in one folder."""
+    """The checkpoints in one folder; `of` names the training and its key, and is part of each one's digest."""
 
-    def __init__(self, folder: Path, min_seconds: float, warn: Callable[[str], None]) -> None:
-        self.folder = folder.absolute()
+    def __init__(
+        self, folder: Path, min_seconds: float, warn: Callable[[str], None], *, of: str = ""
+    ) -> None:
+        self.folder, self._of = folder.absolute(), of
         self.min_seconds = min_seconds
         self.warn = warn
         self._last = time.monotonic()
@@ -57,7 +59,7 @@ class Checkpoints:
                 meta = dict(saved["meta"])
                 claimed = meta.pop("digest", None)
                 tree = to_host(saved["tree"])
-                if digest(tree, meta) != claimed:
+                if self._digest(tree, meta) != claimed:
                     raise ValueError("its digest does not match")
                 return tree, meta
             except Exception as error:  # whatever orbax makes of damaged files
@@ -68,6 +70,9 @@ class Checkpoints:
                 shutil.rmtree(self.folder / str(step), ignore_errors=True)
                 self._manager.reload()
         return None
+
+    def _digest(self, tree: Tree, meta: dict[str, Any]) -> str:
+        return digest(tree, meta | {"of": self._of})
 
     def due(self) -> bool:
         """Whether enough time has passed since the last one."""
@@ -91,7 +96,7 @@ class Checkpoints:
                 step,
                 args=ocp.args.Composite(
                     tree=ocp.args.StandardSave(tree),
-                    meta=ocp.args.JsonSave(meta | {"digest": digest(tree, meta)}),
+                    meta=ocp.args.JsonSave(meta | {"digest": self._digest(tree, meta)}),
                 ),
             )
         except Exception as error:  # OSError, or tensorstore's own
