@@ -8,13 +8,11 @@ runs on one core: its figures are those of `oilwater run` on one core, whatever 
 import fcntl
 import platform
 import time
-import traceback
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,12 +22,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from oilwater_jax import shapes
-from oilwater_jax.errors import UserError
+from oilwater_jax import defects, shapes
+from oilwater_jax.errors import UserError, one_line
 from oilwater_jax.executors import Executor, Processes, WorkerDied
 from oilwater_jax.files import open_lock, read_json, write_json
 from oilwater_jax.keys import Keys
 from oilwater_jax.reporting import summary
+from oilwater_jax.reporting.terminal import Screen
 from oilwater_jax.run_folder import LOCK, RunFolder, check_path, is_run_folder
 from oilwater_jax.settings.config import Config, Grid, to_json
 from oilwater_jax.settings.registry import blame
@@ -104,14 +103,14 @@ class Units:
         self.grid, self.workdir, self.executor, self.keys = grid, workdir, executor, keys
         self.failed: dict[str, str] = {}
         self.attempts: dict[Unit, int] = {}
-        self.console = Console(stderr=True)
+        self.console = Screen(stderr=True)
         self.began = time.monotonic()
         finished = [name for name in grid.runs if self.is_finished(name)]
         todo = [name for name in grid.runs if name not in finished]
         self.left = {name: set(self.seeds(name)) for name in todo}
         self.waiting = [Unit(name, seed) for name in todo for seed in self.seeds(name)]
         self.bar = Progress(
-            TextColumn("{task.description:<40}"),
+            TextColumn("{task.description:<40}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -240,7 +239,7 @@ def work(grid: Grid, workdir: Path, unit: Unit) -> Done:
     except Exception as error:  # the other runs go on; where it happened is told
         if blamed := blame(error):
             return Done(blamed, warnings)
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(frame.filename).name}, line {frame.lineno}"
-        return Done(f"{type(error).__name__}: {' '.join(str(error).split())} ({place})", warnings)
+        if isinstance(error, OSError | MemoryError):
+            return Done(one_line(error), warnings)
+        return Done(defects.report(error, workdir), warnings)
     return Done(None, warnings)

@@ -5,6 +5,7 @@ value per seed, in the order of `seeds`). Nothing here depends on when or in how
 """
 
 import math
+import re
 import shutil
 import statistics
 from collections.abc import Callable, Iterable, Mapping
@@ -12,8 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from oilwater_jax.errors import UserError
-from oilwater_jax.files import Damaged, load_json
-from oilwater_jax.shapes import NUMBER, RUN_SUMMARY, STUDY_SUMMARY, mismatch
+from oilwater_jax.files import Damaged, load_json, seal
+from oilwater_jax.shapes import (
+    ATTACK_FIGURES,
+    FOUND_FIGURES,
+    NUMBER,
+    ROW_FIGURES,
+    RUN_SUMMARY,
+    STUDY_SUMMARY,
+    mismatch,
+)
+from oilwater_jax.stages import read_figures
 
 RATES = ("acc", "acc_adjusted", "wga")  # measured whatever the attack is
 ON_SETS = {"idnf": "IDNF", "elmf": "ELMF", "draws": "draws"}
@@ -124,6 +134,32 @@ def _study_fault(summary: dict[str, Any]) -> str:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def so_far(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The summary of what is finished of an unfinished run; stages that are damaged are passed over."""
+    names = (re.fullmatch(r"seed(\d{1,9})", path.name) for path in folder.glob("stages/seed*"))
+    seeds = sorted({int(found[1]) for found in names if found})
+    attacks, others = {}, {}
+    for name, figures in read_figures(folder).items():
+        if name.endswith("/attack"):
+            attacks |= {} if mismatch(figures, ATTACK_FIGURES) else {name: figures}
+        else:
+            others[name] = figures
+    first = next((attacks[name] for seed in seeds if (name := f"seed{seed}/attack") in attacks), None)
+    if first is None:
+        return summarise({}, config, seeds)
+    row = ROW_FIGURES | dict.fromkeys(first["measures"], NUMBER)
+    sound = {name: one for name, one in attacks.items() if one["measures"] == first["measures"]}
+    for name, one in others.items():
+        whole = not mismatch(one, row) and len(one["group_acc"]) == len(first["groups"])
+        if (whole and any(value is not None for value in one["group_acc"])) or not mismatch(
+            one, FOUND_FIGURES
+        ):
+            sound[name] = one
+    found = seal({**summarise(sound, config, seeds), "key": ""})
+    done = [seed for seed in seeds if any(name.startswith(f"seed{seed}/") for name in sound)]
+    return found if not mismatch(found, RUN_SUMMARY) and done else summarise({}, config, seeds)
 
 
 def set_label(name: str) -> str:
