@@ -211,6 +211,8 @@ def parser() -> Parser:
             one.add_argument(
                 "--strict", action="store_true", help="refuse group sizes that were not published"
             )
+        else:
+            one.add_argument("--verify", action="store_true", help="read all decoded images and check them")
     check = command("check", "hold methods, defences, attacks, ... of yours to their contract", CHECK_HELP)
     check.add_argument("files", metavar="FILE", nargs="+", help="mine.py, or an importable module")
     theory.add_parser(command)
@@ -467,13 +469,15 @@ def import_weights(options: argparse.Namespace) -> None:
 
 def data(options: argparse.Namespace) -> None:
     """`oilwater data prepare` and `oilwater data info`."""
-    from oilwater_jax.data import find, prepare
+    from oilwater_jax.data import find, prepare, verify
     from oilwater_jax.data.info import print_info
     from oilwater_jax.reporting.terminal import Screen
 
     if options.action == "prepare":
         prepare(options.name, source=options.source, data_dir=options.data_dir, strict=options.strict)
     found = find(options.name, source=options.source, data_dir=options.data_dir)
+    if options.action == "info" and options.verify:
+        verify(found)
     print_info(options.name, found, Screen())
 
 

@@ -1,5 +1,7 @@
 """The one exception that a user causes and a user can mend."""
 
+import sys
+
 
 class UserError(Exception):
     """Bad input: one line that names the value, the place and the mend.
@@ -21,6 +23,11 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def warn(message: str) -> None:
+    """Tell, on standard error, what a user should know, where no progress is shown yet."""
+    print(f"oilwater: warning: {plain(message)}", file=sys.stderr)
 
 
 def one_line(error: BaseException) -> str:

@@ -110,10 +110,9 @@ def open_plain(path: Path) -> IO[bytes]:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        code, what = (
-            (errno.EISDIR, "is a folder") if stat.S_ISDIR(mode) else (errno.EINVAL, "is no plain file")
-        )
-        raise OSError(code, what, str(path))
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "Not a plain file", str(path))
     return os.fdopen(descriptor, "rb")
 
 
@@ -121,7 +120,7 @@ def read_plain(path: Path, most: int) -> bytes:
     """The content of a plain file. Raises OSError where it is none, and where it has more than `most` bytes."""
     with open_plain(path) as file:
         if os.fstat(file.fileno()).st_size > most:
-            raise OSError(errno.EFBIG, f"has more than {most} bytes", str(path))
+            raise OSError(errno.EFBIG, f"More than {most} bytes", str(path))
         return file.read()
 
 
@@ -164,9 +163,7 @@ def load_json(path: Path, wanted: Any = None, *, sealed: bool = False) -> Any | 
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise Damaged(
-            f"it {error.strerror}" if error.errno != errno.EACCES else "it may not be read"
-        ) from None
+        raise Damaged(str(error.strerror)) from None
     if wanted is not None and (fault := mismatch(value, wanted)):
         raise Damaged(fault)
     if sealed and (not isinstance(value, dict) or seal(value)[SEAL] != value.get(SEAL)):

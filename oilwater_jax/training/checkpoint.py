@@ -19,7 +19,8 @@ from oilwater_jax.errors import UserError, one_line
 from oilwater_jax.trees import Tree, digest, to_host
 
 SLACK = 1_000_000  # bytes beyond twice the arrays that a checkpoint may take on disk
-logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax's errors reach the user as ours
+for _name in ("absl", "asyncio"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)  # orbax's errors reach the user as ours
 
 
 class Checkpoints:
