@@ -83,6 +83,11 @@ Run everything that your files define in smoke experiments of seconds, by the su
 method alone, in its modes, and with others under / and +; an attack under ERM; a data set and a network end to end; a
 score on its own. Exit code 1 where something breaks its contract, with a line for each."""
 
+DOCTOR_HELP = """\
+Read every file of a run's or sweep's folder and say what is damaged (digests), stale (versions, keys: the data are
+loaded), left over or missing, and what to do; exit code 1 where something is. --repair removes what the same command
+computes again, and nothing else."""
+
 PREPARE_HELP = """\
 Download or read a data set, check it, and decode its images once into the cache. The same command again goes on
 where it was cut off. Then `--config.data.name=NAME` needs no --config.data.source."""
@@ -216,6 +221,9 @@ def parser() -> Parser:
     check = command("check", "hold methods, defences, attacks, ... of yours to their contract", CHECK_HELP)
     check.add_argument("files", metavar="FILE", nargs="+", help="mine.py, or an importable module")
     theory.add_parser(command)
+    doctor = command("doctor", "say what of a run or sweep is damaged or stale", DOCTOR_HELP)
+    doctor.add_argument("workdir", metavar="DIR", type=folder)
+    doctor.add_argument("--repair", action="store_true", help="remove what can be computed again")
     show = command("show", "print a finished or unfinished run", "Print a finished or unfinished run.")
     show.add_argument("workdir", metavar="DIR", type=folder)
     return top
@@ -336,6 +344,8 @@ def dispatch(arguments: list[str]) -> None:
         data(options)
     elif options.command == "check":
         check(options)
+    elif options.command == "doctor":
+        doctor(options)
     elif options.command == "theory":
         theory.run(options)
     else:
@@ -566,6 +576,14 @@ TITLES = {
     "model": "networks",
     "score": "scores",
 }
+
+
+def doctor(options: argparse.Namespace) -> None:
+    """`oilwater doctor`: exit code 1 where something is wrong and has not been mended."""
+    from oilwater_jax.doctor import tell
+
+    if not tell(options.workdir, mend=options.repair):
+        sys.exit(FAILED)
 
 
 def check(options: argparse.Namespace) -> None:

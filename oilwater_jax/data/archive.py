@@ -227,6 +227,8 @@ def _judged(archive: Path, members: Iterable[_Member], most: int, free: int) -> 
             raise UserError(
                 f"{archive} needs at least {total} bytes unpacked, the disk has {max(free, 0)} to give; make room"
             )
+    if not sound:
+        raise refuse("holds nothing")
     return list(sound.values())
 
 

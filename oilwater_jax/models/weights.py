@@ -178,7 +178,7 @@ def from_torch(tensors: Tensors, model: str, where: str) -> tuple[Params, int, i
 def _image_side(positions: np.ndarray | None) -> int:
     """Pixels of the square images that learned positions [1, 1 + patches, d] are for."""
     patches = positions.shape[1] - 1 if positions is not None and positions.ndim == 3 else 1
-    return PATCH * max(1, round(patches**0.5))
+    return PATCH * max(1, round(max(patches, 0) ** 0.5))
 
 
 def read_file(file: Path) -> Tensors:
