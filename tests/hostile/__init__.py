@@ -21,7 +21,7 @@ from PIL import Image
 from oilwater_jax import cli
 from oilwater_jax.data import annotations, archive, cache, celeba, decode, idx
 from oilwater_jax.doctor import tell
-from oilwater_jax.errors import UserError
+from oilwater_jax.errors import UserError, plain
 from oilwater_jax.files import parse_json, seal
 from oilwater_jax.models import weights
 from oilwater_jax.run_folder import check_path
@@ -89,7 +89,7 @@ def call(function: Callable[[], object]) -> Answer:
             function()
         except UserError as error:
             code = 2
-            err.write(f"oilwater: error: {error}\n")
+            err.write(f"oilwater: error: {plain(' '.join(str(error).split()))}\n")  # as the command line does
         except BaseException as error:
             import traceback
 
@@ -180,6 +180,16 @@ LOOKS: dict[str, Callable[[Path], Answer]] = {
 }
 
 
+READERS = {
+    "config.json": ("show", "doctor", "fit"),
+    "summary.json": ("show", "doctor", "fit"),
+    "environment.json": ("doctor",),
+    "metrics.jsonl": ("show", "doctor"),
+    "stages/seed0/attack/stage.json": ("show", "doctor"),
+}
+"""Who reads which file."""
+
+
 def light_copy(run: Path, folder: Path) -> Path:
     """A run folder without what is large."""
     return Path(
@@ -192,14 +202,14 @@ def read_back(run: Path) -> Iterator[Case]:
 
     def at(folder: Path, file: str, text: str | bytes, look: str) -> Answer:
         copy = light_copy(run, folder)
-        if file.startswith("stages"):
+        if file.startswith(("stages", "metrics")):
             (copy / "summary.json").unlink()
         _file(copy, file, text)
         return LOOKS[look](copy)
 
     for file in READ_BACK:
         for number, text in enumerate([*TEXTS, b"\xff\xfe{}", b"\x80abc"]):
-            for look in LOOKS:
+            for look in READERS[file]:
                 yield Case(
                     "JSON read back",
                     f"{look}: {file} {number}",
