@@ -69,12 +69,12 @@ def make() -> None:
 
 def check() -> list[str]:
     """What does not fit, a line for each."""
-    constraints = dict(
-        (canonical(name), version)
+    constraints = {
+        canonical(name): version
         for line in CONSTRAINTS.read_text().splitlines()
         if line.strip() and not line.startswith("#")
         for name, _, version in [line.split(";")[0].strip().partition("==")]
-    )
+    }
     lock, faults = {}, []
     for line in LOCK.read_text().splitlines():
         if line.startswith("#"):

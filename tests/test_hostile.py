@@ -83,13 +83,13 @@ def test_a_sound_summary_of_another_key_is_made_anew(run, tmp_path):
 
 def test_what_is_gone_on_with_elsewhere_is_added_and_nothing_of_what_stands_there_is_changed(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
-    environment = read_json(copy / "environment.json")
+    environment = json.loads((copy / "environment.json").read_text())
     elsewhere = environment | {"platform": "another"}
     write_json(copy / "environment.json", elsewhere)
     assert command(*run_arguments(copy)).code == 0
     assert read_json(copy / "environment.json") == elsewhere  # a finished run is looked at, no more
     assert command(*run_arguments(copy, "--seeds=2")).code == 0
-    after = read_json(copy / "environment.json")
+    after = json.loads((copy / "environment.json").read_text())
     (later,) = after.pop("later")
     assert after == elsewhere
     assert later["platform"] == environment["platform"]
@@ -207,7 +207,7 @@ def test_a_picture_with_a_trick_for_a_name_and_one_that_is_none(odd):
     (figures / 'x" onerror="alert(1)" src="x.png').write_bytes(b"png")
     (figures / "link.png").symlink_to("/etc/hostname")
     (figures / "folder.png").mkdir()
-    summary = read_json(odd / "summary.json")
+    summary = json.loads((odd / "summary.json").read_text())
     write_page(odd, summary)
     page = (odd / "report.html").read_text()
     assert page.count("<img") == 1

@@ -72,7 +72,7 @@ def digest_of(arrays: Mapping[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        total.update(array.reshape(-1))
+        total.update(array.reshape(-1).data)
     return total.hexdigest()
 
 
