@@ -15,7 +15,6 @@ import numpy as np
 
 from oilwater_jax import pipeline
 from oilwater_jax.errors import UserError
-from oilwater_jax.keys import Keys
 from oilwater_jax.reporting import summary
 from oilwater_jax.rooms import Rooms
 from oilwater_jax.rows import Row, parse
@@ -125,8 +124,8 @@ def walk(
     config = checked(config, {})
     number = config.seed if seed is None else seed
     folder = check_path(workdir)
-    identity, key = to_json(config), Keys.run
-    with pipeline.entered(
-        config, folder, identity, seeds=1, overwrite=overwrite, warn=warn, key_of_run=key
-    ) as (experiment, _):
+    with pipeline.entered(config, folder, to_json(config), seeds=1, overwrite=overwrite, warn=warn) as (
+        experiment,
+        _,
+    ):
         yield Walk(Rooms(experiment, number))

@@ -57,7 +57,6 @@ def run(
         overwrite=overwrite,
         shared=shared,
         warn=warn,
-        key_of_run=Keys.run,
     ) as (experiment, numbers):
         small, progress = experiment.config, experiment.progress
         progress.begin(1 + (small.pretrain.epochs > 0) + len(numbers) * stage_count(experiment))
@@ -82,7 +81,7 @@ def entered(
     *,
     seeds: int,
     overwrite: bool,
-    key_of_run: Callable[[Keys, list[int]], str],
+    key_of_run: Callable[[Keys, list[int]], str] = Keys.run,
     shared: Path | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[Experiment, list[int]]]:

@@ -48,7 +48,7 @@ def run(
         seeds=seeds,
         overwrite=overwrite,
         warn=warn,
-        key_of_run=lambda keys, numbers: key_of("study", [stage_key(keys, seed) for seed in numbers]),
+        key_of_run=run_key,
     ) as (
         e,
         numbers,
@@ -57,8 +57,8 @@ def run(
         e.progress.begin(1 + (e.config.pretrain.epochs > 0) + len(numbers) * (2 + models))
         found = {seed: studied(Rooms(e, seed)) for seed in numbers}
         figures = {seed: stage.figures for seed, stage in found.items()}
-        whole = key_of("study", [stage_key(e.keys, seed) for seed in numbers])
-        result = seal({**summarise(figures, to_json(e.config), numbers, labels(e.config)), "key": whole})
+        whole = summarise(figures, to_json(e.config), numbers, labels(e.config))
+        result = seal({**whole, "key": run_key(e.keys, numbers)})
         e.progress.stage("report", 0)
         devices.first(functools.partial(report, workdir, found, result))
         e.progress.done("report")
@@ -78,6 +78,11 @@ def identity(config: Config) -> dict[str, Any]:
 def place(rooms: Rooms) -> tuple[str, str]:
     """The stage's name, which is its training's too, and the key of what they depend on."""
     return f"seed{rooms.seed}/study", stage_key(rooms.keys, rooms.seed)
+
+
+def run_key(keys: Keys, seeds: list[int]) -> str:
+    """The key of a study of these seeds: what its summary depends on."""
+    return key_of("study", [stage_key(keys, seed) for seed in seeds])
 
 
 def stage_key(keys: Keys, seed: int) -> str:
