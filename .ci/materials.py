@@ -1,7 +1,7 @@
 """What an installation is made of: `requirements.lock` (each package's version and SHA-256) and `materials.csv`.
 
-    python .ci/materials.py make     resolve pyproject's `dev` extra under constraints.txt, and write both files
-    python .ci/materials.py check    they name the versions of constraints.txt, all of them with hashes
+    python .ci/materials.py make     ask the package index for the pins of constraints.txt, and write both files
+    python .ci/materials.py check    they name the versions of constraints.txt, all of them, with hashes
 
 The lock is of CPython 3.11 on x86-64 Linux. To install by it, and by nothing that is not in it:
 
@@ -31,14 +31,13 @@ def canonical(name: str) -> str:
 
 
 def resolved() -> list[dict[str, str]]:
-    """What pip would install, itself left out: a row of COLUMNS for each package."""
+    """What pip would install for the pins of constraints.txt, and nothing else: a row of COLUMNS for each."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
-        options = ["--quiet", "--dry-run", "--ignore-installed", f"--report={report.name}"]
-        command = [sys.executable, "-m", "pip", "install", *options, f"--constraint={CONSTRAINTS}"]
-        subprocess.run([*command, f"{ROOT}[dev]"], check=True)
+        options = ["--quiet", "--dry-run", "--no-deps", "--ignore-installed", f"--report={report.name}"]
+        command = [sys.executable, "-m", "pip", "install", *options, f"--requirement={CONSTRAINTS}"]
+        subprocess.run(command, check=True)
         found = json.loads(Path(report.name).read_text())["install"]
-    rows = [row(one) for one in found if canonical(one["metadata"]["name"]) != "oilwater-jax"]
-    return sorted(rows, key=lambda one: one["name"])
+    return sorted(map(row, found), key=lambda one: one["name"])
 
 
 def row(one: dict[str, Any]) -> dict[str, str]:
@@ -87,6 +86,7 @@ def check() -> list[str]:
         if constraints.get(found[1]) != found[2]:
             wanted = constraints.get(found[1], "nothing")
             faults.append(f"{found[1]}: requirements.lock has {found[2]}, constraints.txt {wanted}")
+    faults += [f"{name}: requirements.lock lacks it" for name in constraints if name not in lock]
     with MATERIALS.open(newline="") as file:
         bill = {one["name"]: (one["version"], one["sha256"]) for one in csv.DictReader(file)}
     if bill != lock:

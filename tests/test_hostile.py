@@ -213,3 +213,43 @@ def test_a_picture_with_a_trick_for_a_name_and_one_that_is_none(odd):
     assert page.count("<img") == 1
     assert 'onerror="' not in page
     assert "<script>" not in page
+
+
+GRID = """
+import oilwater_jax as ow
+
+def get_grid():
+    return ow.Grid({{"one": ow.load({config!r}, {settings!r}, plugins={plugins!r})}}, 1)
+"""
+
+
+def test_a_sweep_believes_no_summary_that_was_edited_and_none_of_other_data(tmp_path):
+    plugins = []
+    for name in ("stripes", "line", "flip"):
+        plugins.append(str(tmp_path / f"{name}.py"))
+        shutil.copy(hostile.OWN / f"{name}.py", plugins[-1])
+    settings = hostile.SETTINGS | {"rows": "erm"}
+    (tmp_path / "grid.py").write_text(
+        GRID.format(config=str(hostile.MAIN_JOB), settings=settings, plugins=plugins)
+    )
+    sweep = ["sweep", f"--config={tmp_path / 'grid.py'}", f"--workdir={tmp_path / 'sweep'}", "--workers=1"]
+    first = command(*sweep)
+    assert first.code == 0, first.err
+    summary = tmp_path / "sweep/runs/one/summary.json"
+    before = summary.read_bytes()
+    edited = json.loads(before)
+    edited["rows"]["erm"]["wga"] = 0.999
+    for text in (json.dumps(edited), '{"seeds":[0]}'):
+        summary.write_text(text)
+        assert command("table", tmp_path / "sweep").code == 2
+        again = command(*sweep)
+        assert again.code == 0, again.err
+        assert "summary.json is damaged" in again.err
+        assert summary.read_bytes() == before
+    # The data set's file is edited: the same command computes everything again.
+    file = tmp_path / "stripes.py"
+    file.write_text(file.read_text().replace("examples(200, 0.5, 2)", "examples(200, 0.5, 3)"))
+    again = command(*sweep)
+    assert again.code == 0, again.err
+    assert "is of other settings, code or data than this run's; it is made anew" in again.err
+    assert json.loads(summary.read_text())["rows"] != json.loads(before)["rows"]

@@ -35,7 +35,8 @@ def read(folder: Path) -> dict[str, Any] | None:
     file = folder / "summary.json"
     try:
         found = load_json(file, {})
-        if found is not None and found.get("command") != "study" and "found" not in found:
+        old = found is not None and found.get("command") != "study" and "found" not in found
+        if found is not None and old and "rows" in found:
             raise UserError(
                 f"{folder} holds a run of version 0.4 or older, whose rows had other names; run it again in a new "
                 "folder, or show it with the version that made it (environment.json)"
