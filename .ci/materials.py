@@ -10,7 +10,9 @@ The lock is of CPython 3.11 on x86-64 Linux. To install by it, and by nothing th
 constraints.txt is for other platforms, whose files have other hashes; pip takes hashes for all packages or for none.
 """
 
+import contextlib
 import csv
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -46,6 +48,8 @@ def row(one: dict[str, Any]) -> dict[str, str]:
     classified = [
         text.rpartition(" :: ")[2] for text in about.get("classifier", ()) if text.startswith("License ::")
     ]
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # older pips leave this field out
+        about["license_expression"] = importlib.metadata.metadata(about["name"])["License-Expression"]
     license_text = about.get("license_expression") or "; ".join(classified) or about.get("license", "")
     return {
         "name": canonical(about["name"]),
