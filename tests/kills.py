@@ -56,7 +56,6 @@ def digests(folder: Path) -> dict[str, str]:
     files = [path for path in sorted(folder.rglob("*")) if path.name in kept and path.is_file()]
     found = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     found["reports"] = str(len(list(folder.rglob("report.html"))))
-    found["left over"] = ""
     return found
 
 
@@ -79,6 +78,16 @@ def killed(line: list[str], seconds: float) -> None:
         process.wait()
 
 
+def note(path: Path, row: dict[str, object]) -> None:
+    """Add a line to a CSV file."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
 def main() -> None:
     """See above."""
     options = argparse.ArgumentParser()
@@ -91,10 +100,8 @@ def main() -> None:
         whole: dict[str, tuple[dict[str, str], float]] = {}
         for command in ("run", "sweep", "study"):
             folder = Path(below) / f"whole-{command}"
-            code, err, _ = finish(arguments(command, folder, Path(below)))
+            code, err, seconds = finish(arguments(command, folder, Path(below)))
             assert code == 0, err
-            # Once more, in an empty folder: what was compiled is kept, and the times of kills are of this.
-            _, _, seconds = finish(arguments(command, Path(below) / f"again-{command}", Path(below)))
             whole[command] = digests(folder), seconds
         for number in range(given.first, given.first + given.kills):
             draw = random.Random(number)
@@ -112,14 +119,9 @@ def main() -> None:
             rows.append(
                 {"kill": number, "command": command, "after": " ".join(map(str, times)), "same": same}
             )
+            if given.out:
+                note(given.out, rows[-1])
             print(rows[-1], "" if same else (code, odd[:5], err[-300:]), flush=True)
-    if given.out:
-        new = not given.out.exists()
-        with given.out.open("a", newline="") as file:
-            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerows(rows)
     print(f"{len(rows) - faults} of {len(rows)} kills ended in the same bytes")
     sys.exit(faults > 0)
 
