@@ -1,5 +1,17 @@
 """`python -m oilwater_jax` is `oilwater`."""
 
-from oilwater_jax.cli import main
+from typing import NoReturn
 
-main()
+from oilwater_jax import preemption
+
+
+def main() -> NoReturn:
+    """Run the command; from the first moment Ctrl-C and SIGTERM end it in one line."""
+    with preemption.heard(at_once=True):
+        from oilwater_jax.cli import main as run
+
+        run()
+
+
+if __name__ == "__main__":
+    main()

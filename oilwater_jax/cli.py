@@ -1,7 +1,9 @@
 """The command line: parses, calls, prints. Help and version answer without importing JAX."""
 
 import argparse
+import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -9,14 +11,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from oilwater_jax import __version__, executors, preemption
-from oilwater_jax.errors import UserError
-from oilwater_jax.preemption import Preempted
+from oilwater_jax.errors import UserError, one_line, plain
 from oilwater_jax.settings.registry import BUILT_IN, blame
 from oilwater_jax.theory import command as theory
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-# EX_TEMPFAIL of sysexits.h, "try again"; 143 would also be the code of a run that had no time to save.
-PREEMPTED = 75
+FAILED, BAD_INPUT, DEFECT = 1, 2, 70
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 DESCRIPTION = """\
@@ -90,6 +89,11 @@ Run everything that your files define in smoke experiments of seconds, by the su
 method alone, in its modes, and with others under / and +; an attack under ERM; a data set and a network end to end; a
 score on its own. Exit code 1 where something breaks its contract, with a line for each."""
 
+DOCTOR_HELP = """\
+Read every file of a run's or sweep's folder and say what is damaged (digests), stale (versions, keys: the data are
+loaded), left over or missing, and what to do; exit code 1 where something is. --repair removes what the same command
+computes again, and nothing else."""
+
 PREPARE_HELP = """\
 Download or read a data set, check it, and decode its images once into the cache. The same command again goes on
 where it was cut off. Then `--config.data.name=NAME` needs no --config.data.source."""
@@ -105,6 +109,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the complaint and exit with code 2."""
         raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def folder(text: str) -> Path:
+    """The path of a folder of results. Raises UserError."""
+    from oilwater_jax.run_folder import check_path
+
+    return check_path(text)
 
 
 def parser() -> Parser:
@@ -185,7 +196,7 @@ def parser() -> Parser:
     plan.add_argument("--topology", metavar="NAME", help="v5e:2x4, v5p:2x2x1, v6e:4x4, ..., or cpu")
     plan.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
     table = command("table", "print the figures of a sweep as one table", TABLE_HELP)
-    table.add_argument("workdir", metavar="DIR", type=Path)
+    table.add_argument("workdir", metavar="DIR", type=folder)
     table.add_argument("--format", choices=("text", "md", "csv", "latex"), default="text")
     table.add_argument("--rows", metavar="PATTERN,...", help="rows to show, as RUN/TRAINING with * and ?")
     table.add_argument("--columns", metavar="NAME,...", help="figures to show, in this order")
@@ -218,11 +229,16 @@ def parser() -> Parser:
             one.add_argument(
                 "--strict", action="store_true", help="refuse group sizes that were not published"
             )
+        else:
+            one.add_argument("--verify", action="store_true", help="read all decoded images and check them")
     check = command("check", "hold methods, defences, attacks, ... of yours to their contract", CHECK_HELP)
     check.add_argument("files", metavar="FILE", nargs="+", help="mine.py, or an importable module")
     theory.add_parser(command)
+    doctor = command("doctor", "say what of a run or sweep is damaged or stale", DOCTOR_HELP)
+    doctor.add_argument("workdir", metavar="DIR", type=folder)
+    doctor.add_argument("--repair", action="store_true", help="remove what can be computed again")
     show = command("show", "print a finished or unfinished run", "Print a finished or unfinished run.")
-    show.add_argument("workdir", metavar="DIR", type=Path)
+    show.add_argument("workdir", metavar="DIR", type=folder)
     return top
 
 
@@ -248,47 +264,70 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command and exit.
 
     0 done, 1 a run of a sweep failed or a plan does not fit,
-    2 bad input (one line), 75 preempted (SIGTERM), 130 interrupted (Ctrl-C).
+    2 bad input (one line), 70 a defect of ours (one line and a log file), 75 preempted (SIGTERM), 130 interrupted
+    (Ctrl-C).
     """
+    given = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a name that the terminal cannot show is still told
     try:
-        dispatch(sys.argv[1:] if arguments is None else arguments)
+        dispatch(given)
     except UserError as error:
         fail(str(error))
-    except Preempted:
-        print(
-            "oilwater: preempted (SIGTERM); the same command goes on from the last checkpoint",
-            file=sys.stderr,
-        )
-        sys.exit(PREEMPTED)
-    except KeyboardInterrupt:
-        print("oilwater: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        text, code = preemption.said(interrupt)
+        print(f"oilwater: {text}", file=sys.stderr)
+        sys.exit(code)
     except BrokenPipeError:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.raise_signal(signal.SIGPIPE)
-    except OSError as error:
-        if error.errno not in FULL:
-            fail_or_raise(error)
-        place = f" {error.filename}" if error.filename else ""
-        fail(
-            f"cannot write{place}: {error.strerror}; make room or see to its permissions, then the same command goes on"
-        )
     except Exception as error:
-        fail_or_raise(error)
+        if (words := words_for(error)) is not None:
+            fail(words)
+        report_defect(error, given)
     sys.exit(0)
 
 
-def fail_or_raise(error: Exception) -> NoReturn:
-    """What a user's own file raised is one line; anything else is a defect of ours."""
-    blamed = blame(error)
-    if blamed is None:
-        raise error
-    fail(blamed)
+def words_for(error: Exception) -> str | None:
+    """One line for an error that is the user's to mend: his own file's, the disk's, the memory's; None for others."""
+    if blamed := blame(error):
+        return blamed
+    if isinstance(error, MemoryError) or (
+        type(error).__name__ == OF_JAX and "RESOURCE_EXHAUSTED" in str(error)
+    ):
+        return f"there is too little memory ({one_line(error)}); use a smaller network or batch, or fewer workers"
+    if not isinstance(error, OSError):
+        return None
+    # Of a renaming, the name that it should have had.
+    name = error.filename2 or error.filename
+    if error.errno in FULL:
+        place = f" {name}" if name else ""
+        mend = "make room or see to its permissions, then the same command goes on"
+        return f"cannot write{place}: {error.strerror}; {mend}"
+    return f"cannot use {name}: {error.strerror}; see to what is there" if name and error.errno else None
+
+
+def report_defect(error: Exception, arguments: list[str]) -> NoReturn:
+    """Print one line, leave the traceback in a file, and exit with the code for a defect of ours."""
+    from oilwater_jax import defects
+
+    folder = None
+    with contextlib.suppress(Exception):
+        from oilwater_jax.run_folder import is_run_folder
+
+        known, _ = parser().parse_known_args(split_overrides(arguments)[0])
+        place = getattr(known, "workdir", None)
+        folder = Path(place) if place and is_run_folder(Path(place)) else None
+    print(f"oilwater: defect: {defects.report(error, folder)}", file=sys.stderr)
+    sys.exit(DEFECT)
 
 
 def fail(message: str) -> NoReturn:
     """Print one line and exit with the code for bad input."""
-    print(f"oilwater: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"oilwater: error: {plain(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(BAD_INPUT)
 
 
@@ -318,6 +357,8 @@ def dispatch(arguments: list[str]) -> None:
         data(options)
     elif options.command == "check":
         check(options)
+    elif options.command == "doctor":
+        doctor(options)
     elif options.command == "theory":
         theory.run(options)
     else:
@@ -383,12 +424,12 @@ def check_options(options: argparse.Namespace) -> None:
     for name in ("config", "workdir", "topology"):
         if getattr(options, name, "") is None:
             raise UserError(f"{options.command} needs --{name}=... (see oilwater {options.command} --help)")
-    if options.seeds is not None and not 1 <= options.seeds <= 10_000:
+    from oilwater_jax.settings.config import MOST_SEEDS
+
+    if options.seeds is not None and not 1 <= options.seeds <= MOST_SEEDS:
         raise UserError(f"--seeds={options.seeds} is out of range (1 .. 10000)")
     if getattr(options, "workdir", None) is not None:
-        from oilwater_jax.run_folder import check_path
-
-        options.workdir = check_path(options.workdir)
+        options.workdir = folder(options.workdir)
 
 
 def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
@@ -459,45 +500,56 @@ def import_weights(options: argparse.Namespace) -> None:
 
 def data(options: argparse.Namespace) -> None:
     """`oilwater data prepare` and `oilwater data info`."""
-    from rich.console import Console
-
-    from oilwater_jax.data import find, prepare
+    from oilwater_jax.data import find, prepare, verify
     from oilwater_jax.data.info import print_info
+    from oilwater_jax.reporting.terminal import Screen
 
     if options.action == "prepare":
         prepare(options.name, source=options.source, data_dir=options.data_dir, strict=options.strict)
     found = find(options.name, source=options.source, data_dir=options.data_dir)
-    print_info(options.name, found, Console())
+    if options.action == "info" and options.verify:
+        verify(found)
+    print_info(options.name, found, Screen())
 
 
 def show(workdir: Path) -> None:
     """`oilwater show`: from summary.json, or from the stages that are finished so far. Needs no JAX."""
-    from rich.console import Console
-
-    from oilwater_jax.files import read_json
+    from oilwater_jax.files import Damaged, load_json
     from oilwater_jax.reporting import study as study_tables
     from oilwater_jax.reporting import tables
-    from oilwater_jax.reporting.summary import read, summarise
-    from oilwater_jax.stages import read_figures, read_metrics
+    from oilwater_jax.reporting.summary import read, so_far
+    from oilwater_jax.reporting.terminal import Screen
+    from oilwater_jax.shapes import RUN_CONFIG, mismatch
+    from oilwater_jax.stages import read_metrics
 
-    config = read_json(workdir / "config.json")
+    try:
+        config = load_json(workdir / "config.json", {})
+    except Damaged as damage:
+        raise UserError(
+            f"{workdir} is not a run folder (config.json: {damage}); give one that run made"
+        ) from None
     if config is None:
-        raise UserError(f"{workdir} is not a run folder (no sound config.json); give one that run made")
+        raise UserError(f"{workdir} is not a run folder (no config.json); give one that run made")
     if config.get("sweep"):
         raise UserError(
             f"{workdir} holds a sweep; show one of {workdir / 'runs'}, or oilwater table {workdir}"
         )
-    console = Console()
+    console = Screen()
     result = read(workdir)
+    if fault := mismatch(config, RUN_CONFIG):
+        raise UserError(f"{workdir / 'config.json'} is no run's ({fault}); give a folder that run made")
     finished = result is not None
     of_study = config.get("command") == "study"
+    if finished and (result.get("command") == "study") != of_study:
+        raise UserError(
+            f"{workdir}: summary.json is of another command than config.json; run the same command again"
+        )
     if of_study:
         if finished:
             study_tables.print_summary(result, console)
     else:
         if not finished:
-            seeds = [int(path.name.removeprefix("seed")) for path in workdir.glob("stages/seed*")]
-            result = summarise(read_figures(workdir), config, sorted(seeds))
+            result = so_far(workdir, config)
         if result["rows"] or result["found"]:
             tables.print_summary(result, console)
     if not finished:
@@ -512,13 +564,13 @@ def show(workdir: Path) -> None:
 def help_config(options: argparse.Namespace) -> None:
     """`oilwater run --help-config`: what is registered, its fields in as much width as there is."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from oilwater_jax.reporting.terminal import Screen
     from oilwater_jax.settings.config import help_lines, resolve
     from oilwater_jax.settings.registry import known
 
-    console = Console()
+    console = Screen()
     plugins = tuple(resolve(one, Path()) for one in plugins_of(options))
     lines = list(help_lines(options.help_config, plugins))
     if not lines:
@@ -537,6 +589,7 @@ def help_config(options: argparse.Namespace) -> None:
     console.print(table)
 
 
+OF_JAX = "JaxRuntimeError"  # whatever its compiler and devices raise
 TITLES = {
     "data": "data sets",
     "attack": "attacks",
@@ -544,6 +597,14 @@ TITLES = {
     "model": "networks",
     "score": "scores",
 }
+
+
+def doctor(options: argparse.Namespace) -> None:
+    """`oilwater doctor`: exit code 1 where something is wrong and has not been mended."""
+    from oilwater_jax.doctor import tell
+
+    if not tell(options.workdir, mend=options.repair):
+        sys.exit(FAILED)
 
 
 def check(options: argparse.Namespace) -> None:

@@ -11,8 +11,10 @@ does anything.
 
 import contextlib
 import functools
+import math
 import os
 import pickle
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +29,7 @@ from oilwater_jax.errors import UserError
 
 AXIS = "data"
 LIMIT = Path("/sys/fs/cgroup/memory.max")  # what a container may use
+JOINING = 300  # seconds in which the processes must come together ($OILWATER_JOINING)
 LEAVING = 120  # seconds that a process which ends waits for the others to end too
 T = TypeVar("T")
 
@@ -105,16 +108,39 @@ def check_batch(batch: int) -> None:
 def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
     """Make this process one of several that run as one, before JAX is used; all None: as the cluster says.
 
-    `coordinator` is HOST:PORT of the first process. Raises UserError where they do not come together.
+    `coordinator` is HOST:PORT of the first process. Raises UserError where they do not come together; where they have
+    not after JOINING seconds, the process ends with that line, since JAX itself would end it with a page of its own.
     """
+    where = "the cluster's environment" if coordinator is None else f"--coordinator={coordinator}"
+    seconds = float(os.environ.get("OILWATER_JOINING", JOINING))
     # SIGTERM is heard in Python: see preemption.py.
     jax.config.update("jax_enable_preemption_service", False)
+    watch = threading.Timer(seconds, _give_up, (where, seconds))
+    watch.daemon = True
+    watch.start()
     try:
-        jax.distributed.initialize(coordinator, processes, process, shutdown_timeout_seconds=LEAVING)
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process,
+            initialization_timeout=2 * math.ceil(seconds) + 60,
+            shutdown_timeout_seconds=LEAVING,
+        )
     except (RuntimeError, ValueError) as error:
-        where = "the cluster's environment" if coordinator is None else f"--coordinator={coordinator}"
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the processes cannot be joined through {where} ({reason})") from error
+    finally:
+        watch.cancel()
+
+
+def _give_up(where: str, seconds: float) -> None:
+    """End this process in one line, from a thread: the main one is within JAX, and hears nothing."""
+    text = (
+        f"oilwater: error: the processes cannot be joined through {where}: after {seconds:g} seconds not all of them "
+        "are there; start them all, process 0 among them, and see to address, port and firewall\n"
+    )
+    os.write(2, text.encode())
+    os._exit(2)
 
 
 def is_first() -> bool:

@@ -1,16 +1,21 @@
 """What a run ran on, and JAX's settings for a process."""
 
 import datetime
+import functools
 import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from oilwater_jax import __version__
 from oilwater_jax.data.cache import folder
+from oilwater_jax.files import Damaged, load_json, write_json
+from oilwater_jax.shapes import ENVIRONMENT
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "ml-collections", "numpy", "scikit-learn")
 
@@ -21,8 +26,9 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-def describe() -> dict[str, Any]:
-    """Versions, machine, devices, command and time, as environment.json holds them."""
+@functools.cache
+def versions() -> Mapping[str, Any]:
+    """Versions, machine and devices: what computes a stage, as its record says."""
     return {
         "oilwater_jax": __version__,
         "python": platform.python_version(),
@@ -32,6 +38,32 @@ def describe() -> dict[str, Any]:
         "backend": jax.default_backend(),
         "devices": [str(device) for device in jax.devices()],
         "processes": jax.process_count(),
+    }
+
+
+def note(folder: Path) -> None:
+    """Say in environment.json what a run is begun on; what it is gone on with elsewhere is added under `later`.
+
+    What stands there is never rewritten: it is of stages that are finished.
+    """
+    file, now = folder / "environment.json", describe()
+    try:
+        old = load_json(file, ENVIRONMENT)
+    except Damaged:
+        old = None
+    if old is None:
+        write_json(file, now)
+        return
+    later = old.get("later")
+    sittings = [old, *(one for one in (later if isinstance(later, list) else ()) if isinstance(one, dict))]
+    if not any(all(sitting.get(name) == now[name] for name in versions()) for sitting in sittings):
+        write_json(file, old | {"later": [*sittings[1:], now]})
+
+
+def describe() -> dict[str, Any]:
+    """Versions, machine, devices, command and time, as environment.json holds them."""
+    return {
+        **versions(),
         "command": sys.argv,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

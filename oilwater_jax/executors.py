@@ -15,13 +15,11 @@ import multiprocessing
 import os
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -29,6 +27,7 @@ from urllib.parse import urlsplit
 from oilwater_jax import accelerators
 from oilwater_jax.accelerators import Share
 from oilwater_jax.errors import UserError
+from oilwater_jax.files import open_lock, private_folder
 
 EXECUTORS = ("processes", "ray")
 SETTINGS = ("JAX_", "XLA_", "OILWATER_")  # environment variables that a cluster's workers take from the sweep
@@ -83,6 +82,7 @@ class Processes(Executor):
     """
 
     def __init__(self, workers: int = 0, shares: Sequence[Share] = (), platforms: str = "") -> None:
+        private_folder()  # where it cannot be used, that is said before any process is started
         if shares and workers > len(shares):
             raise UserError(
                 f"--workers={workers}, but the accelerators of this machine are enough for {len(shares)} at a time; "
@@ -253,14 +253,12 @@ def _follow(parent: int) -> None:
     os._exit(1)  # without this, a killed sweep would leave its workers behind, holding stages
 
 
-_HELD: list[IO[str]] = []  # locks that this process has until it ends
+_HELD: list[IO[bytes]] = []  # locks that this process has until it ends
 
 
-def _lock(name: str) -> IO[str] | None:
+def _lock(name: str) -> IO[bytes] | None:
     """A lock among this user's processes, if it is free. The kernel gives it back when its process ends, however."""
-    folder = Path(tempfile.gettempdir()) / f"oilwater_jax-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    lock = (folder / f"{name}.lock").open("w")
+    lock = open_lock(private_folder() / f"{name}.lock")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -196,7 +196,9 @@ class Experiment:
 
         with self.store.held(f"{place}.training"):
             folder = devices.first(lambda: self.store.checkpoints(place, key))
-            checkpoints = Checkpoints(folder, self.config.checkpoint.seconds, self.store.warn)
+            checkpoints = Checkpoints(
+                folder, self.config.checkpoint.seconds, self.store.warn, of=f"{task.name} {key}"
+            )
             try:
                 return fit(program, task, checkpoints, Listener(begin, add, self.progress.step))
             finally:

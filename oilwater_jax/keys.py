@@ -17,7 +17,7 @@ row            its evaluation
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from oilwater_jax import __version__, rows
 from oilwater_jax.entries import Entry
 from oilwater_jax.models import record
 from oilwater_jax.rows import Atom, Row
-from oilwater_jax.settings.config import Config, registry_of, to_json, view
+from oilwater_jax.settings.config import Config, looks_of, registry_of, rows_of, to_json, view
 from oilwater_jax.stages import key_of
 
 
@@ -130,6 +130,20 @@ class Keys:
         """A row's figures: on the split that is evaluated, against the attack's goal."""
         clean = self.trained(rows.plain_clean(), seed) if self.attack_entry.needs_clean else None
         return key_of(self.trained(row, seed), self.config.evaluate, self.attack(seed), clean)
+
+    def run(self, seeds: Sequence[int]) -> str:
+        """A run of these seeds: all its stages, and so all that its summary depends on."""
+        looks, wanted = rows_of(self.config), looks_of(self.config)
+        found = [
+            self.found(part, atom, seed)
+            for seed in seeds
+            for row in (*wanted, *looks)
+            for part in rows.parts(row)
+            for atom in part.last
+            if self.registry.method(atom.name).find
+        ]
+        evaluated = [self.row(row, seed) for seed in seeds for row in wanted]
+        return key_of("run", list(seeds), [self.attack(seed) for seed in seeds], found, evaluated)
 
 
 def recipe_section(row: Row, keys: Keys) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from oilwater_jax import data, devices
-from oilwater_jax.environment import describe, use_compilation_cache
+from oilwater_jax.environment import note, use_compilation_cache, versions
 from oilwater_jax.errors import UserError
 from oilwater_jax.experiment import Experiment
-from oilwater_jax.files import read_json, write_json
+from oilwater_jax.files import read_json, seal, write_json
+from oilwater_jax.keys import Keys
 from oilwater_jax.models import record, weights
 from oilwater_jax.reporting import plots, summary, table_plots
 from oilwater_jax.reporting.page import write_page
@@ -25,7 +26,7 @@ from oilwater_jax.rows import parts
 from oilwater_jax.run_folder import RunFolder, check_path
 from oilwater_jax.settings.common import RECIPES
 from oilwater_jax.settings.config import Config, looks_of, registry_of, rows_of, shrink, to_json, view
-from oilwater_jax.stages import Store
+from oilwater_jax.stages import Origin, Store, key_of
 from oilwater_jax.training.program import width
 from oilwater_jax.types import Splits
 
@@ -56,7 +57,13 @@ def run(
     """
     workdir = check_path(workdir)
     with entered(
-        config, workdir, to_json(config), seeds=seeds, overwrite=overwrite, shared=shared, warn=warn
+        config,
+        workdir,
+        to_json(config),
+        seeds=seeds,
+        overwrite=overwrite,
+        shared=shared,
+        warn=warn,
     ) as (experiment, numbers):
         small, progress = experiment.config, experiment.progress
         progress.begin(1 + (small.pretrain.epochs > 0) + len(numbers) * stage_count(experiment))
@@ -64,7 +71,9 @@ def run(
         figures = first.walk()
         for seed in numbers[1:]:
             figures |= Rooms(experiment, seed).walk()
-        result = summary.summarise(figures, to_json(small), numbers)
+        result = seal(
+            {**summary.summarise(figures, to_json(small), numbers), "key": experiment.keys.run(numbers)}
+        )
         progress.stage("report", 0)
         devices.first(lambda: report(workdir, first, result))
         progress.done("report")
@@ -79,13 +88,15 @@ def entered(
     *,
     seeds: int,
     overwrite: bool,
+    key_of_run: Callable[[Keys, list[int]], str] = Keys.run,
     shared: Path | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[Experiment, list[int]]]:
     """The experiment of a checked config in its folder, which is held until the end, and its seeds.
 
-    `identity` is what the folder holds as config.json, and by which it is known again. Arguments and errors are
-    those of `run`.
+    `identity` is what the folder holds as config.json, and by which it is known again; `key_of_run` gives the key by
+    which its summary is. A summary of other seeds, settings, code or data, or a damaged one, is thrown away. Arguments
+    and errors are those of `run`.
     """
     small, splits = prepare(config)
     devices.check_batch(small.train.batch)
@@ -96,17 +107,23 @@ def entered(
 
         def enter() -> None:
             held.callback(RunFolder.open(workdir, identity, overwrite=overwrite).close)
-            if (read_json(workdir / "summary.json") or {}).get("seeds") != numbers:
-                (workdir / "summary.json").unlink(missing_ok=True)  # of other seeds: not this run's
-            if not (workdir / "summary.json").exists():
-                write_json(workdir / "environment.json", describe())
+            expected = key_of_run(Keys(small, splits.identity), numbers)
+            if not summary.holds(workdir, numbers, expected, progress.warn):
+                note(workdir)
 
         progress = held.enter_context(Progress(warn if devices.is_first() else ignore))
         devices.first(enter)
         for remark in splits.remarks:
             progress.warn(f"data: {remark}")
-        store = Store(shared or workdir, progress.warn, shared=shared is not None)
+        store = Store(
+            shared or workdir, progress.warn, shared=shared is not None, origin=origin(splits.identity)
+        )
         yield Experiment(small, splits, store, progress), numbers
+
+
+def origin(identity: str) -> Origin:
+    """Where the stages of a run on data of this identity come from."""
+    return Origin(key_of("data", identity), versions())
 
 
 def ignore(message: str) -> None:
@@ -128,7 +145,7 @@ def run_seed(config: Config, shared: Path, seed: int, warn: Callable[[str], None
     small, splits = prepare(config)
     devices.check_batch(small.train.batch)
     with Progress(warn) as progress:
-        store = Store(shared, progress.warn, shared=True)
+        store = Store(shared, progress.warn, shared=True, origin=origin(splits.identity))
         Rooms(Experiment(small, splits, store, progress), seed).walk()
 
 
@@ -172,8 +189,8 @@ def check_kind(config: Config, splits: Splits) -> None:
     for name in RECIPES:
         if splits.kind != "image" and (config[name].flip or config[name].crop < 1):
             raise UserError(
-                f"{name}.flip and {name}.crop are for images, but data.name = {config.data.name!r} holds {splits.kind}s; "
-                "leave them as they are"
+                f"{name}.flip and {name}.crop are for images, but data.name = {config.data.name!r} holds "
+                f"{splits.kind}s; leave them as they are"
             )
 
 

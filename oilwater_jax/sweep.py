@@ -9,13 +9,11 @@ does.
 import fcntl
 import platform
 import time
-import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -25,11 +23,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from oilwater_jax import executors
-from oilwater_jax.errors import UserError
+from oilwater_jax import defects, executors, shapes
+from oilwater_jax.errors import UserError, one_line
 from oilwater_jax.executors import Executor, WorkerDied
-from oilwater_jax.files import read_json, write_json
-from oilwater_jax.run_folder import RunFolder, check_path
+from oilwater_jax.files import open_lock, read_json, write_json
+from oilwater_jax.keys import Keys
+from oilwater_jax.reporting import summary
+from oilwater_jax.reporting.terminal import Screen
+from oilwater_jax.run_folder import LOCK, RunFolder, check_path, is_run_folder
 from oilwater_jax.settings.config import Config, Grid, to_json
 from oilwater_jax.settings.registry import blame
 
@@ -64,20 +65,32 @@ def sweep(
 
     executor = executor or executors.make("processes")
     workdir = check_path(workdir)
+    keys = {}
     for name, config in grid.runs.items():
         try:
-            pipeline.prepare(config)
+            small, splits = pipeline.prepare(config)
         except UserError as error:
             raise UserError(f"run {name}: {error}") from error
+        keys[name] = Keys(small, splits.identity).run(seeds_of(config, grid.seeds))
     folder = RunFolder.open(workdir, {"sweep": True}, overwrite=overwrite)
     try:
-        known = (read_json(workdir / GRID) or {}).get("runs", [])
+        known = (read_json(workdir / GRID, shapes.GRID) or {"runs": folders(workdir)})["runs"]
         for name, config in grid.runs.items():
             claim(workdir / "runs" / name, config)
         write_json(workdir / GRID, {"runs": [*known, *(name for name in grid.runs if name not in known)]})
-        return Units(grid, workdir, executor).run()
+        return Units(grid, workdir, executor, keys).run()
     finally:
         folder.close()
+
+
+def folders(workdir: Path) -> list[str]:
+    """The names of a sweep's runs by their folders: what a damaged grid.json listed."""
+    return sorted(path.name for path in (workdir / "runs").glob("*") if is_run_folder(path))
+
+
+def seeds_of(config: Config, count: int) -> list[int]:
+    """The seeds of a run."""
+    return list(range(config.seed, config.seed + count))
 
 
 def claim(path: Path, config: Config) -> None:
@@ -88,17 +101,18 @@ def claim(path: Path, config: Config) -> None:
 class Units:
     """The units of a sweep: which wait, which are at work, what came of each."""
 
-    def __init__(self, grid: Grid, workdir: Path, executor: Executor) -> None:
-        self.grid, self.workdir, self.executor = grid, workdir, executor
+    def __init__(self, grid: Grid, workdir: Path, executor: Executor, keys: Mapping[str, str]) -> None:
+        self.grid, self.workdir, self.executor, self.keys = grid, workdir, executor, keys
         self.failed: dict[str, str] = {}
         self.attempts: dict[Unit, int] = {}
+        self.console = Screen(stderr=True)
+        self.began = time.monotonic()
         finished = [name for name in grid.runs if self.is_finished(name)]
         todo = [name for name in grid.runs if name not in finished]
         self.left = {name: set(self.seeds(name)) for name in todo}
         self.waiting = [Unit(name, seed) for name in todo for seed in self.seeds(name)]
-        self.console = Console(stderr=True)
         self.bar = Progress(
-            TextColumn("{task.description:<40}"),
+            TextColumn("{task.description:<40}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -110,17 +124,20 @@ class Units:
         )
         done = sum(len(self.seeds(name)) + 1 for name in finished)
         self.task = self.bar.add_task("", total=done + len(self.waiting) + len(todo), completed=done)
-        self.began = time.monotonic()
 
-    def seeds(self, name: str) -> range:
+    def seeds(self, name: str) -> list[int]:
         """The seeds of a run."""
-        first = self.grid.runs[name].seed
-        return range(first, first + self.grid.seeds)
+        return seeds_of(self.grid.runs[name], self.grid.seeds)
 
     def is_finished(self, name: str) -> bool:
-        """Whether the run's summary is there, of these seeds."""
-        summary = read_json(self.workdir / "runs" / name / "summary.json") or {}
-        return summary.get("seeds") == list(self.seeds(name))
+        """Whether the run's summary is there, sound, and of these seeds, settings, code and data."""
+        folder = self.workdir / "runs" / name
+        whole = (folder / "report.html").is_file()
+        return summary.holds(folder, self.seeds(name), self.keys[name], self.tell) and whole
+
+    def tell(self, message: str) -> None:
+        """A warning."""
+        self.say(f"warning: {message}", bar=True)
 
     def run(self) -> dict[str, str]:
         """Keep every worker at a unit until all are done."""
@@ -191,7 +208,7 @@ def check_held(workdir: Path) -> None:
     """
     machine = platform.node()
     try:
-        with (workdir / ".lock").open("r+") as lock:
+        with open_lock(workdir / LOCK) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
@@ -224,7 +241,7 @@ def work(grid: Grid, workdir: Path, unit: Unit) -> Done:
     except Exception as error:  # the other runs go on; where it happened is told
         if blamed := blame(error):
             return Done(blamed, warnings)
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(frame.filename).name}, line {frame.lineno}"
-        return Done(f"{type(error).__name__}: {' '.join(str(error).split())} ({place})", warnings)
+        if isinstance(error, OSError | MemoryError):
+            return Done(one_line(error), warnings)
+        return Done(defects.report(error, workdir), warnings)
     return Done(None, warnings)

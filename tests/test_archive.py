@@ -2,6 +2,7 @@ import gzip
 import io
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import PurePosixPath
 from typing import Any
@@ -213,3 +214,51 @@ def test_whatever_the_names_nothing_is_written_outside(tmp_path_factory, names, 
         assert not any(".." in PurePosixPath(name).parts or name.startswith("/") for name in names)
         assert [path.name for path in (tmp_path / "below").iterdir()] == ["out"]
     assert {path.name for path in tmp_path.iterdir()} == {"archive", "below"}
+
+
+def tar_header(size, kind=tarfile.REGTYPE, name="x"):
+    """512 bytes of a member whose size is what is said, in base 256 where octal cannot say it."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, max(size, 0)
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT)[:512])
+    if size < 0:
+        header[124:136] = size.to_bytes(12, "big", signed=True)
+        header[148:156] = b"%06o\0 " % (256 + sum(header[:148]) + sum(header[156:512]))
+    return bytes(header)
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME], ids=str)
+def test_a_size_below_0(tmp_path, kind):
+    refuse(tmp_path, tar_header(-(1 << 40), kind) + bytes(4096), "of -|is damaged|holds 'x'")
+    total = tar_header(5) + b"hello".ljust(512, b"\0") + tar_header(-512, kind, "y") + bytes(4096)
+    refuse(tmp_path, gzip.compress(total), "of -|is damaged")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME], ids=str)
+@pytest.mark.parametrize("size", [1 << 24, 1 << 30, 1 << 34])
+def test_a_header_too_large_is_refused_before_it_is_read(tmp_path, kind, size):
+    head = tar_header(size, kind)
+    file = tmp_path / "archive"
+    file.write_bytes(gzip.compress(head + bytes(1 << 20)))
+    tracemalloc.start()
+    with pytest.raises(UserError, match=f"a header of {size}"):
+        archive.unpack(file, tmp_path / "out")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+def test_a_size_below_0_in_a_pax_header(tmp_path):
+    info = tarfile.TarInfo("x")
+    info.pax_headers = {"size": "-4096"}
+    content = info.tobuf(tarfile.PAX_FORMAT) + bytes(4096)
+    refuse(tmp_path, content, "of -4096 bytes|is damaged")
+
+
+@pytest.mark.parametrize("name", ["", ".", "a/" * 600 + "b"])
+def test_a_file_without_a_name_or_with_too_long_a_path(tmp_path, name):
+    refuse(
+        tmp_path, zip_bytes([("good", b"1"), (zipfile.ZipInfo(name), b"2")]), "no portable path|is damaged"
+    )
+    if name:
+        refuse(tmp_path, tar_bytes([("good", b"1"), (name, b"2")]), "no portable path|is damaged")

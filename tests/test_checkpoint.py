@@ -1,3 +1,4 @@
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -133,3 +134,20 @@ def test_digest_sees_values_names_types_and_metadata():
         checkpoint.digest({"z": TREE["a"], "b": TREE["b"], "none": ()}, {"epoch": 1}),
     ]
     assert len({one, *others}) == 5
+
+
+def test_a_checkpoint_that_was_copied_from_another_training_is_passed_over(tmp_path):
+    warnings = []
+    for of in ("seed0/jtt k1", "seed1/jtt k2"):
+        store = Checkpoints(tmp_path / of.split()[1], 0.0, warnings.append, of=of)
+        store.save(1, TREE, {"epoch": 1})
+        store.close()
+    shutil.rmtree(tmp_path / "k2/1")
+    shutil.copytree(tmp_path / "k1/1", tmp_path / "k2/1")
+    store = Checkpoints(tmp_path / "k2", 0.0, warnings.append, of="seed1/jtt k2")
+    assert store.restore(TREE) is None
+    store.close()
+    assert "its digest does not match" in warnings[0]
+    store = Checkpoints(tmp_path / "k1", 0.0, warnings.append, of="seed0/jtt k1")
+    assert store.restore(TREE) is not None
+    store.close()

@@ -3,6 +3,9 @@
 import functools
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -116,3 +119,25 @@ def test_the_memory_of_a_cpu_device_is_the_hosts_or_the_containers(tmp_path, mon
         (tmp_path / "memory.max").write_text(text)
         monkeypatch.setattr(devices, "LIMIT", tmp_path / "memory.max")
         assert devices.memory() == expected
+
+
+ABSENT = """
+import sys
+from oilwater_jax import devices
+devices.join("127.0.0.1:1", 2, int(sys.argv[1]))
+"""
+
+
+def test_an_absent_coordinator_is_one_line(tmp_path):
+    """JAX itself would end the process after minutes, by SIGABRT and with a page of C++."""
+    done = subprocess.run(
+        [sys.executable, "-c", ABSENT, "1"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OILWATER_JOINING": "3", "JAX_PLATFORMS": "cpu"},
+        cwd=Path(__file__).parent.parent,
+    )
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("oilwater: "))
+    assert "the processes cannot be joined through --coordinator=127.0.0.1:1: after 3 seconds" in line
+    assert "Traceback" not in done.stderr

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from oilwater_jax import data, images
-from oilwater_jax.data import prepared, waterbirds
+from oilwater_jax.data import cache, prepared, waterbirds
 from oilwater_jax.data.catalogue import in_folder
 from oilwater_jax.errors import UserError
 from oilwater_jax.images import Images
@@ -26,6 +26,7 @@ def folder(tmp_path):
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.setattr(prepared, "CHUNK", 4)
+    monkeypatch.setattr(prepared, "BLOCK", 2)
     return tmp_path / "root"
 
 
@@ -100,7 +101,7 @@ def test_images_that_changed_meanwhile_are_begun_anew(folder, root, tmp_path):
 
 
 def _prepare_slowly(folder, root, ready):
-    prepared.CHUNK = 4
+    prepared.CHUNK, prepared.BLOCK = 4, 2
     read, stamp = in_folder(folder)
 
     def slow(name):
@@ -212,3 +213,45 @@ def test_the_digest_is_of_content_label_attribute_and_row(folder, root, tmp_path
     assert digest == total.hexdigest()[:32]
     flipped = catalogue._replace(splits={**catalogue.splits, "val": rows._replace(label=1 - rows.label)})
     assert prepared.make(root, flipped, "val", quiet).folder.name != digest
+
+
+@pytest.mark.parametrize("damage", ["zeroed", "nan", "label", "label and digest", "no record", "swapped"])
+def test_changed_images_and_labels_are_not_used(folder, root, capsys, damage):
+    data.prepare("waterbirds", source=str(folder), data_dir=root)
+    before = data.load("waterbirds", source=str(root))
+    part = layouts.file_of(before.train).parent
+    image = np.load(part / "image.npy")
+    if damage == "zeroed":
+        np.save(part / "image.npy", np.zeros_like(image))
+    elif damage == "nan":
+        np.save(part / "image.npy", np.full(image.shape, np.nan))
+    elif damage == "no record":
+        (part / "part.json").unlink()
+    elif damage == "swapped":
+        other = layouts.file_of(before.test).parent
+        (part / "columns.npz").write_bytes((other / "columns.npz").read_bytes())
+    else:
+        columns = cache.read_arrays(part / "columns.npz")
+        columns["label"][:] = 7
+        digest = {"sha256": np.array(cache.digest_of(columns))} if "digest" in damage else {}
+        np.savez(part / "columns.npz", allow_pickle=False, **columns, **digest)
+    with pytest.raises(UserError, match="waterbirds is not prepared in"):
+        data.load("waterbirds", source=str(root))
+    assert f"the decoded images {part} are damaged" in capsys.readouterr().err
+    data.prepare("waterbirds", source=str(folder), data_dir=root)
+    again = data.load("waterbirds", source=str(root))
+    np.testing.assert_array_equal(again.train.image, before.train.image)
+
+
+def test_one_changed_image_among_many_is_found_when_all_are_read(folder, root, monkeypatch):
+    monkeypatch.setattr(prepared, "SAMPLED", 2)  # the first block and the last
+    data.prepare("waterbirds", source=str(folder), data_dir=root)
+    found = data.find("waterbirds", data_dir=root)
+    data.verify(found)
+    file = layouts.file_of(found.splits.train)
+    image = np.load(file)
+    image[9, 100, 100, 1] ^= 1
+    np.save(file, image)
+    found = data.find("waterbirds", data_dir=root)  # which looks at a few alone
+    with pytest.raises(UserError, match=r"images 8 to 9 were changed.*remove that folder"):
+        data.verify(found)

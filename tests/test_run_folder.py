@@ -1,10 +1,11 @@
 import json
+import os
 
 import pytest
 
 from oilwater_jax.errors import UserError
-from oilwater_jax.files import write_json, write_text, write_whole
-from oilwater_jax.run_folder import RunFolder
+from oilwater_jax.files import private_folder, write_json, write_text, write_whole
+from oilwater_jax.run_folder import RunFolder, check_path, is_run_folder
 
 CONFIG = {"attack": {"budget": 0.01, "name": "dlbd"}}
 
@@ -37,12 +38,12 @@ def test_a_damaged_config_is_not_taken_for_an_empty_folder(tmp_path):
     open_folder(tmp_path / "run").close()
     (tmp_path / "run/config.json").write_text('{"attack": {"bud')
     with pytest.raises(
-        UserError, match=r"config.json is damaged or missing; give another folder, or --overwrite"
+        UserError, match=r"config.json is damaged \(it is not JSON.*\); give another folder, or --overwrite"
     ):
         open_folder(tmp_path / "run")
     (tmp_path / "run/config.json").unlink()
     (tmp_path / "run/stages").mkdir()
-    with pytest.raises(UserError, match="damaged or missing"):
+    with pytest.raises(UserError, match=r"config.json is missing"):
         open_folder(tmp_path / "run")
     open_folder(tmp_path / "run", overwrite=True).close()
 
@@ -61,6 +62,105 @@ def test_a_file_and_somebody_elses_folder_are_refused_and_untouched(tmp_path):
     assert [p.name for p in (tmp_path / "home").iterdir()] == ["precious.txt"]
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {".lock": "somebody's"},
+        {".lock": "", "thesis.tex": "mine"},
+        {".lock": "oilwater_jax", "thesis.tex": "mine"},
+        {"config.json": '{"sweep": "what?"}', "thesis.tex": "mine"},
+        {"config.json": '{"rows": ["a"]}'},
+    ],
+)
+def test_a_folder_that_merely_holds_a_lock_or_a_config_is_neither_adopted_nor_emptied(
+    tmp_path, files, overwrite
+):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match="not empty and not a run folder"):
+        open_folder(tmp_path, overwrite=overwrite)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
+
+
+def test_a_folder_is_known_by_its_mark_or_by_the_config_of_a_run(tmp_path):
+    open_folder(tmp_path / "run").close()
+    (tmp_path / "run/config.json").unlink()
+    assert is_run_folder(tmp_path / "run")
+    open_folder(tmp_path / "run").close()  # it was killed before it wrote its config
+    config = {
+        **{"rows": ["erm"], "smoke": False, "evaluate": "val"},
+        **{"data": {"name": "waterdigits"}, "attack": {"name": "none"}},
+    }
+    (tmp_path / "copied").mkdir()
+    write_json(tmp_path / "copied/config.json", config)  # without what begins with a dot
+    open_folder(tmp_path / "copied", config).close()
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun/.lock").touch()  # it was killed before it wrote its mark
+    open_folder(tmp_path / "begun").close()
+    assert is_run_folder(tmp_path / "begun")
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_a_lock_that_is_no_plain_file_is_refused_and_what_it_points_to_is_untouched(tmp_path, kind):
+    victim, run = tmp_path / "victim", tmp_path / "run"
+    victim.write_text("precious")
+    open_folder(run).close()
+    (run / ".lock").unlink()
+    {
+        "link": lambda: (run / ".lock").symlink_to(victim),
+        "folder": lambda: (run / ".lock").mkdir(),
+        "pipe": lambda: os.mkfifo(run / ".lock"),
+    }[kind]()
+    config = {
+        **{"rows": ["erm"], "smoke": False, "evaluate": "val"},
+        **{"data": {"name": "waterdigits"}, "attack": {"name": "none"}},
+    }
+    write_json(run / "config.json", config)
+    with pytest.raises(UserError, match=r"cannot be written \("):
+        open_folder(run, config)
+    assert victim.read_text() == "precious"
+
+
+def test_the_folder_of_locks_is_the_users_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = private_folder()
+    assert folder.parent == tmp_path
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o755)
+    assert private_folder().stat().st_mode & 0o777 == 0o700
+    folder.rmdir()
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"is not a folder of yours.*\$TMPDIR"):
+        private_folder()
+    folder.unlink()
+    folder.write_text("")
+    with pytest.raises(UserError, match="is not a folder of yours"):
+        private_folder()
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    (tmp_path / "oilwater_jax-12345").mkdir()
+    with pytest.raises(UserError, match="is not a folder of yours"):
+        private_folder()
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ("", "names no folder"),
+        ("gs://bucket/x", "is an address"),
+        ("a" * 300, "is too long"),
+        ("a/" * 2000, "is too long"),
+        ("run\udcff", "is not UTF-8"),
+        ("run\0", "null character"),
+    ],
+)
+def test_paths_that_no_system_takes(path, complaint):
+    with pytest.raises(UserError, match=complaint) as caught:
+        check_path(path)
+    assert str(caught.value).isprintable()
+
+
 def test_a_failing_write_leaves_the_old_file_and_nothing_beside(tmp_path):
     path = tmp_path / "f"
     write_text(path, "old")
@@ -69,8 +169,9 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_beside(tmp_path):
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         write_whole(path, fail)
+    assert caught.value.filename == str(path)  # the disk itself names no file
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
 

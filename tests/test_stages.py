@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from oilwater_jax.stages import Stage, Store, key_of, read_figures, read_metrics
+from oilwater_jax.stages import Origin, Stage, Store, key_of, read_figures, read_metrics
 
 KEY = "k1"
 PRODUCT = Stage(
@@ -40,7 +40,7 @@ def test_a_damaged_stage_counts_as_unfinished_and_is_named(tmp_path, file, damag
             data[:half] + (bytes([data[half] ^ 1]) + data[half + 1 :] if damage == "flip" else b"")
         )
     if (file, damage) == ("stage.json", "flip"):
-        path.write_text(json.dumps({"key": KEY, "figures": {}, "sha256": "0" * 64}))
+        path.write_text(json.dumps(json.loads(data) | {"figures": {}}))
     assert store.finished("s", KEY) is None
     if (file, damage) == ("stage.json", "remove"):
         assert warnings == []  # a stage that never finished looks the same
@@ -95,7 +95,60 @@ def test_a_key_that_was_written_into_another_stages_record_is_noticed(tmp_path):
     path = tmp_path / "run/stages/s/stage.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"key": KEY}))
     assert store.finished("s", KEY) is None
-    assert "damaged (checksum differs); the stage is computed again" in warnings[0]
+    assert "its checksum differs" in warnings[0]
+    assert "the stage is computed again" in warnings[0]
+
+
+def test_a_stage_that_was_copied_over_another_is_noticed(tmp_path):
+    warnings = []
+    store = Store(tmp_path / "run", warnings.append)
+    for name in ("seed0/jtt", "seed1/jtt"):  # of one key, which real stages never are
+        store.finish(name, KEY, PRODUCT)
+    for file in ("stage.json", "arrays.npz"):
+        one, other = (tmp_path / f"run/stages/seed{seed}/jtt/{file}" for seed in (0, 1))
+        other.write_bytes(one.read_bytes())
+    assert store.finished("seed0/jtt", KEY) is not None
+    assert store.finished("seed1/jtt", KEY) is None
+    assert "holds the stage seed0/jtt; the stage is computed again" in warnings[0]
+    assert read_figures(tmp_path / "run").keys() == {"seed0/jtt"}
+
+
+def test_a_stage_of_another_version_or_other_data_is_said_to_be_one(tmp_path):
+    warnings = []
+
+    def store(data, version):
+        origin = Origin(data, {"oilwater_jax": version})
+        return Store(tmp_path / "run", warnings.append, origin=origin)
+
+    store("d1", "0.4.0").finish("s", KEY, PRODUCT)
+    assert store("d1", "0.4.0").finished("s", KEY) is not None
+    assert store("d1", "0.5.0").finished("s", "k2") is None
+    assert store("d2", "0.4.0").finished("s", "k2") is None
+    assert store("d1", "0.4.0").finished("s", "k2") is None
+    for warning, why in zip(
+        warnings,
+        (
+            "was made by oilwater_jax 0.4.0, and this is 0.5.0",
+            "is of other data",
+            "is of other settings, code",
+        ),
+        strict=True,
+    ):
+        assert why in warning
+
+
+@pytest.mark.parametrize("what", ["stage.json", "arrays.npz", "the stage"])
+def test_a_folder_where_a_file_belongs_and_the_reverse_are_made_anew(tmp_path, what):
+    store = Store(tmp_path / "run", lambda _: None)
+    folder = tmp_path / "run/stages/s"
+    folder.parent.mkdir(parents=True)
+    if what == "the stage":
+        folder.write_text("")
+    else:
+        (folder / what / "inner").mkdir(parents=True)
+    assert store.finished("s", KEY) is None
+    store.finish("s", KEY, PRODUCT)
+    assert store.finished("s", KEY) is not None
 
 
 def test_checkpoints_of_another_key_are_thrown_away(tmp_path):

@@ -63,7 +63,9 @@ def test_scores_are_those_of_the_model_after_the_epoch(undisturbed):
     assert (arrays["seed0.set"] == "poison").sum() == 5
     np.testing.assert_array_equal(arrays["seed0.loss"], arrays["seed0.loss_by_epoch"])
     config = tiny()
-    with pipeline.entered(config, undisturbed, study.identity(config), seeds=1, overwrite=False) as (e, _):
+    with pipeline.entered(
+        config, undisturbed, study.identity(config), seeds=1, overwrite=False, key_of_run=study.run_key
+    ) as (e, _):
         rooms = study.Rooms(e, 0)
         params = study.fitted(rooms).params  # finished: from its last checkpoint
         found = e.network.score(params, rooms.poisoned, ("loss", "gradient_norm", "margin"))

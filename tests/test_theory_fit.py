@@ -8,6 +8,7 @@ from rich.console import Console
 
 from oilwater_jax import cli
 from oilwater_jax.errors import UserError
+from oilwater_jax.files import seal
 from oilwater_jax.theory.amplification import amplified
 from oilwater_jax.theory.figures import figures
 from oilwater_jax.theory.fit import Target, fit, fit_run, predicted, print_fit
@@ -52,7 +53,7 @@ def summary():
         rows[name] = row(figures(model, w if mode is None else amplified(model, w, mode=mode)), rng)
     share = {"poison": 0.7, "lrg_1": 0.5, "lrg_2": 0.4, "hrg_1": 0.2, "hrg_2": 0.1}
     elmf = share | {f"{name}_seeds": [value - 0.1, value + 0.1] for name, value in share.items()}
-    defended = {"elmf": elmf, "rounds_seeds": [[{}], [{}]]}
+    defended = {"elmf": elmf, "rounds_seeds": [[{"epoch": 1, "elmf": {}}]] * 2}
     for name in ("epic", "epic+jtt", "epic/jtt"):
         rows[name] = row(figures(TRUTH, erm(TRUTH)), rng, **defended)
     rows["george"] = row(figures(TRUTH, erm(TRUTH)), rng)
@@ -64,16 +65,63 @@ def summary():
         "n_train": 4795,
         "n_poison_seeds": [47, 47],
         "groups": ["a", "b", "c", "d"],
-        "measures": ["asr", "asr_untriggered"],
+        "measures": {"asr": "ASR", "asr_untriggered": "untriggered"},
     }
 
 
+def whole(summary):
+    """A summary with all else that a run's has."""
+    count = len(summary["n_poison_seeds"])
+
+    def spread(figures):
+        names = [name for name in figures if not name.endswith(("_std", "_seeds"))]
+        more = {f"{name}_std": None for name in names} | {
+            f"{name}_seeds": [figures[name]] * count for name in names
+        }
+        return {**more, **figures}
+
+    rows = {}
+    for name, one in summary["rows"].items():
+        measured = {f"{rate}{part}": None for rate in ("acc", "acc_adjusted", "wga") for part in ("", "_std")}
+        measured |= {f"{rate}_seeds": [None] * count for rate in ("acc", "acc_adjusted", "wga")}
+        measured |= dict.fromkeys(summary["measures"])
+        measured |= {f"{measure}_seeds": [None] * count for measure in summary["measures"]}
+        rows[name] = {
+            **{"label": name, "aims": [], "oracle": False, "alone": "", "idnf": {}, "draws": {}},
+            **{"worst_group": 0, "worst_group_seeds": [0] * count, "selected_epoch_seeds": [1] * count},
+            **measured,
+            **one,
+            "elmf": spread(one["elmf"]),
+        }
+    found = {
+        name: {"label": name, "n_flagged_seeds": [1] * count, "idnf": spread(one["idnf"])}
+        for name, one in summary["found"].items()
+    }
+    rest = {
+        "seeds": list(range(count)),
+        "smoke": False,
+        "split": "test",
+        "n_poison": 1,
+        "baseline": "",
+        "key": "",
+    }
+    return seal({**summary, **rest, "rows": rows, "found": found})
+
+
 def folder(tmp_path, changed=None, config=None):
-    (tmp_path / "summary.json").write_text(json.dumps(changed or summary()))
-    (tmp_path / "config.json").write_text(
-        json.dumps({"attack": {"name": "dlbd"}, "jtt": {"lambda_up": 50.0}} if config is None else config)
-    )
+    (tmp_path / "summary.json").write_text(json.dumps(whole(changed or summary())))
+    run = {"rows": ["erm"], "smoke": False, "evaluate": "test", "data": {"name": "waterdigits"}}
+    own = {"attack": {"name": "dlbd"}, "jtt": {"lambda_up": 50.0}} if config is None else config
+    (tmp_path / "config.json").write_text(json.dumps(run | own))
     return tmp_path
+
+
+def of_three_groups(summary):
+    """The last group left out."""
+    summary["groups"].pop()
+    for row in summary["rows"].values():
+        row["group_acc"].pop()
+        row["group_acc_seeds"] = [groups[:3] for groups in row["group_acc_seeds"]]
 
 
 def test_the_strengths_come_back():
@@ -159,8 +207,8 @@ def test_the_fitted_model_can_be_mapped(tmp_path, capsys):
     ("change", "message"),
     [
         (lambda s: s["rows"].pop("erm"), "has no row erm"),
-        (lambda s: s.update(measures=["target_damage", "collateral"]), "attack dlbd plants no trigger"),
-        (lambda s: s.update(groups=["a", "b", "c"]), "has 3 groups"),
+        (lambda s: s.update(measures={"target_damage": "damage"}), "attack dlbd plants no trigger"),
+        (of_three_groups, "has 3 groups"),
         (lambda s: s.update(rows={"erm": s["rows"]["erm"]}), "give the majority's share, say --p=0.95"),
     ],
 )

@@ -1,9 +1,13 @@
 """Importing weights: what comes in is what training starts from, and what does not fit is refused in one line."""
 
+import io
 import json
+import os
 import pickle
+import resource
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import jax
@@ -94,6 +98,10 @@ BAD_TENSORS = {  # what is wrong: the changed tensors, None for one that is left
     r"tensor bn1.bias has shape \(3,\) and should have \(64,\)": {"bn1.bias": np.zeros(3)},
     r"tensor fc.bias has dtype int64 and should hold": {"fc.bias": np.zeros(3, np.int64)},
     r"tensor bn1.bias has numbers that are not finite": {"bn1.bias": np.full(64, np.nan)},
+    r"tensor bn1.running_var has variances below 0": {"bn1.running_var": np.full(64, -1.0)},
+    r"tensor fc.weight is of 0 classes \(allowed: 1 .. 1000000\)": {"fc.weight": np.zeros((0, 64))},
+    r"tensor fc.weight has shape \(70000, 0\)": {"fc.weight": np.zeros((70000, 0))},
+    r"tensor fc.weight is of 1000001 classes": {"fc.weight": np.zeros((1000001, 0))},
 }
 
 
@@ -129,7 +137,51 @@ def pickled(file):
     file.write_bytes(pickle.dumps({"a": Malice(file.parent / "trace")}))
 
 
+def encrypted(file):
+    np.savez(file, a=np.zeros(3))
+    data = bytearray(file.read_bytes())
+    for magic, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(magic) + place] |= 1
+    file.write_bytes(data)
+
+
+def npz_of(name, content):
+    def make(file):
+        with zipfile.ZipFile(file, "w") as out:
+            out.writestr(name, content)
+
+    return make
+
+
+def npy_header(shape, descr="<f4"):
+    out = io.BytesIO()
+    np.lib.format.write_array_header_1_0(out, {"descr": descr, "fortran_order": False, "shape": shape})
+    return out.getvalue()
+
+
+def an_npy(file):
+    with file.open("wb") as out:
+        np.save(out, np.zeros(3))
+
+
+def of_f8(file):
+    header = json.dumps({"a": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}).encode()
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+
+
 BAD_FILES = [
+    ("a.npz", an_npy, "it is a single array, an npy file"),
+    ("a.npz", encrypted, "damaged or no npz file.*encrypted"),
+    ("a.npz", npz_of("a.txt", b"hello"), "damaged or no npz file"),
+    (
+        "a.npz",
+        npz_of("a.npy", npy_header((10**12,))),
+        r"shape \(1000000000000,\) that it does not",
+    ),
+    ("a.npz", npz_of("a.npy", npy_header((-1,)) + bytes(8)), "damaged or no npz file"),
+    ("a.npz", npz_of("a.npy", npy_header((10**6, 10**6, 0)) + bytes(8)), "that it does not hold"),
+    ("a.safetensors", of_f8, "damaged or no safetensors file|is missing"),
+    ("a.safetensors", lambda file: os.mkfifo(file), "is no file"),
     ("a.safetensors", truncated, r"a.safetensors is damaged or no safetensors file \(SafetensorError"),
     ("a.safetensors", pickled, "damaged or no safetensors file"),
     ("a.npz", truncated, r"a.npz is damaged or no npz file \(BadZipFile"),
@@ -208,7 +260,30 @@ def test_damaged_weights_are_noticed(damage, folder, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"model": "tiny"}'])
+RECORD = {
+    **{"model": "tiny", "n_classes": 3, "image_side": None},
+    **{"source": "a.npz", "source_sha256": "", "sha256": ""},
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", '{"model": "tiny"}', "[" * 100_000),
+        *(
+            json.dumps(RECORD | change)
+            for change in (
+                {"n_classes": -1},
+                {"n_classes": 10**12},
+                {"n_classes": True},
+                {"image_side": 0},
+                {"image_side": 10**6},
+                {"model": "none"},
+                {"more": 1},
+            )
+        ),
+    ],
+)
 def test_a_folder_without_a_sound_record_is_refused(content, tmp_path):
     (tmp_path / record.FILE).write_text(content)
     with pytest.raises(
@@ -318,3 +393,15 @@ def test_the_command_refuses_in_one_line(arguments, reason, tmp_path, monkeypatc
     assert error.count("\n") == 1
     assert reason in error
     assert not (tmp_path / "w").exists()
+
+
+def test_positions_of_millions_of_patches_take_no_memory(tmp_path):
+    """252 bytes of a file: positions of shape (1, 1000001, 0)."""
+    file = tmp_path / "vit.npz"
+    np.savez(file, pos_embed=np.zeros((1, 1_000_001, 0), np.float32))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        UserError, match=r"tensor pos_embed is of images of 16000 pixels \(allowed: up to 2048\)"
+    ):
+        weights.import_file(file, "vit_s16", tmp_path / "out")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB

@@ -50,6 +50,7 @@ class Loaded(NamedTuple):
     splits: Splits
     files: tuple[Path, ...]
     root: Path
+    parts: tuple[prepared.Part, ...] = ()
 
 
 def load(
@@ -202,7 +203,16 @@ def find(name: str, *, source: str = "", data_dir: Path | None = None) -> Loaded
         raise UserError(_unprepared(name, root, source))
     splits, whole = found
     files = tuple(path for part in whole.values() for path in sorted(part.folder.iterdir()))
-    return Loaded(splits, files, root)
+    return Loaded(splits, files, root, tuple(whole.values()))
+
+
+def verify(found: Loaded) -> None:
+    """Read all of a data set's images on disk and hold them against their digests. Raises UserError naming a part."""
+    for part in found.parts:
+        if fault := prepared.verify(part):
+            raise UserError(
+                f"the decoded images {part.folder} are damaged ({fault}); remove that folder, and prepare them anew"
+            )
 
 
 def load_pretraining(config: Config) -> Examples:

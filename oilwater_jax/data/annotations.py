@@ -8,12 +8,16 @@ import numpy as np
 from jaxtyping import Int32
 
 from oilwater_jax.errors import UserError
+from oilwater_jax.files import read_plain
+
+MOST_TABLE = 256 << 20  # bytes; CelebA's attributes have 27 MB
+LONGEST_PATH = 1024  # characters
 
 
 def read_text(path: Path) -> str:
     """A text file, without a byte order mark. Raises UserError."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_plain(path, MOST_TABLE).decode("utf-8-sig")
     except OSError as error:
         raise UserError(
             f"cannot read {path}: {error.strerror}; see to the path and its permissions"
@@ -60,12 +64,14 @@ def numbers(
 
 def image_names(path: Path, values: Sequence[str]) -> np.ndarray:
     """A column of relative paths below the images' folder. Raises UserError if one leaves it or is there twice."""
-    seen: set[str] = set()
+    seen: set[PurePosixPath] = set()
     for value in values:
-        name = PurePosixPath(value)
+        name = PurePosixPath(value)  # for which a/b is a//b and ./a/b
         if not value or not value.isprintable() or name.is_absolute() or ".." in name.parts:
             raise UserError(f"{path} names the image {value[:200]!a}, which is not below the images' folder")
-        if value in seen:
+        if len(value) > LONGEST_PATH or not name.parts:
+            raise UserError(f"{path} names the image {value[:200]!a}, which is no path of a file")
+        if name in seen:
             raise UserError(f"{path} names the image {value[:200]!a} twice; fetch the file again")
-        seen.add(value)
+        seen.add(name)
     return np.array(values, dtype=str)

@@ -4,6 +4,7 @@ Every member is judged before the first byte is written. Only plain files and fo
 itself, with a new file's usual rights: no link, device, owner or permission of an archive reaches the disk.
 """
 
+import bz2
 import contextlib
 import gzip
 import io
@@ -11,20 +12,24 @@ import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from oilwater_jax.errors import UserError
+from oilwater_jax.files import open_plain
 
 MOST_BYTES = 16 << 30  # unpacked; the largest archive wanted here (CelebA's images) has 1.4 GB
 MOST_MEMBERS = 2_000_000
 ZIP_MAGIC = b"PK"
 MOST_PADDING = 64 << 20  # bytes read behind a tar's last member
 SPARE = 64 << 20  # bytes left free on the disk
+MOST_HEADER = 4 << 20  # bytes that a tar's member may have of names and other words about it
+LONGEST_PATH = 1024  # characters of a member's path
 LONGEST_NAME = 255  # bytes, of one part of a path: what file systems take
 DAMAGES = (
     *(
@@ -37,7 +42,16 @@ DAMAGES = (
         ValueError,
     ),
     *(
-        NotImplementedError,
+        # whatever tarfile and zipfile make of bytes that are no archive
+        *(NotImplementedError, RuntimeError, IndexError, KeyError, TypeError, AttributeError, OverflowError),
+        struct.error,
+        RuntimeError,
+        IndexError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        struct.error,
         FileExistsError,
         NotADirectoryError,
         IsADirectoryError,
@@ -70,6 +84,8 @@ def unpack(archive: Path, into: Path, tick: Tick | None = None, *, most_bytes: i
     a name twice                                      is there twice
     declared total above `most_bytes`                 is too large
     declared total above the disk's free bytes        needs ... bytes
+    a header above 4 MB or of a size below 0          is damaged, without reading it
+    a member of a size below 0                        holds ..., of -1 bytes
     a member shorter than declared, a wrong CRC       is damaged
     """
     into.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +116,7 @@ def _opened(archive: Path) -> Iterator[Iterable[_Member]]:
     """The members of an archive, read as they are asked for. The kind of archive is told by content, not name."""
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(open(archive, "rb"))
+            file = stack.enter_context(open_plain(archive))
         except OSError as error:
             raise UserError(
                 f"cannot read {archive}: {error.strerror}; see to the path and its permissions"
@@ -110,7 +126,43 @@ def _opened(archive: Path) -> Iterator[Iterable[_Member]]:
         if magic == ZIP_MAGIC:
             yield _of_zip(stack.enter_context(zipfile.ZipFile(file)))
         else:
-            yield _of_tar(stack.enter_context(tarfile.open(fileobj=file, mode="r:*")))
+            metered = _Metered(stack.enter_context(_decompressed(file)))
+            tar: Any = metered  # has what tarfile asks of a file
+            yield _of_tar(stack.enter_context(tarfile.open(fileobj=tar, mode="r:")), metered)
+
+
+class _Metered:
+    """A tar's bytes, of which tarfile may read so many in a row for one header: it reads what a header declares."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.left: int | None = MOST_HEADER
+
+    def read(self, size: int = -1) -> bytes:
+        """As a file's. Raises ValueError where a header is too large, or has a size below 0."""
+        if self.left is not None:
+            if not 0 <= size <= self.left:
+                raise ValueError(f"a header of {size} bytes")
+            self.left -= size
+        return self._file.read(size)
+
+    def seek(self, offset: int) -> int:
+        """As a file's."""
+        return self._file.seek(offset)
+
+    def tell(self) -> int:
+        """As a file's."""
+        return self._file.tell()
+
+
+def _decompressed(file: IO[bytes]) -> Any:
+    """The content of a file that may be compressed, told by how it begins."""
+    magic = file.read(6)
+    file.seek(0)
+    for begins, opened in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open)):
+        if magic.startswith(begins):
+            return opened(file)
+    return file
 
 
 def _of_zip(file: zipfile.ZipFile) -> Iterator[_Member]:
@@ -124,8 +176,9 @@ def _of_zip(file: zipfile.ZipFile) -> Iterator[_Member]:
         yield _Member(info.filename, info.file_size, kind, lambda info=info: file.open(info))
 
 
-def _of_tar(file: tarfile.TarFile) -> Iterator[_Member]:
+def _of_tar(file: tarfile.TarFile, metered: _Metered) -> Iterator[_Member]:
     for info in file:
+        metered.left = MOST_HEADER
         if info.isdir():
             kind = "a folder"
         elif info.issym() or info.islnk():
@@ -135,6 +188,7 @@ def _of_tar(file: tarfile.TarFile) -> Iterator[_Member]:
         else:
             kind = "a file" if info.isreg() else "a device"
         yield _Member(info.name, info.size, kind, lambda info=info: file.extractfile(info) or io.BytesIO())
+    metered.left = None
     for _ in range(MOST_PADDING >> 20):  # to the end, where a compressed file has its checksum
         if not file.fileobj or not file.fileobj.read(1 << 20):
             break
@@ -155,12 +209,16 @@ def _judged(archive: Path, members: Iterable[_Member], most: int, free: int) -> 
         shown = ascii(member.name[:200])
         if name.is_absolute() or ".." in name.parts:
             raise refuse(f"holds {shown}, whose path leaves the folder")
-        if "\\" in member.name or not member.name.isprintable() or _longest(name) > LONGEST_NAME:
+        long = _longest(name) > LONGEST_NAME or len(str(name)) > LONGEST_PATH
+        nameless = not name.parts and member.kind == "a file"
+        if "\\" in member.name or not member.name.isprintable() or long or nameless:
             raise refuse(f"holds {shown}, which is no portable path")
         if member.kind not in ("a file", "a folder"):
             raise refuse(f"holds {shown}, which is {member.kind}")
         if name in sound and "a folder" not in (member.kind, sound[name].kind):
             raise refuse(f"holds {shown} twice")
+        if member.size < 0:
+            raise refuse(f"holds {shown}, of {member.size} bytes")
         sound[name] = member
         total += member.size
         if total > most or len(sound) > MOST_MEMBERS:
@@ -169,6 +227,8 @@ def _judged(archive: Path, members: Iterable[_Member], most: int, free: int) -> 
             raise UserError(
                 f"{archive} needs at least {total} bytes unpacked, the disk has {max(free, 0)} to give; make room"
             )
+    if not sound:
+        raise refuse("holds nothing")
     return list(sound.values())
 
 

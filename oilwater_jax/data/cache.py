@@ -2,15 +2,18 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from oilwater_jax.files import write_npz
+from oilwater_jax.errors import one_line, warn
+from oilwater_jax.files import open_lock, open_plain, write_npz
 from oilwater_jax.types import Examples, Splits
+
+DIGEST = "sha256"  # the name of the array that seals a cached file
 
 
 def folder() -> Path:
@@ -29,7 +32,7 @@ def place(name: str, version: int) -> Path:
 def locked(path: Path) -> Iterator[None]:
     """Wait until no other process holds the lock file `path`, and hold it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with open_lock(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -37,20 +40,40 @@ def locked(path: Path) -> Iterator[None]:
 def arrays(name: str, version: int, build: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """What `build()` returns, from the file of this name and version if there is a sound one.
 
-    A damaged file is built anew; a cache folder that cannot be written is done without.
+    A file that is damaged or was changed is built anew, and that is said; a cache folder that cannot be written is
+    done without.
     """
     path = place(name, version)
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            return {key: saved[key] for key in saved.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        built = build()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_npz(path, built)
-    except OSError:
+        return read_arrays(path)
+    except FileNotFoundError:
         pass
+    except Exception as error:  # whatever zipfile and NumPy make of damaged bytes
+        warn(f"the cached data set {path} is damaged ({one_line(error)}); it is built anew")
+    built = build()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_npz(path, {**built, DIGEST: np.array(digest_of(built))})
     return built
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a cached file. Raises whatever comes of a damaged one; ValueError where its digest differs."""
+    with open_plain(path) as file, np.load(file, allow_pickle=False) as saved:
+        found = {key: saved[key] for key in saved.files}
+    if str(found.pop(DIGEST, "")) != digest_of(found):
+        raise ValueError("its checksum differs")
+    return found
+
+
+def digest_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over names, types, shapes and bytes of arrays."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        total.update(array.reshape(-1).data)
+    return total.hexdigest()
 
 
 def examples(name: str, version: int, build: Callable[[], Examples]) -> Examples:

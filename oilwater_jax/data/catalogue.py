@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,11 +17,12 @@ from oilwater_jax.data.cache import locked
 from oilwater_jax.data.decode import Preprocessing
 from oilwater_jax.entries import Dataset
 from oilwater_jax.errors import UserError
-from oilwater_jax.files import read_json, write_json
+from oilwater_jax.files import read_json, read_plain, write_json
 
 SPLITS = ("train", "val", "test")  # as 0, 1, 2 in the published tables
 
 SMOKE_LISTED = 96  # samples that a smoke run has of each split of listed images
+MOST_IMAGE = 64 << 20  # bytes of an image file
 SMOKE_LEAST = 4  # samples of a group, however small its share
 
 
@@ -120,7 +122,7 @@ def in_folder(folder: Path) -> tuple[Callable[[str], bytes], Callable[[str], str
     """`read` and `stamp` of image files below a folder."""
 
     def read(name: str) -> bytes:
-        return (folder / name).read_bytes()
+        return read_plain(folder / name, MOST_IMAGE)
 
     def stamp(name: str) -> str:
         try:
@@ -147,8 +149,8 @@ def open_source(source: str, root: Path, tick: archive.Tick | None = None) -> Pa
             f"source {source!r} is neither a folder nor a file; give the data set's folder or archive"
         )
     known = root / "known" / f"{hashlib.sha256(stamp_of(path).encode()).hexdigest()[:32]}.json"
-    digest = read_json(known)
-    if not isinstance(digest, str):
+    digest = read_json(known, str)
+    if digest is None or not re.fullmatch("[0-9a-f]{32}", digest):
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:32]
         known.parent.mkdir(parents=True, exist_ok=True)

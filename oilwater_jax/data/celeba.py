@@ -143,6 +143,7 @@ def _read_partition(path: Path, name: np.ndarray) -> np.ndarray:
         _check_widths(path, rows, 2, 1)
         columns = {"image_id": [row[0] for row in rows], "partition": [row[1] for row in rows]}
     split = annotations.numbers(path, "partition", columns["partition"], (0, 1, 2))
+    annotations.image_names(path, columns["image_id"])  # each once
     of_name = dict(zip(columns["image_id"], split.tolist(), strict=True))
     if unknown := [image for image in name.tolist() if image not in of_name]:
         raise UserError(

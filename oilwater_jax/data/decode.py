@@ -19,6 +19,7 @@ FORMATS = (
 )  # of published sets; nothing else is opened: some of Pillow's readers start programs
 USUAL_FORMATS = (*FORMATS, "BMP", "GIF", "PPM", "TIFF", "WEBP")  # of a user's own
 MOST_PIXELS = 50_000_000
+MOST_PER_BYTE = 1000  # pixels of a JPEG for each byte; one of a single colour has about 170
 
 
 class Preprocessing(NamedTuple):
@@ -78,8 +79,13 @@ def decode(data: bytes, preprocessing: Preprocessing) -> UInt8[np.ndarray, "s s 
         with Image.open(io.BytesIO(data), formats=formats) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are too many")
+            if image.format == "JPEG" and image.width * image.height > MOST_PER_BYTE * len(data):
+                # The library would fill up what is not there with grey, and say nothing.
+                raise ValueError(
+                    f"{image.width} x {image.height} pixels are more than its {len(data)} bytes can hold"
+                )
             return np.asarray(preprocessing.apply(_to_rgb(image)))
     except UnidentifiedImageError as error:  # whose own message is an address in memory
         raise ValueError(f"not a {' or '.join(formats)} image") from error
-    except (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError, MemoryError) as error:
         raise ValueError(" ".join(str(error).split())) from error

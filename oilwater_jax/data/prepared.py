@@ -2,7 +2,7 @@
 
     known/<stamp>.json        the digest of a part that was made of files of these names, sizes and times
     unfinished/<name>.../     a part in the making: its images so far, how many these are, of which files
-    images/<digest>/          a whole part: image.npy [n, s, s, 3], columns.npz, part.json
+    images/<digest>/          a whole part: image.npy [n, s, s, 3], columns.npz, part.json with their digests
     unpacked/<digest>/        an archive's files; once all is decoded they may be deleted
     <name>.json               the parts that a data set without a source stands for
 
@@ -14,9 +14,10 @@ import functools
 import hashlib
 import math
 import os
+import re
+import secrets
 import shutil
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -28,15 +29,18 @@ from oilwater_jax.data import cache
 from oilwater_jax.data.archive import Tick
 from oilwater_jax.data.catalogue import SPLITS, Catalogue, Rows, absent
 from oilwater_jax.data.decode import SIDE, decode
-from oilwater_jax.errors import UserError
-from oilwater_jax.files import read_json, write_json, write_npz
+from oilwater_jax.errors import UserError, one_line, warn
+from oilwater_jax.files import load_json, open_plain, read_json, seal, write_json, write_npz
 from oilwater_jax.images import Images
 from oilwater_jax.images import Part as Stored
 from oilwater_jax.reporting.progress import Progress
+from oilwater_jax.shapes import PART, PREPARED, UNFINISHED
 from oilwater_jax.types import Examples, Splits
 
 SHAPE = (SIDE, SIDE, 3)  # of a published set
 CHUNK = 256  # images decoded between two writes: 39 MB of a published set
+BLOCK = 64  # images of one digest: 10 MB; CHUNK holds a whole number of blocks
+SAMPLED = 4  # blocks that are looked at when a part is opened: the first, the last, and others by chance
 DIGEST_BYTES = 32
 SPARE = 64 << 20  # bytes left free on the disk
 
@@ -50,25 +54,66 @@ class Part(NamedTuple):
 
 def find(root: Path, catalogue: Catalogue, split: str) -> Part | None:
     """The part made of a catalogue's split, or None if it has not been made or is damaged. Raises UserError."""
-    digest = read_json(_known(root, _stamp(catalogue, catalogue.splits[split])))
-    return read(root, digest) if isinstance(digest, str) else None
+    digest = read_json(_known(root, _stamp(catalogue, catalogue.splits[split])), str)
+    return read(root, digest) if digest and re.fullmatch("[0-9a-f]{32}", digest) else None
 
 
 def read(root: Path, digest: str) -> Part | None:
     """A whole part, its images left on disk; None if it is absent or damaged."""
     folder = root / "images" / digest
+    if not folder.exists():
+        return None
     try:
-        image = np.load(folder / "image.npy", mmap_mode="r", allow_pickle=False)
-        with np.load(folder / "columns.npz", allow_pickle=False) as saved:
-            label, attribute, index = (saved[name] for name in ("label", "attribute", "index"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        image, columns = _checked(folder)
+    except Exception as error:  # whatever zipfile and NumPy make of damaged bytes
+        warn(f"the decoded images {folder} are damaged ({one_line(error)})")
         return None
-    if image.dtype != np.uint8 or image.ndim != 4 or len(image) != len(label):
-        return None
+    label, attribute, index = (columns[name] for name in ("label", "attribute", "index"))
     examples = Examples(
         Images([Stored(image)]), label, label.copy(), attribute, np.zeros(len(label), bool), index
     )
     return Part(folder, examples)
+
+
+def _checked(folder: Path) -> tuple[np.memmap, dict[str, np.ndarray]]:
+    """Images and columns of a whole part, the latter and some blocks of the former by their digests.
+
+    Raises ValueError, and whatever else comes of damaged files.
+    """
+    record = load_json(folder / "part.json", PART, sealed=True)
+    if record is None:
+        raise ValueError("it has no part.json")
+    columns = cache.read_arrays(folder / "columns.npz")
+    if cache.digest_of(columns) != record["columns"] or set(columns) != {"label", "attribute", "index"}:
+        raise ValueError("columns.npz is another part's")
+    open_plain(folder / "image.npy").close()
+    image = np.load(folder / "image.npy", mmap_mode="r", allow_pickle=False)
+    if image.dtype != np.uint8 or image.ndim != 4 or len(image) != len(columns["label"]):
+        raise ValueError(f"image.npy has shape {image.shape} and type {image.dtype}")
+    blocks = record["blocks"]
+    if len(blocks) != -(-len(image) // BLOCK):
+        raise ValueError("part.json is another part's")
+    some = {0, len(blocks) - 1, *(secrets.randbelow(len(blocks)) for _ in range(SAMPLED - 2))}
+    _check_blocks(image, blocks, sorted(some))
+    return image, columns
+
+
+def _check_blocks(image: np.ndarray, blocks: list[str], wanted: Iterable[int]) -> None:
+    for at in wanted:
+        if hashlib.sha256(image[at * BLOCK : (at + 1) * BLOCK].tobytes()).hexdigest() != blocks[at]:
+            raise ValueError(f"images {at * BLOCK} to {min((at + 1) * BLOCK, len(image)) - 1} were changed")
+
+
+def verify(part: Part) -> str:
+    """What is wrong with a part, all of whose images are read; empty if nothing is."""
+    try:
+        image, _ = _checked(part.folder)
+        record = load_json(part.folder / "part.json", PART, sealed=True)
+        assert record is not None
+        _check_blocks(image, record["blocks"], range(len(record["blocks"])))
+    except Exception as error:  # whatever zipfile and NumPy make of damaged bytes
+        return one_line(error)
+    return ""
 
 
 def make(root: Path, catalogue: Catalogue, split: str, tick: Tick) -> Part:
@@ -86,7 +131,14 @@ def make(root: Path, catalogue: Catalogue, split: str, tick: Tick) -> Part:
         _decode_all(unfinished, catalogue, rows, stamp, tick)
         digest = _digest(catalogue, rows, unfinished / "sums")
         columns = {"label": rows.label, "attribute": rows.attribute, "index": rows.row}
-        write_npz(unfinished / "columns.npz", columns)
+        sealed = {**columns, cache.DIGEST: np.array(cache.digest_of(columns))}
+        write_npz(unfinished / "columns.npz", sealed)
+        blocks = (unfinished / "blocks").read_bytes()
+        part_record = {
+            "blocks": [blocks[at : at + DIGEST_BYTES].hex() for at in range(0, len(blocks), DIGEST_BYTES)],
+            "columns": cache.digest_of(columns),
+        }
+        write_json(unfinished / "part.json", seal(part_record))
         (root / "images").mkdir(exist_ok=True)
         if not read(root, digest):  # else other files have made the same part
             shutil.rmtree(root / "images" / digest, ignore_errors=True)
@@ -146,8 +198,10 @@ def holds(root: Path, name: str) -> bool:
 
 def remembered(root: Path, name: str, preprocessing: str) -> tuple[Splits, dict[str, Part]] | None:
     """The data set that was last prepared under a name, and its parts; None if there is no sound one."""
-    record = read_json(root / f"{name}.json")
-    if not isinstance(record, dict) or record.get("preprocessing") != preprocessing:
+    record = read_json(root / f"{name}.json", PREPARED)
+    if record is None or record["preprocessing"] != preprocessing or set(record["parts"]) != set(SPLITS):
+        return None
+    if not all(re.fullmatch("[0-9a-f]{32}", digest) for digest in record["parts"].values()):
         return None
     parts = {split: read(root, digest) for split, digest in record["parts"].items()}
     whole = {split: part for split, part in parts.items() if part}
@@ -197,8 +251,8 @@ def _decode_all(folder: Path, catalogue: Catalogue, rows: Rows, stamp: str, tick
     """
     n, shape = len(rows.name), (catalogue.preprocessing.side, catalogue.preprocessing.side, 3)
     row_bytes = math.prod(shape)
-    state = read_json(folder / "done.json")
-    done = state["rows"] if isinstance(state, dict) and state["stamp"] == stamp else 0
+    state = read_json(folder / "done.json", UNFINISHED)
+    done = _done(folder, state["rows"], n, row_bytes) if state is not None and state["stamp"] == stamp else 0
     mode = "r+b" if done else "wb"
     one = functools.partial(decode_one, catalogue)
     _check_room(folder, (n - done) * row_bytes)
@@ -206,6 +260,7 @@ def _decode_all(folder: Path, catalogue: Catalogue, rows: Rows, stamp: str, tick
     with (
         open(folder / "image.npy", mode) as image,
         open(folder / "sums", mode) as sums,
+        open(folder / "blocks", mode) as blocks,
         ThreadPoolExecutor(cores()) as pool,
     ):
         start = _write_header(image, (n, *shape))
@@ -214,14 +269,32 @@ def _decode_all(folder: Path, catalogue: Catalogue, rows: Rows, stamp: str, tick
             chunk = list(pool.map(one, rows.name[first : first + CHUNK].tolist()))
             image.seek(start + first * row_bytes)
             sums.seek(first * DIGEST_BYTES)
+            blocks.seek(first // BLOCK * DIGEST_BYTES)
             for pixels, digest in chunk:
                 image.write(pixels.data)
                 sums.write(digest)
-            for file in (image, sums):
+            for at in range(0, len(chunk), BLOCK):
+                whole = b"".join(pixels.tobytes() for pixels, _ in chunk[at : at + BLOCK])
+                blocks.write(hashlib.sha256(whole).digest())
+            for file in (image, sums, blocks):
                 file.flush()
                 os.fsync(file.fileno())
             write_json(folder / "done.json", {"stamp": stamp, "rows": first + len(chunk)})
             tick(first + len(chunk), n)
+
+
+def _done(folder: Path, rows: int, n: int, row_bytes: int) -> int:
+    """The images of so many rows that are whole chunks, and there."""
+    sizes = {
+        "image.npy": rows * row_bytes,
+        "sums": rows * DIGEST_BYTES,
+        "blocks": rows // BLOCK * DIGEST_BYTES,
+    }
+    for name, least in sizes.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size < least:
+            return 0
+    return rows if 0 <= rows <= n and (rows == n or rows % CHUNK == 0) else 0
 
 
 def decode_one(catalogue: Catalogue, name: str) -> tuple[UInt8[np.ndarray, "s s 3"], bytes]:

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json, write_json
 from oilwater_jax.settings.registry import known
+from oilwater_jax.shapes import WEIGHTS
 
 FILE = "weights.json"
+MOST_CLASSES, MOST_SIDE = 1_000_000, 2048  # of weights that are read
 
 
 class Record(NamedTuple):
@@ -28,8 +30,8 @@ def write(folder: Path, record: Record) -> None:
 
 def read(folder: Path) -> Record:
     """The record of the weights in a folder. Raises UserError where there is no sound one."""
-    saved = read_json(folder / FILE)
-    if not isinstance(saved, dict) or not _sound(saved):
+    saved = read_json(folder / FILE, WEIGHTS)
+    if saved is None or not _sound(saved):
         raise UserError(
             f"model.init_from = {str(folder)!r} holds no imported weights (no sound {FILE}); give a folder that "
             "`oilwater weights import` made"
@@ -38,9 +40,9 @@ def read(folder: Path) -> Record:
 
 
 def _sound(saved: dict[str, Any]) -> bool:
-    kinds: dict[str, Any] = dict.fromkeys(Record._fields, str) | {"n_classes": int, "image_side": int | None}
-    typed = saved.keys() == kinds.keys() and all(isinstance(saved[k], kind) for k, kind in kinds.items())
-    return typed and saved["model"] in known().names("model")
+    side = saved["image_side"]
+    sized = 1 <= saved["n_classes"] <= MOST_CLASSES and (side is None or 1 <= side <= MOST_SIDE)
+    return sized and saved.keys() == set(Record._fields) and saved["model"] in known().names("model")
 
 
 def check_images(record: Record, image_shape: tuple[int, ...]) -> None:

@@ -10,15 +10,15 @@ timm, DeiT        ViT-S/16      patch_embed.proj.weight, blocks.0.attn.qkv.weigh
 
 import functools
 import hashlib
+import math
 import os
 import pickle
 import re
 import shutil
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from oilwater_jax.errors import UserError, one_line
+from oilwater_jax.files import open_plain
 from oilwater_jax.models import record as records
 from oilwater_jax.models.layout import Layout
 from oilwater_jax.models.record import Record
@@ -36,6 +37,8 @@ from oilwater_jax.settings.registry import known
 from oilwater_jax.trees import digest, to_host
 
 Tensors = Mapping[str, np.ndarray]
+NPY = b"\x93NUMPY"  # begins an npy file
+MOST_BYTES = 8 << 30  # of an npz file's arrays
 TREE = "tree"  # the checkpoint's folder
 RESNET_SIDE = 32  # any size gives a ResNet the same parameters
 
@@ -73,8 +76,8 @@ def template(model: str, n_classes: int, image_side: int | None) -> Params:
     entry = registry_of(config).model(model)
     layers = entry.build(view(config, entry), n_classes, jnp.float32)
     side = image_side or RESNET_SIDE
-    image = jnp.zeros((1, side, side, 3))
-    return jax.eval_shape(lambda: join(layers.init(jax.random.key(0), image)))
+    image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return jax.eval_shape(lambda one: join(layers.init(jax.random.key(0), one)), image)
 
 
 def import_file(file: Path, model: str, out: Path) -> Record:
@@ -134,7 +137,15 @@ def from_torch(tensors: Tensors, model: str, where: str) -> tuple[Params, int, i
     shape = layout(model)
     head = tensors.get(shape.head)
     n_classes = len(head) if head is not None and head.ndim else 1
+    if not 1 <= n_classes <= records.MOST_CLASSES:
+        allowed = f"allowed: 1 .. {records.MOST_CLASSES}"
+        raise UserError(
+            f"{where}: tensor {shape.head} is of {n_classes} classes ({allowed}); is it a {model}?"
+        )
     side = _image_side(tensors.get(shape.positions)) if shape.positions else None
+    if side is not None and side > records.MOST_SIDE:
+        what = f"is of images of {side} pixels (allowed: up to {records.MOST_SIDE})"
+        raise UserError(f"{where}: tensor {shape.positions} {what}; is it a {model}?")
     leaves, structure = jax.tree_util.tree_flatten_with_path(template(model, n_classes, side))
     named = {torch_name(model, tuple(key.key for key in path)): leaf for path, leaf in leaves}
 
@@ -151,8 +162,12 @@ def from_torch(tensors: Tensors, model: str, where: str) -> tuple[Params, int, i
             refuse([name], f"has shape {array.shape} and should have {wanted[name]}")
         if not jnp.issubdtype(array.dtype, jnp.floating):
             refuse([name], f"has dtype {array.dtype} and should hold floating-point numbers")
-        if not np.isfinite(array.astype(np.float32)).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            single = array.astype(np.float32)
+        if not np.isfinite(single).all():
             refuse([name], "has numbers that are not finite")
+        if name.endswith(LEAVES["var"]) and (single < 0).any():
+            refuse([name], "has variances below 0")
     arrays = [
         np.ascontiguousarray(tensors[name].astype(np.float32).transpose(np.argsort(to_torch(leaf)).tolist()))
         for name, leaf in named.items()
@@ -163,7 +178,7 @@ def from_torch(tensors: Tensors, model: str, where: str) -> tuple[Params, int, i
 def _image_side(positions: np.ndarray | None) -> int:
     """Pixels of the square images that learned positions [1, 1 + patches, d] are for."""
     patches = positions.shape[1] - 1 if positions is not None and positions.ndim == 3 else 1
-    return PATCH * max(1, round(patches**0.5))
+    return PATCH * max(1, round(max(patches, 0) ** 0.5))
 
 
 def read_file(file: Path) -> Tensors:
@@ -178,12 +193,11 @@ def read_file(file: Path) -> Tensors:
 
 
 def _read_safetensors(file: Path) -> Tensors:
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         return load_file(file)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # its own, and NumPy's for types that it does not have (F8)
         raise UserError(
             f"{file} is damaged or no safetensors file ({one_line(error)}); get it anew"
         ) from error
@@ -191,14 +205,45 @@ def _read_safetensors(file: Path) -> Tensors:
 
 def _read_npz(file: Path) -> Tensors:
     try:
-        with np.load(file, allow_pickle=False) as saved:
-            return {name: saved[name] for name in saved.files}
-    except (ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with open_plain(file) as opened:
+            if opened.read(len(NPY)) == NPY:
+                raise ValueError("it is a single array, an npy file")
+            if zipfile.is_zipfile(opened):
+                _check_npz(opened)
+            opened.seek(0)
+            with np.load(opened, allow_pickle=False) as saved:
+                return {name: saved[name] for name in saved.files}
+    except Exception as error:  # whatever zipfile and NumPy make of damaged bytes
         if "pickle" in str(error):
             raise UserError(
                 f"{file} holds pickled objects, which could run code and are never read; save plain arrays"
             ) from error
         raise UserError(f"{file} is damaged or no npz file ({one_line(error)}); get it anew") from error
+
+
+def _check_npz(file: IO[bytes]) -> None:
+    """Raise ValueError for an npz file whose members are not what their headers declare, before any is read."""
+    total = 0
+    with zipfile.ZipFile(file) as saved:
+        for info in saved.infolist():
+            with saved.open(info) as member:
+                version = np.lib.format.read_magic(member)
+                read = (
+                    np.lib.format.read_array_header_1_0
+                    if version == (1, 0)
+                    else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read(member)
+                if dtype.hasobject:
+                    raise ValueError(f"{info.filename} is pickled")
+                declared = math.prod(shape) * dtype.itemsize
+                if min(shape, default=0) < 0 or declared != info.file_size - member.tell():
+                    raise ValueError(
+                        f"{info.filename} declares an array of shape {shape} that it does not hold"
+                    )
+            total += declared
+            if total > MOST_BYTES:
+                raise ValueError(f"it is too large: above {MOST_BYTES} bytes")
 
 
 def _read_torch(file: Path) -> Tensors:

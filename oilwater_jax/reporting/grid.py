@@ -3,6 +3,7 @@
 import csv
 import fnmatch
 import math
+import re
 import statistics
 import sys
 from collections.abc import Sequence
@@ -10,15 +11,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
-from oilwater_jax.errors import UserError
-from oilwater_jax.files import read_json
+from oilwater_jax.errors import UserError, plain
+from oilwater_jax.files import Damaged, load_json
 from oilwater_jax.reporting.summary import ON_SETS, set_label
+from oilwater_jax.reporting.summary import read as read_summary
 from oilwater_jax.reporting.tables import HEADINGS, markdown_table
+from oilwater_jax.reporting.terminal import Screen
+from oilwater_jax.settings.config import RUN_NAME
+from oilwater_jax.shapes import GRID
 
 FOUND = "found:"  # begins the name of a line that holds what a method found: found:jtt
+LATEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "±": r"$\pm$"},
+}
+"""What stands for a sign that LaTeX would take for a command."""
 DEFAULT = ("acc_adjusted", "wga", "success")
 
 
@@ -60,13 +69,23 @@ class Line(NamedTuple):
 
 def read(workdir: Path) -> list[Line]:
     """The lines of every finished run of a sweep. Raises UserError for a folder that holds none."""
-    names = (read_json(workdir / "grid.json") or {}).get("runs")
-    if names is None:
-        raise UserError(f"{workdir} is not a sweep's folder (no sound grid.json); give one that sweep made")
+    try:
+        grid = load_json(workdir / "grid.json", GRID)
+    except Damaged as damage:
+        raise UserError(
+            f"{workdir / 'grid.json'} is damaged ({damage}); the sweep that made it makes it anew"
+        ) from None
+    if grid is None:
+        raise UserError(f"{workdir} is not a sweep's folder (no grid.json); give one that sweep made")
     lines = []
-    for name in names:
-        if (summary := read_json(workdir / "runs" / name / "summary.json")) is not None:
-            lines += lines_of(name, summary)
+    for name in grid["runs"]:
+        if not re.fullmatch(RUN_NAME, name):
+            raise UserError(
+                f"{workdir / 'grid.json'} is damaged (it names the run {name[:50]!a}); run the sweep again"
+            )
+        found = read_summary(workdir / "runs" / name)
+        if found is not None and found.get("command") != "study":
+            lines += lines_of(name, found)
     if not lines:
         raise UserError(f"{workdir} has no finished run yet; the sweep that began it goes on with it")
     return lines
@@ -140,7 +159,8 @@ def heading(column: str, lines: list[Line]) -> str:
 def cells(lines: list[Line], columns: list[str]) -> list[list[str]]:
     """The table's text, in per cent, without its head."""
     return [
-        [line.run, line.label, *(cell(name, line.figures.get(name)) for name in columns)] for line in lines
+        [plain(line.run), plain(line.label), *(cell(name, line.figures.get(name)) for name in columns)]
+        for line in lines
     ]
 
 
@@ -161,15 +181,15 @@ def print_table(
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         parts = [f"{name}{part}" for name in names for part in ("", "_ci95", "_n")]
-        writer.writerow(["run", "training", *parts])
+        writer.writerow(["run", "training", *map(no_formula, parts)])
         for line in kept:
             found = [line.figures.get(name) for name in names]
             values = [
                 v for one in found for v in (("", "", "") if one is None else (one.mean, one.half, one.n))
             ]
-            writer.writerow([line.run, line.training, *values])
+            writer.writerow([no_formula(line.run), no_formula(line.training), *values])
         return
-    head = ["run", "training", *(heading(name, kept) for name in names)]
+    head = ["run", "training", *(plain(heading(name, kept)) for name in names)]
     body = cells(kept, names)
     if form == "md":
         print(markdown_table(head, body), end="")
@@ -181,20 +201,23 @@ def print_table(
             table.add_column(name, justify="left" if at < 2 else "right", no_wrap=True)
         for at, line in enumerate(body):
             table.add_row(*line, end_section=at + 1 < len(body) and body[at + 1][0] != line[0])
-        console = Console()
+        console = Screen()
         whole = console.measure(table, options=console.options.update(max_width=1000)).maximum
         console.width = max(console.width, whole)
         console.print(table)
+
+
+def no_formula(text: str) -> str:
+    """A cell of text that no spreadsheet takes for a formula."""
+    text = plain(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def latex(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A LaTeX tabular (booktabs)."""
 
     def line(parts: Sequence[str]) -> str:
-        text = " & ".join(
-            part.replace("_", r"\_").replace("%", r"\%").replace("±", r"$\pm$") for part in parts
-        )
-        return text + r" \\"
+        return " & ".join("".join(LATEX.get(sign, sign) for sign in part) for part in parts) + r" \\"
 
     columns = "ll" + "r" * (len(head) - 2)
     rows = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(head), r"\midrule", *map(line, body)]

@@ -36,6 +36,8 @@ def write_page(folder: Path, summary: dict[str, Any]) -> None:
     for title, head, lines in set_tables(summary):
         parts += [f"<h2>{html.escape(title)}</h2>", table(head, lines)]
     for picture in sorted((folder / "figures").glob("*.png")):
+        if picture.is_symlink() or not picture.is_file():
+            continue
         data = base64.b64encode(picture.read_bytes()).decode()
         parts.append(f'<p><img alt="{html.escape(picture.stem)}" src="data:image/png;base64,{data}"></p>')
     for name in ("config.json", "environment.json"):

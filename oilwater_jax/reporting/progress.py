@@ -5,9 +5,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+
+from oilwater_jax.reporting.terminal import Screen
 
 
 class Progress:
@@ -18,13 +19,13 @@ class Progress:
 
     def __init__(self, listener: Callable[[str], None] | None = None) -> None:
         self._listener = listener
-        self.console = Console(stderr=True)
+        self.console = Screen(stderr=True)
         self._bars = Bars(
-            TextColumn("{task.description:<22}"),
+            TextColumn("{task.description:<22}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
             disable=bool(listener) or not self.console.is_terminal,
             transient=True,

@@ -5,13 +5,25 @@ value per seed, in the order of `seeds`). Nothing here depends on when or in how
 """
 
 import math
+import re
+import shutil
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from oilwater_jax.errors import UserError
-from oilwater_jax.files import read_json
+from oilwater_jax.files import Damaged, load_json, seal
+from oilwater_jax.shapes import (
+    ATTACK_FIGURES,
+    FOUND_FIGURES,
+    NUMBER,
+    ROW_FIGURES,
+    RUN_SUMMARY,
+    STUDY_SUMMARY,
+    mismatch,
+)
+from oilwater_jax.stages import read_figures
 
 RATES = ("acc", "acc_adjusted", "wga")  # measured whatever the attack is
 BY_CLASS = ("acc_worst_class", "acc_balanced", "f1_worst", "ece")  # `metrics.by_class`
@@ -21,13 +33,135 @@ ON_SETS = {"idnf": "IDNF", "elmf": "ELMF", "draws": "draws"}
 
 def read(folder: Path) -> dict[str, Any] | None:
     """The summary of a finished run; None where there is none. Raises UserError for one of version 0.4 or older."""
-    found = read_json(folder / "summary.json")
-    if found is not None and found.get("command") != "study" and "found" not in found:
+    file = folder / "summary.json"
+    try:
+        found = load_json(file, {})
+        old = found is not None and found.get("command") != "study" and "found" not in found
+        if found is not None and old and "rows" in found:
+            raise UserError(
+                f"{folder} holds a run of version 0.4 or older, whose rows had other names; run it again in a new "
+                "folder, or show it with the version that made it (environment.json)"
+            )
+        shape = STUDY_SUMMARY if found is not None and found.get("command") == "study" else RUN_SUMMARY
+        sound = load_json(file, shape, sealed=True)
+        if sound is not None and (fault := _fault(sound)):
+            raise Damaged(fault)
+        return sound
+    except Damaged as damage:
         raise UserError(
-            f"{folder} holds a run of version 0.4 or older, whose rows had other names; run it again in a new folder, "
-            "or show it with the version that made it (environment.json)"
-        )
-    return found
+            f"{file} is damaged ({damage}); the command that made it makes it anew from what is finished"
+        ) from None
+
+
+def holds(folder: Path, seeds: list[int], key: str, warn: Callable[[str], None]) -> bool:
+    """Whether the folder has a sound summary of these seeds and this key; another one is thrown away, and said why."""
+    file = folder / "summary.json"
+    try:
+        found = read(folder)
+    except UserError as error:
+        found, why = None, str(error)
+    else:
+        why = f"{file} is of other settings, code or data than this run's; it is made anew"
+    if found is not None and (found["seeds"], found["key"]) == (seeds, key):
+        return True
+    if file.is_dir() and not file.is_symlink():
+        shutil.rmtree(file)
+    elif file.exists() or file.is_symlink():
+        if found is None or found["seeds"] == seeds:
+            warn(why)
+        file.unlink()
+    return False
+
+
+def _fault(summary: dict[str, Any]) -> str:
+    """What in a summary of the right shape does not fit together; empty if nothing."""
+    if summary.get("command") == "study":
+        return _study_fault(summary)
+    seeds, groups = len(summary["seeds"]), len(summary["groups"])
+    if not seeds:
+        return "it has no seeds"
+    if any(summary["n_poison_seeds"]) and not summary["n_train"]:
+        return "it has poisons and no training samples"
+    if summary["baseline"] and summary["baseline"] not in summary["measures"]:
+        return "its baseline is none of its measures"
+    for name, row in summary["rows"].items():
+        for measure in (*RATES, *summary["measures"]):
+            if len(_list(row.get(f"{measure}_seeds"))) != seeds or mismatch(row.get(measure), NUMBER):
+                return f"rows.{name}.{measure} is not of {seeds} seeds"
+        if not 0 <= row["worst_group"] < groups or len(row["group_acc"]) != groups:
+            return f"rows.{name} is not of {groups} groups"
+    whole = [(f"rows.{name}.{kind}", row[kind]) for name, row in summary["rows"].items() for kind in ON_SETS]
+    whole += [(f"found.{name}.idnf", one["idnf"]) for name, one in summary["found"].items()]
+    for place, figures in whole:
+        for name in figures:
+            base = name.removesuffix("_seeds").removesuffix("_std")
+            single, each = figures.get(base), figures.get(f"{base}_seeds")
+            if isinstance(single, list) or isinstance(figures.get(f"{base}_std"), list):
+                return f"{place}.{base} is a list"
+            if f"{base}_std" not in figures or len(_list(each)) != seeds:
+                return f"{place}.{base} is not of {seeds} seeds"
+    return ""
+
+
+def _study_fault(summary: dict[str, Any]) -> str:
+    epochs, seeds = len(summary["epochs"]), len(summary["seeds"])
+    if not seeds or not epochs or summary["judged_epoch"] not in summary["epochs"]:
+        return "it has no seeds, or no epochs, or not the one that it is judged at"
+    scores = set(summary["scores"])
+    for question, series in summary["auroc"].items():
+        if question.count("_vs_") != 1 or set(series) != scores:
+            return f"auroc.{question} is not of the scores"
+        for name, steps in series.items():
+            if len(steps) != epochs or any(len(one["low_seeds"]) != seeds for one in steps):
+                return f"auroc.{question}.{name} is not of {epochs} epochs and {seeds} seeds"
+            if any(
+                one["auroc"] is not None and None in (*one["low_seeds"], *one["high_seeds"]) for one in steps
+            ):
+                return f"auroc.{question}.{name} has a value without its interval"
+    for question, one in summary["advantage"].items():
+        if one is None:
+            continue
+        series = [one["rule"], *one["scores"].values(), *([] if one["law"] is None else [one["law"]])]
+        known = question in summary["auroc"] and one["scores"] and set(one["scores"]) <= scores
+        if not known or any(len(steps) != epochs for steps in series):
+            return f"advantage.{question} is not of the scores and {epochs} epochs"
+    if pairs := summary["pairs"]:
+        by_pair = pairs["by_pair"]
+        series = [pairs["single"], pairs["pair"], *by_pair.values()]
+        known = all(set(name.split(" + ")) <= scores for name in by_pair)
+        if not known or any(len(steps) != epochs for steps in series):
+            return f"pairs are not of the scores and {epochs} epochs"
+    return ""
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def so_far(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The summary of what is finished of an unfinished run; stages that are damaged are passed over."""
+    names = (re.fullmatch(r"seed(\d{1,9})", path.name) for path in folder.glob("stages/seed*"))
+    seeds = sorted({int(found[1]) for found in names if found})
+    attacks, others = {}, {}
+    for name, figures in read_figures(folder).items():
+        if name.endswith("/attack"):
+            attacks |= {} if mismatch(figures, ATTACK_FIGURES) else {name: figures}
+        else:
+            others[name] = figures
+    first = next((attacks[name] for seed in seeds if (name := f"seed{seed}/attack") in attacks), None)
+    if first is None:
+        return summarise({}, config, seeds)
+    row = ROW_FIGURES | dict.fromkeys(first["measures"], NUMBER)
+    sound = {name: one for name, one in attacks.items() if one["measures"] == first["measures"]}
+    for name, one in others.items():
+        whole = not mismatch(one, row) and len(one["group_acc"]) == len(first["groups"])
+        if (whole and any(value is not None for value in one["group_acc"])) or not mismatch(
+            one, FOUND_FIGURES
+        ):
+            sound[name] = one
+    found = seal({**summarise(sound, config, seeds), "key": ""})
+    done = [seed for seed in seeds if any(name.startswith(f"seed{seed}/") for name in sound)]
+    return found if not mismatch(found, RUN_SUMMARY) and done else summarise({}, config, seeds)
 
 
 def set_label(name: str) -> str:

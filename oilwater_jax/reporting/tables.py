@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from oilwater_jax.errors import plain
 from oilwater_jax.reporting.diagnosis import diagnose
 from oilwater_jax.reporting.summary import RATES, set_label
 
@@ -155,5 +156,6 @@ def markdown(summary: dict[str, Any]) -> str:
 
 def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
-    lines = ["| " + " | ".join(line) + " |" for line in (head, *body)]
+    escaped = ([plain(cell).replace("|", r"\|") for cell in line] for line in (head, *body))
+    lines = ["| " + " | ".join(line) + " |" for line in escaped]
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]]) + "\n"

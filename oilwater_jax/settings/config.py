@@ -22,11 +22,16 @@ from ml_collections import ConfigDict
 
 from oilwater_jax import rows
 from oilwater_jax.entries import Entry, Method
-from oilwater_jax.errors import UserError
+from oilwater_jax.errors import UserError, message_of, one_line
 from oilwater_jax.settings.common import RECIPES, SMOKE
 from oilwater_jax.settings.field import Field
 from oilwater_jax.settings.nearest import nearest
 from oilwater_jax.settings.registry import Registry, known
+
+LONGEST_VALUE = 2000  # characters of a number, or of several
+LONGEST_SHOWN = 200  # characters of a value in a message
+RUN_NAME = r"[A-Za-z0-9][A-Za-z0-9_.=-]{0,199}"
+MOST_SEEDS = 10_000
 
 Config = Any
 """A checked, locked ml_collections.ConfigDict of a registry's fields (whose own types say less than Any)."""
@@ -122,7 +127,10 @@ def check_value(path: str, value: Any, field: Field, where: str) -> Any:
     """The value in the field's type; UserError naming value, place and what is allowed otherwise."""
     wanted = field.default
     if isinstance(wanted, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise _refusal(path, value, field, where, "is too large") from None
     refuse = functools.partial(_refusal, path, value, field, where)
     if isinstance(wanted, tuple):
         if not isinstance(value, tuple | list) or not (value or field.empty):
@@ -148,7 +156,16 @@ def check_value(path: str, value: Any, field: Field, where: str) -> Any:
 
 
 def _refusal(path: str, value: Any, field: Field, where: str, reason: str) -> UserError:
-    return UserError(f"{where}: {path} = {value!r} {reason} (allowed: {field.type_name}, {field.range})")
+    return UserError(f"{where}: {path} = {shown(value)} {reason} (allowed: {field.type_name}, {field.range})")
+
+
+def shown(value: Any) -> str:
+    """A value as a message can hold it, whatever its `repr` does."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"a {type(value).__name__}"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def call_file(path: str, function: str, plugins: Sequence[str] = ()) -> Any:
@@ -164,7 +181,9 @@ def call_file(path: str, function: str, plugins: Sequence[str] = ()) -> Any:
             return found()
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # whatever a user's file raises is the user's to mend
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a user's file raises is the user's to mend
         raise UserError(_blame(path, error)) from error
 
 
@@ -188,8 +207,7 @@ def _blame(path: str, error: BaseException) -> str:
         fields = known().fields
         if key.replace(".", "").isidentifier() and key not in fields:
             return f"config file {at}: unknown key {key}{nearest(key, fields)}"
-    reason = " ".join(str(error).split())
-    return f"config file {at} raised {type(error).__name__}: {reason}"
+    return f"config file {at} raised {type(error).__name__}: {message_of(error)[:LONGEST_SHOWN]}"
 
 
 def parse_override(path: str, text: str, fields: Mapping[str, Field]) -> Any:
@@ -205,8 +223,8 @@ def parse_override(path: str, text: str, fields: Mapping[str, Field]) -> Any:
     if isinstance(wanted, bool) and text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        value = ast.literal_eval(text) if len(text) <= LONGEST_VALUE else text
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text  # of the wrong type; check_value says so
     return (value,) if isinstance(wanted, tuple) and not isinstance(value, tuple | list) else value
 
@@ -233,16 +251,23 @@ def load_grid(
 ) -> Grid:
     """The checked runs of a sweep; the overrides change every run. Raises UserError as `load` does."""
     grid = call_file(str(path), "get_grid", plugins)
-    whole = isinstance(grid, Grid) and all(isinstance(run, ConfigDict) for run in grid.runs.values())
-    if not whole or not grid.runs or grid.seeds < 1:
+    whole = isinstance(grid, Grid) and isinstance(grid.runs, Mapping) and len(grid.runs)
+    if not whole or not all(isinstance(run, ConfigDict) for run in grid.runs.values()):
         raise UserError(
             f"config file {path}: get_grid() must return an oilwater_jax.Grid of at least one run "
             "(a ConfigDict by its name) and at least one seed"
         )
+    if type(grid.seeds) is not int or not 1 <= grid.seeds <= MOST_SEEDS:
+        shown = ascii(grid.seeds)[:50] if isinstance(grid.seeds, str | float | bool | None) else "it"
+        raise UserError(
+            f"config file {path}: get_grid() must return a Grid of a whole number of seeds, at least one seed and at "
+            f"most {MOST_SEEDS} (seeds: {shown})"
+        )
     for name in grid.runs:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.=-]*", name):
+        if not isinstance(name, str) or not re.fullmatch(RUN_NAME, name):
             raise UserError(
-                f"config file {path}: run name {name!r} must consist of letters, digits and _ . = -"
+                f"config file {path}: run name {ascii(name)[:80]} must consist of at most 200 letters, digits and "
+                "_ . = -"
             )
     runs = {
         name: checked(run, overrides or {}, f"config file {path}, run {name}")
@@ -253,10 +278,13 @@ def load_grid(
 
 def checked(config: ConfigDict, overrides: Mapping[str, Any], where: str = "config") -> Config:
     """A config with overrides, every field checked. Raises UserError, which names `where` it is from."""
-    given = flatten(config.to_dict())
+    try:
+        given = flatten(config.to_dict())
+    except (Exception, RecursionError) as error:  # a placeholder without a value, a reference to nothing
+        raise UserError(f"{where} is not whole ({one_line(error)}); give every field a value") from error
     plugins = given.get("plugins", ())
-    if isinstance(plugins, str) or not all(isinstance(one, str) for one in plugins):
-        raise UserError(f"{where}: plugins = {plugins!r} must be a sequence of names")
+    if not isinstance(plugins, tuple | list) or not all(isinstance(one, str) for one in plugins):
+        raise UserError(f"{where}: plugins = {shown(plugins)} must be a sequence of names")
     fields = known(tuple(plugins)).fields
     for key in given:
         if key not in fields:
@@ -401,9 +429,13 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
     Of plugins the file names count: their content is in the keys of stages, and a folder may have moved.
     """
-    a, b = (flatten(one) | {"plugins": [Path(p).name for p in one.get("plugins", ())]} for one in (old, new))
+    a, b = (flatten(one) | {"plugins": _file_names(one.get("plugins", ()))} for one in (old, new))
     keys = [*a, *(key for key in b if key not in a)]
     return [f"{k}: {a.get(k, 'absent')} -> {b.get(k, 'absent')}" for k in keys if a.get(k) != b.get(k)]
+
+
+def _file_names(plugins: Any) -> Any:
+    return [Path(str(one)).name for one in plugins] if isinstance(plugins, list | tuple) else plugins
 
 
 def help_lines(prefix: str = "", plugins: Sequence[str] = ()) -> Iterator[tuple[str, str, str, str, str]]:

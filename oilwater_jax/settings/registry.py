@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from oilwater_jax.errors import UserError, one_line
+from oilwater_jax.files import read_plain
 from oilwater_jax.settings.common import common
 from oilwater_jax.settings.field import Field
 from oilwater_jax.settings.nearest import nearest
@@ -96,6 +97,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "score": {},  # those of `per_sample.scores` need no registration
 }
 PLUGIN_MODULE = "oilwater_plugin_"  # begins the name that a user's file has as a module
+MOST_SOURCE = 16 << 20  # bytes of a user's file
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -323,7 +325,7 @@ def _digest(plugin: str) -> str:
             path = spec.origin if spec else None
         if path is None:
             raise FileNotFoundError("there is no such module")
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+        return hashlib.sha256(read_plain(Path(path), MOST_SOURCE)).hexdigest()[:16]
     except (OSError, ImportError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(

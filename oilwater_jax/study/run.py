@@ -9,8 +9,9 @@ import numpy as np
 
 from oilwater_jax import devices, pipeline
 from oilwater_jax.defenses.epic import GRADIENTS
-from oilwater_jax.files import write_json, write_npz
+from oilwater_jax.files import seal, write_json, write_npz
 from oilwater_jax.groups import report_sets
+from oilwater_jax.keys import Keys
 from oilwater_jax.reporting import study_plots
 from oilwater_jax.reporting.study import SCORES, summarise
 from oilwater_jax.rooms import Rooms
@@ -40,7 +41,15 @@ def run(
     figures/. Raises UserError before anything is written where config, data or folder do not fit together.
     """
     workdir = check_path(workdir)
-    with pipeline.entered(config, workdir, identity(config), seeds=seeds, overwrite=overwrite, warn=warn) as (
+    with pipeline.entered(
+        config,
+        workdir,
+        identity(config),
+        seeds=seeds,
+        overwrite=overwrite,
+        warn=warn,
+        key_of_run=run_key,
+    ) as (
         e,
         numbers,
     ):
@@ -48,7 +57,8 @@ def run(
         e.progress.begin(1 + (e.config.pretrain.epochs > 0) + len(numbers) * (2 + models))
         found = {seed: studied(Rooms(e, seed)) for seed in numbers}
         figures = {seed: stage.figures for seed, stage in found.items()}
-        result = summarise(figures, to_json(e.config), numbers, labels(e.config))
+        whole = summarise(figures, to_json(e.config), numbers, labels(e.config))
+        result = seal({**whole, "key": run_key(e.keys, numbers)})
         e.progress.stage("report", 0)
         devices.first(functools.partial(report, workdir, found, result))
         e.progress.done("report")
@@ -67,11 +77,20 @@ def identity(config: Config) -> dict[str, Any]:
 
 def place(rooms: Rooms) -> tuple[str, str]:
     """The stage's name, which is its training's too, and the key of what they depend on."""
-    settings, keys = rooms.keys.settings, rooms.keys
+    return f"seed{rooms.seed}/study", stage_key(rooms.keys, rooms.seed)
+
+
+def run_key(keys: Keys, seeds: list[int]) -> str:
+    """The key of a study of these seeds: what its summary depends on."""
+    return key_of("study", [stage_key(keys, seed) for seed in seeds])
+
+
+def stage_key(keys: Keys, seed: int) -> str:
+    """The key of a seed's stage."""
+    settings = keys.settings
     rates = {name: value for name, value in settings["identify"].items() if name != "epochs"}
-    compared = rooms.config.epic.ratio, rooms.config.epic.gradients
-    key = key_of(keys.base, keys.attack(rooms.seed), rates, settings["study"], compared, FIGURES)
-    return f"seed{rooms.seed}/study", key
+    compared = keys.config.epic.ratio, keys.config.epic.gradients
+    return key_of(keys.base, keys.attack(seed), rates, settings["study"], compared, FIGURES)
 
 
 def names(config: Config) -> tuple[str, ...]:

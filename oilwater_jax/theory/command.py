@@ -49,9 +49,8 @@ def add_parser(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print, and with a folder draw and write. Raises UserError for what cannot be."""
     check(options)
-    from rich.console import Console
-
     from oilwater_jax.files import write_json
+    from oilwater_jax.reporting.terminal import Screen
     from oilwater_jax.theory.fit import fit_run, print_fit
     from oilwater_jax.theory.model import Model
     from oilwater_jax.theory.report import everything, print_report
@@ -71,9 +70,9 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps(found, indent=2, allow_nan=False))
         return
     if fit is None:
-        print_report(found, Console())
+        print_report(found, Screen())
     else:
-        print_fit(fit, Console())
+        print_fit(fit, Screen())
     if options.workdir is not None:
         names = (options.workdir / name for name in ("phase.png", "phase.csv", FIGURES))
         print(f"written: {'   '.join(map(str, names))}")

@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float
 
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json
+from oilwater_jax.reporting.summary import read as read_summary
+from oilwater_jax.shapes import RUN_CONFIG
 
 N_GROUPS, N_CLASSES = 4, 2  # of the model's setting: two classes, two attributes
 EXACT = 1e-6  # ACC adjusted is the groups' average up to rounding
@@ -35,7 +37,7 @@ def read(folder: Path, *, p: float | None = None, lambda_up: float | None = None
     Raises UserError where the folder is no finished run, has no row `erm`, is of other than four groups, or its attack
     plants no trigger; and where neither the folder nor the options say p or lambda_up.
     """
-    config, summary = read_json(folder / "config.json"), read_json(folder / "summary.json")
+    config, summary = read_json(folder / "config.json", RUN_CONFIG), read_summary(folder)
     if config is None or summary is None or "rows" not in summary:
         raise UserError(
             f"{folder} is not a finished run (no sound config.json and summary.json); let it finish first"

@@ -19,14 +19,17 @@ from oilwater_jax.errors import UserError, one_line
 from oilwater_jax.trees import Tree, digest, to_host
 
 SLACK = 1_000_000  # bytes beyond twice the arrays that a checkpoint may take on disk
-logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax's errors reach the user as ours
+for _name in ("absl", "asyncio"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)  # orbax's errors reach the user as ours
 
 
 class Checkpoints:
-    """The checkpoints in one folder."""
+    """The checkpoints in one folder; `of` names the training and its key, and is part of each one's digest."""
 
-    def __init__(self, folder: Path, min_seconds: float, warn: Callable[[str], None]) -> None:
-        self.folder = folder.absolute()
+    def __init__(
+        self, folder: Path, min_seconds: float, warn: Callable[[str], None], *, of: str = ""
+    ) -> None:
+        self.folder, self._of = folder.absolute(), of
         self.min_seconds = min_seconds
         self.warn = warn
         self._last = time.monotonic()
@@ -57,7 +60,7 @@ class Checkpoints:
                 meta = dict(saved["meta"])
                 claimed = meta.pop("digest", None)
                 tree = to_host(saved["tree"])
-                if digest(tree, meta) != claimed:
+                if self._digest(tree, meta) != claimed:
                     raise ValueError("its digest does not match")
                 return tree, meta
             except Exception as error:  # whatever orbax makes of damaged files
@@ -68,6 +71,9 @@ class Checkpoints:
                 shutil.rmtree(self.folder / str(step), ignore_errors=True)
                 self._manager.reload()
         return None
+
+    def _digest(self, tree: Tree, meta: dict[str, Any]) -> str:
+        return digest(tree, meta | {"of": self._of})
 
     def due(self) -> bool:
         """Whether enough time has passed since the last one."""
@@ -91,7 +97,7 @@ class Checkpoints:
                 step,
                 args=ocp.args.Composite(
                     tree=ocp.args.StandardSave(tree),
-                    meta=ocp.args.JsonSave(meta | {"digest": digest(tree, meta)}),
+                    meta=ocp.args.JsonSave(meta | {"digest": self._digest(tree, meta)}),
                 ),
             )
         except Exception as error:  # OSError, or tensorstore's own
