@@ -174,6 +174,7 @@ class Experiment:
             treatment.trained,
             private=treatment.private is not None,
             pulled=recipe.pull > 0,
+            mix=objective.mix,
         )
         return self._fit(task, key, self.n_classes, kind)
 

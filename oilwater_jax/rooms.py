@@ -345,6 +345,10 @@ class Rooms:
         counts = group_counts(self.splits.train, e.n_classes, e.n_attributes)
         goal_logits = self._goal_logits(fitted.params)
         clean = self.clean_goal_logits if e.attack.needs_clean else None
+        treatment = self.treatment(row)[1]
+        doubts = treatments.done(rows.methods(row, e.registry), stock.train.label, fitted.weights)
+        for warning in (warnings := [*treatment.warnings, *doubts]):
+            e.progress.warn(f"{row}: {warning}")
         figures = {
             "row": str(row),
             "label": rows.label(row, e.registry),
@@ -358,7 +362,8 @@ class Rooms:
             "selected_epoch": fitted.epoch,
             **self._on_sets(row, stock, fitted),
             "rounds": stock.rounds + rounds_of(fitted),
-            **self.treatment(row)[1].figures,
+            "warnings": warnings,
+            **treatment.figures,
         }
         return Stage({"logits": scores["logits"], "goal_logits": goal_logits}, no_nan(figures))
 
