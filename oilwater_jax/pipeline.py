@@ -16,8 +16,9 @@ from oilwater_jax.environment import describe, use_compilation_cache
 from oilwater_jax.errors import UserError
 from oilwater_jax.experiment import Experiment
 from oilwater_jax.files import read_json, write_json
+from oilwater_jax.groups import report_sets
 from oilwater_jax.models import record, weights
-from oilwater_jax.reporting import plots, summary
+from oilwater_jax.reporting import looks, plots, summary
 from oilwater_jax.reporting.page import write_page
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.rooms import Rooms
@@ -158,10 +159,13 @@ def stage_count(experiment: Experiment) -> int:
 def draw(folder: Path, rooms: Rooms, result: dict[str, Any]) -> None:
     """The figures of a run: its first seed's images, and every row's rates."""
     plots.mark("SMOKE RUN: a few samples, a few epochs" if result["smoke"] else "")
-    nobody = {"": ("", np.zeros(len(rooms.poisoned), bool))}
-    for slug, (label, flagged) in (rooms.flagged() or nobody).items():
+    train = rooms.poisoned
+    sets = report_sets(train, rooms.experiment.n_classes, rooms.experiment.n_attributes)
+    nobody = {"": ("", {"flagged": np.zeros(len(train), bool)})}
+    for slug, (label, arrays) in (rooms.looked() or nobody).items():
         name = f"flagged_{slug}" if slug else "training_images"
-        plots.write_training_images(folder / f"{name}.png", rooms.poisoned, flagged, rooms.splits, label)
+        plots.write_training_images(folder / f"{name}.png", train, arrays["flagged"], rooms.splits, label)
+        looks.write(folder / f"looked_at_{slug}.png", label, arrays, sets)
     poisons = rooms.attacked.poisons
     plots.write_poisons(folder, poisons.take(poisons.is_poison), rooms.splits)
     if result["rows"]:

@@ -210,15 +210,15 @@ class Rooms:
         name = self.name(f"{before}{what}{on}")
         return e.train(self.seed, name, key, stock.train, recipe, treatment).params
 
-    def flagged(self) -> dict[str, tuple[str, Bool[np.ndarray, " n"]]]:
-        """By slug: label and flags of each method that looked at the whole poisoned training set."""
+    def looked(self) -> dict[str, tuple[str, dict[str, np.ndarray]]]:
+        """By slug: label and arrays (`flagged` among them) of each method that looked at the whole poisoned set."""
         e, seen = self.experiment, {}
         for row in (*e.looks, *e.rows):
             for atom in row.stages[0]:
                 first = Row(((Atom(atom.name),),), row.data)
                 if e.registry.method(atom.name).find and row.data == "poisoned":
                     label = rows.label(first, e.registry)
-                    seen[first.slug] = (label, self.found(first, first.last[0]).arrays["flagged"])
+                    seen[first.slug] = (label, self.found(first, first.last[0]).arrays)
         return seen
 
     def found(self, row: Row, atom: Atom) -> Stage:
