@@ -491,5 +491,5 @@ def test_the_counter_of_compilations_counts():
     assert compiled
 
 
-def test_small_images_are_scored_256_at_a_time_and_large_ones_16_on_a_cpu():
-    assert [programs.score_chunk((side, side, 3)) for side in (8, 32, 64, 224)] == [256, 256, 64, 16]
+def test_small_images_are_scored_64_at_a_time_and_large_ones_16_on_a_cpu():
+    assert [programs.score_chunk((side, side, 3)) for side in (8, 32, 64, 224)] == [64, 64, 64, 16]
