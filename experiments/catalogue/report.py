@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 GRID = SimpleNamespace(**runpy.run_path(str(HERE / "grid.py")))
 SEEDS = SimpleNamespace(**runpy.run_path(str(HERE / "per_seed.py")))
 SETS = SEEDS.SETS
+KINDS = {"attack": "erm", "jtt": "jtt"}  # of runs of one attack at one budget
 
 
 def n_of(lines: list) -> str:
@@ -39,7 +40,7 @@ def attacks(lines: list) -> str:
     body = []
     for attack, budgets in GRID.BUDGETS.items():
         for budget in budgets:
-            erm, jtt = (SEEDS.of(lines, f"attack_{attack}_{budget:g}", row) for row in ("erm", "jtt"))
+            erm, jtt = (SEEDS.of(lines, f"{kind}_{attack}_{budget:g}", row) for kind, row in KINDS.items())
             if erm:
                 poisons = next(iter(erm.values()))["n_poison"]
                 body.append(
@@ -57,8 +58,10 @@ def draw_attacks(lines: list, path: Path) -> None:
     """A panel per attack: net success (of label_flip: damage) against budget; a dot per seed."""
     figure, axes = plt.subplots(2, 4, figsize=(13, 5.6), sharey=True)
     for axis, (attack, budgets) in zip(axes.flat, GRID.BUDGETS.items(), strict=True):
-        for row, colour, label in (("erm", plots.WGA, "ERM"), ("jtt", plots.ASR, "JTT")):
-            found = [(b, SEEDS.of(lines, f"attack_{attack}_{b:g}", row)) for b in budgets]
+        for (kind, row), colour, label in zip(
+            KINDS.items(), (plots.WGA, plots.ASR), ("ERM", "JTT"), strict=True
+        ):
+            found = [(b, SEEDS.of(lines, f"{kind}_{attack}_{b:g}", row)) for b in budgets]
             found = [(b, own) for b, own in found if own]
             means = [100 * SEEDS.mean(own, "success").mean for _, own in found]
             axis.plot(

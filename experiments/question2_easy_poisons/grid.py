@@ -15,15 +15,12 @@ EASY = (
     "activation_clustering",
     "spectral",
 )  # poisons are learned first, or lie apart in feature space
-HARD = ("loss_trim",)  # the opposite, for contrast
-LOOKS = ("strip",)  # poisons stay sure: only whom it would eliminate
 SEEDS = 3
 
 
 def run(budget: float) -> Config:
     """DLBD at a budget; every defence reckons with that budget."""
-    config = CATALOGUE["run"]("dlbd", budget, ("erm@clean", "erm", *EASY, *HARD))
-    config.look = LOOKS
+    config = CATALOGUE["run"]("dlbd", budget, ("erm", *EASY))
     config.abl.share = budget
     return config
 
