@@ -65,7 +65,7 @@ def run(attack: str, budget: float, rows: tuple[str, ...]) -> Config:
 def attacks() -> dict[str, Config]:
     """Every attack at every budget under ERM, at the lowest under JTT too."""
     under_erm = {
-        f"attack_{attack}_{budget:g}": run(attack, budget, ("erm",))
+        f"attack_{attack}_{budget:g}": run(attack, budget, ("erm@clean", "erm"))
         for attack, budgets in BUDGETS.items()
         for budget in budgets
     }

@@ -19,7 +19,9 @@ Line = dict[str, Any]
 RATES = ("acc", "acc_adjusted", "wga")
 SETS = ("poison", "lrg_1", "lrg_2", "hrg_1", "hrg_2")
 SET_LABELS = {"poison": "poisons", "lrg_1": "LRG-1", "lrg_2": "LRG-2", "hrg_1": "HRG-1", "hrg_2": "HRG-2"}
-STOPPED = 0.1  # net success up to which an attack counts as stopped
+STOPPED = (
+    0.1  # net success above that on the model trained on clean data, up to which an attack counts as stopped
+)
 
 
 def collect(workdir: Path, names: Iterable[str]) -> list[Line]:
@@ -110,9 +112,10 @@ def share(own: Mapping[int, Line], holds: Callable[[Line], bool]) -> str:
     return f"{k} of {n} ({100 * low:.0f} to {100 * high:.0f}%)"
 
 
-def stopped(own: Mapping[int, Line]) -> str:
-    """In how many seeds the attack's net success is at most STOPPED."""
-    return share(own, lambda line: line["success"] <= STOPPED)
+def stopped(own: Mapping[int, Line], clean: Mapping[int, Line]) -> str:
+    """In how many seeds success is at most STOPPED above what the trigger does to the model trained on clean data."""
+    both = {seed: line for seed, line in own.items() if seed in clean}
+    return share(both, lambda line: line["success"] <= clean[line["seed"]]["success"] + STOPPED)
 
 
 def cell(one: Estimate | None, *, signed: bool = False) -> str:

@@ -22,6 +22,7 @@ GRID = SimpleNamespace(**runpy.run_path(str(HERE / "grid.py")))
 SEEDS = SimpleNamespace(**runpy.run_path(str(HERE / "per_seed.py")))
 SETS = SEEDS.SETS
 KINDS = {"attack": "erm", "jtt": "jtt"}  # of runs of one attack at one budget
+HEADING = "stopped in"
 
 
 def n_of(lines: list) -> str:
@@ -41,16 +42,17 @@ def attacks(lines: list) -> str:
     for attack, budgets in GRID.BUDGETS.items():
         for budget in budgets:
             erm, jtt = (SEEDS.of(lines, f"{kind}_{attack}_{budget:g}", row) for kind, row in KINDS.items())
+            clean = SEEDS.of(lines, f"attack_{attack}_{budget:g}", "erm@clean")
             if erm:
                 poisons = next(iter(erm.values()))["n_poison"]
                 body.append(
                     [
                         *(attack, f"{100 * budget:g}%", str(poisons)),
-                        *(SEEDS.cell(SEEDS.mean(one, "success")) for one in (erm, jtt)),
+                        *(SEEDS.cell(SEEDS.mean(one, "success")) for one in (clean, erm, jtt)),
                         *(SEEDS.cell(SEEDS.mean(one, "wga")) for one in (erm, jtt)),
                     ]
                 )
-    head = ["attack", "budget", "poisons", "success, ERM", "success, JTT", "WGA, ERM", "WGA, JTT"]
+    head = ["attack", "budget", "poisons", "success, clean ERM", "ERM", "JTT", "WGA, ERM", "JTT"]
     return markdown_table(head, body)
 
 
@@ -70,6 +72,11 @@ def draw_attacks(lines: list, path: Path) -> None:
             for b, own in found:
                 values = [100 * line["success"] for line in own.values()]
                 axis.plot([100 * b] * len(values), values, ".", color=colour, alpha=0.5)
+        clean = SEEDS.of(lines, f"attack_{attack}_{budgets[0]:g}", "erm@clean")
+        if clean:
+            axis.axhline(
+                100 * SEEDS.mean(clean, "success").mean, color="0.6", linestyle=":", label="ERM on clean data"
+            )
         axis.set(title=attack, xscale="log", xlabel="budget, % of the training set", ylim=(-5, 105))
         SEEDS.ticks(axis, [100 * budget for budget in budgets])
         axis.spines[["top", "right"]].set_visible(False)
@@ -104,7 +111,7 @@ def defences(lines: list) -> str:
     body = []
     for attack, rows in GRID.DEFENCES.items():
         run = f"defence_{attack}"
-        erm = SEEDS.of(lines, run, "erm")
+        erm, clean = SEEDS.of(lines, run, "erm"), SEEDS.of(lines, run, "erm@clean")
         for row in ("erm@clean", "erm", *rows):
             if own := SEEDS.of(lines, run, row):
                 change = (
@@ -118,15 +125,13 @@ def defences(lines: list) -> str:
                         next(iter(own.values()))["label"],
                         SEEDS.cell(SEEDS.mean(own, "success")),
                         change,
-                        SEEDS.stopped(own),
+                        SEEDS.stopped(own, clean),
                         *(SEEDS.cell(SEEDS.mean(own, f"elmf.{name}")) for name in SETS[:4]),
                         SEEDS.cell(SEEDS.mean(own, "wga")),
                     ]
                 )
     sets = [f"ELMF {SEEDS.SET_LABELS[name]}" for name in SETS[:4]]
-    return markdown_table(
-        ["attack", "training", "success", "less ERM's", "at most 10% in", *sets, "WGA"], body
-    )
+    return markdown_table(["attack", "training", "success", "less ERM's", HEADING, *sets, "WGA"], body)
 
 
 def draw_defences(lines: list, path: Path) -> None:
@@ -163,7 +168,10 @@ def main(workdir: Path | None) -> None:
     lines = SEEDS.read(HERE / "results.csv")
     note = "waterdigits, test, per cent; mean ± Student's 95% interval over seeds; counts with exact 95% intervals."
     parts = [("Attacks", attacks), ("Methods on clean data", methods), ("Defences", defences)]
-    text = f"{note} {n_of(lines)}. Success is net of the untriggered rate; of label_flip it is the damage.\n"
+    text = (
+        f"{note}\n{n_of(lines)}. Success is net of the untriggered rate; of label_flip it is the damage. Stopped: at most "
+        "10 points above\nwhat the trigger does to ERM trained on clean data.\n"
+    )
     for title, make in parts:
         text += f"\n## {title}\n\n{make(lines)}"
     write_text(HERE / "results.md", text)

@@ -23,7 +23,7 @@ SEEDS = 3
 def run(balance: str, size: int) -> Config:
     """DLBD with a base set; at some of them what the defences find is trained on."""
     trained = TRAINED if (balance, size) in TRAINED_AT else ()
-    config = CATALOGUE["run"]("dlbd", BUDGET, ("erm", *trained) if trained else ())
+    config = CATALOGUE["run"]("dlbd", BUDGET, ("erm@clean", "erm", *trained) if trained else ())
     config.look = tuple(one for one in LOOKS if one not in trained)
     config.data.base = size
     config.data.base_balance = balance

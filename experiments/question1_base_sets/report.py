@@ -40,20 +40,22 @@ def trained(lines: list) -> str:
     body = []
     for balance, size in GRID.TRAINED_AT:
         run = f"base_{balance}_{size}"
-        erm = SEEDS.of(lines, run, "erm")
-        for row in ("erm", *GRID.TRAINED):
+        erm, clean = SEEDS.of(lines, run, "erm"), SEEDS.of(lines, run, "erm@clean")
+        for row in ("erm@clean", "erm", *GRID.TRAINED):
             if own := SEEDS.of(lines, run, row):
-                gain = "-" if row == "erm" else SEEDS.cell(SEEDS.paired(own, erm, "wga"), signed=True)
+                gain = (
+                    "-" if row.startswith("erm") else SEEDS.cell(SEEDS.paired(own, erm, "wga"), signed=True)
+                )
                 body.append(
                     [
                         *(balance, str(size), next(iter(own.values()))["label"]),
                         SEEDS.cell(SEEDS.mean(own, "success")),
-                        SEEDS.stopped(own),
+                        SEEDS.stopped(own, clean),
                         SEEDS.cell(SEEDS.mean(own, "wga")),
                         gain,
                     ]
                 )
-    head = ["composition", "size", "training", "success", "at most 10% in", "WGA", "WGA - ERM's"]
+    head = ["composition", "size", "training", "success", "stopped in", "WGA", "WGA - ERM's"]
     return markdown_table(head, body)
 
 
@@ -100,7 +102,8 @@ def main(workdir: Path | None) -> None:
     n = len({line["seed"] for line in lines})
     text = (
         f"waterdigits, DLBD 1%, {n} seeds, per cent; mean ± Student's 95% interval over seeds; counts with exact\n"
-        "95% intervals. Success is net of the untriggered rate.\n\n"
+        "95% intervals. Success is net of the untriggered rate. Stopped: at most 10 points above what the trigger does to\n"
+        "ERM trained on clean data.\n\n"
         f"## Whom each would eliminate\n\n{looks(lines)}\n## Trained without them (test)\n\n{trained(lines)}"
     )
     write_text(HERE / "results.md", text)

@@ -20,7 +20,7 @@ SEEDS = 3
 
 def run(budget: float) -> Config:
     """DLBD at a budget; every defence reckons with that budget."""
-    config = CATALOGUE["run"]("dlbd", budget, ("erm", *EASY))
+    config = CATALOGUE["run"]("dlbd", budget, ("erm@clean", "erm", *EASY))
     config.abl.share = budget
     return config
 

@@ -20,7 +20,7 @@ from oilwater_jax.reporting.tables import markdown_table
 HERE = Path(__file__).parent
 GRID = SimpleNamespace(**runpy.run_path(str(HERE / "grid.py")))
 SEEDS = SimpleNamespace(**runpy.run_path(str(HERE.parent / "catalogue" / "per_seed.py")))
-ROWS = ("erm", *GRID.EASY)
+ROWS = ("erm@clean", "erm", *GRID.EASY)
 SHOWN = ("poison", "lrg_1", "lrg_2", "hrg_1")
 
 
@@ -29,19 +29,20 @@ def table(lines: list) -> str:
     body = []
     for budget in GRID.BUDGETS:
         for row in ROWS:
+            clean = SEEDS.of(lines, f"easy_{budget:g}", "erm@clean")
             if own := SEEDS.of(lines, f"easy_{budget:g}", row):
                 body.append(
                     [
                         f"{100 * budget:g}%",
                         next(iter(own.values()))["label"],
                         SEEDS.cell(SEEDS.mean(own, "success")),
-                        SEEDS.stopped(own),
+                        SEEDS.stopped(own, clean),
                         *(SEEDS.cell(SEEDS.mean(own, f"elmf.{name}")) for name in SHOWN),
                         SEEDS.cell(SEEDS.mean(own, "wga")),
                     ]
                 )
     sets = [f"ELMF {SEEDS.SET_LABELS[name]}" for name in SHOWN]
-    return markdown_table(["budget", "training", "success", "at most 10% in", *sets, "WGA"], body)
+    return markdown_table(["budget", "training", "success", "stopped in", *sets, "WGA"], body)
 
 
 def draw(lines: list, path: Path) -> None:
@@ -76,8 +77,8 @@ def main(workdir: Path | None) -> None:
     n = len({line["seed"] for line in lines})
     text = (
         f"waterdigits, DLBD, test, {n} seeds, per cent; mean ± Student's 95% interval over seeds; counts with exact\n"
-        "95% intervals. Success is net of the untriggered rate. "
-        "\n\n"
+        "95% intervals. Success is net of the untriggered rate. Stopped: at most 10 points above what the trigger does to\n"
+        "ERM trained on clean data.\n\n"
     )
     write_text(HERE / "results.md", text + table(lines))
     draw(lines, HERE / "results.png")
