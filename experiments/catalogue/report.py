@@ -169,8 +169,8 @@ def main(workdir: Path | None) -> None:
     note = "waterdigits, test, per cent; mean ± Student's 95% interval over seeds; counts with exact 95% intervals."
     parts = [("Attacks", attacks), ("Methods on clean data", methods), ("Defences", defences)]
     text = (
-        f"{note}\n{n_of(lines)}. Success is net of the untriggered rate; of label_flip it is the damage. Stopped: at most "
-        "10 points above\nwhat the trigger does to ERM trained on clean data.\n"
+        f"{note}\n{n_of(lines)}. Success is net of the untriggered rate; of label_flip it is the damage. Stopped: at "
+        "most 10 points above\nwhat the trigger does to ERM trained on clean data.\n"
     )
     for title, make in parts:
         text += f"\n## {title}\n\n{make(lines)}"
