@@ -102,8 +102,8 @@ def main(workdir: Path | None) -> None:
     n = len({line["seed"] for line in lines})
     text = (
         f"waterdigits, DLBD 1%, {n} seeds, per cent; mean ± Student's 95% interval over seeds; counts with exact\n"
-        "95% intervals. Success is net of the untriggered rate. Stopped: at most 10 points above what the trigger does\n"
-        "to ERM trained on clean data.\n\n"
+        "95% intervals. Success is net of the untriggered rate. Stopped: at most 10 points above what the trigger\n"
+        "does to ERM trained on clean data.\n\n"
         f"## Whom each would eliminate\n\n{looks(lines)}\n## Trained without them (test)\n\n{trained(lines)}"
     )
     write_text(HERE / "results.md", text)
