@@ -175,6 +175,7 @@ class Experiment:
             treatment.trained,
             private=treatment.private is not None,
             form=recipes.form(recipe),
+            mix=objective.mix,
         )
         return self._fit(task, key, self.n_classes, kind)
 

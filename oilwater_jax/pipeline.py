@@ -16,9 +16,10 @@ from oilwater_jax.environment import note, use_compilation_cache, versions
 from oilwater_jax.errors import UserError
 from oilwater_jax.experiment import Experiment
 from oilwater_jax.files import read_json, seal, write_json
+from oilwater_jax.groups import report_sets
 from oilwater_jax.keys import Keys
 from oilwater_jax.models import record, weights
-from oilwater_jax.reporting import plots, summary, table_plots
+from oilwater_jax.reporting import looks, plots, summary, table_plots
 from oilwater_jax.reporting.page import write_page
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.rooms import Rooms
@@ -211,11 +212,14 @@ def stage_count(experiment: Experiment) -> int:
 def draw(folder: Path, rooms: Rooms, result: dict[str, Any]) -> None:
     """The figures of a run: its first seed's training set and poisons, and every row's rates."""
     plots.mark("SMOKE RUN: a few samples, a few epochs" if result["smoke"] else "")
-    nobody = {"": ("", np.zeros(len(rooms.poisoned), bool))}
+    train = rooms.poisoned
+    sets = report_sets(train, rooms.experiment.n_classes, rooms.experiment.n_attributes)
+    nobody = {"": ("", {"flagged": np.zeros(len(train), bool)})}
     show, show_poisons, shown = SHOWING[rooms.splits.kind]
-    for slug, (label, flagged) in (rooms.flagged() or nobody).items():
+    for slug, (label, arrays) in (rooms.looked() or nobody).items():
         name = f"flagged_{slug}" if slug else shown
-        show(folder / f"{name}.png", rooms.poisoned, flagged, rooms.splits, label)
+        show(folder / f"{name}.png", train, arrays["flagged"], rooms.splits, label)
+        looks.write(folder / f"looked_at_{slug}.png", label, arrays, sets)
     poisons = rooms.attacked.poisons
     show_poisons(folder, poisons.take(poisons.is_poison), rooms.splits)
     if result["rows"]:

@@ -211,15 +211,15 @@ class Rooms:
         name = self.name(f"{before}{what}{on}")
         return e.train(self.seed, name, key, stock.train, recipe, treatment).params
 
-    def flagged(self) -> dict[str, tuple[str, Bool[np.ndarray, " n"]]]:
-        """By slug: label and flags of each method that looked at the whole poisoned training set."""
+    def looked(self) -> dict[str, tuple[str, dict[str, np.ndarray]]]:
+        """By slug: label and arrays (`flagged` among them) of each method that looked at the whole poisoned set."""
         e, seen = self.experiment, {}
         for row in (*e.looks, *e.rows):
             for atom in row.stages[0]:
                 first = Row(((Atom(atom.name),),), row.data)
                 if e.registry.method(atom.name).find and row.data == "poisoned":
                     label = rows.label(first, e.registry)
-                    seen[first.slug] = (label, self.found(first, first.last[0]).arrays["flagged"])
+                    seen[first.slug] = (label, self.found(first, first.last[0]).arrays)
         return seen
 
     def found(self, row: Row, atom: Atom) -> Stage:
@@ -346,6 +346,10 @@ class Rooms:
         counts = group_counts(self.splits.train, e.n_classes, e.n_attributes)
         goal_logits = self._goal_logits(fitted.params)
         clean = self.clean_goal_logits if e.attack.needs_clean else None
+        treatment = self.treatment(row)[1]
+        doubts = treatments.done(rows.methods(row, e.registry), stock.train.label, fitted.weights)
+        for warning in (warnings := [*treatment.warnings, *doubts]):
+            e.progress.warn(f"{row}: {warning}")
         figures = {
             "row": str(row),
             "label": rows.label(row, e.registry),
@@ -360,7 +364,8 @@ class Rooms:
             "selected_epoch": fitted.epoch,
             **self._on_sets(row, stock, fitted),
             "rounds": stock.rounds + rounds_of(fitted),
-            **self.treatment(row)[1].figures,
+            "warnings": warnings,
+            **treatment.figures,
         }
         return Stage({"logits": scores["logits"], "goal_logits": goal_logits}, no_nan(figures))
 

@@ -8,8 +8,10 @@ worst      the flagged and all the poisons          the flagged without the pois
 `ideal` and `worst` know who is a poison: oracles, by which a method is judged (the paper's Table 2, carried over).
 """
 
+from collections.abc import Iterable
+
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from oilwater_jax import selectors
 from oilwater_jax.entries import Method
@@ -90,4 +92,37 @@ def together(treatments: list[Treatment]) -> Treatment:
     return sole[0]._replace(
         selector=selectors.chain(*(one.selector for one in treatments)),
         figures=treatments[0].figures if len(treatments) == 1 else {},
+        warnings=tuple(warning for one in treatments for warning in one.warnings),
     )
+
+
+NEARLY_EVERYTHING = 0.4  # of the samples; who eliminates so many is not looking for a few poisons
+
+
+def done(
+    methods: Iterable[Method],
+    label: Int[np.ndarray, " n"],
+    weights: Float[np.ndarray, " n"],
+) -> tuple[str, ...]:
+    """What a training's last weights [n] say against it: what a method in rounds did is seen only then.
+
+    Edge case                                              Result
+    a class none of whose samples is drawn                 a warning naming it, whatever the methods
+    one that eliminates in rounds eliminated nobody        a warning: as without it
+    it eliminated 40% of all or more                       a warning
+    one that looks beforehand                              warns where it looks (`Found.warnings`), not here
+    """
+    out = weights == 0
+    drawn = set(label[~out].tolist())
+    said = [
+        f"no sample of class {one} is drawn: nothing of it is learned"
+        for one in sorted(set(label.tolist()) - drawn)
+    ]
+    names = " + ".join(one.name for one in methods if one.aim == "eliminate" and one.find is None)
+    if names and not out.any():
+        said.append(f"{names} has eliminated nobody: what is reported is as without it")
+    elif names and out.mean() >= NEARLY_EVERYTHING:
+        said.append(
+            f"{names} has eliminated {int(out.sum())} of {len(out)} samples: this is no search for a few poisons"
+        )
+    return tuple(said)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int32
+from jaxtyping import Array, Bool, Float, Int, Int32, Key
 
 from oilwater_jax import images
 from oilwater_jax.images import Inputs
@@ -161,17 +161,30 @@ class Rows(NamedTuple):
 Update = Callable[[State, Float[Array, "k b"], Rows], tuple[Float[Array, ""], State]]
 
 
+class Mixed(NamedTuple):
+    """A batch whose images are mixtures: row i's loss is ratio x that of its label + (1 - ratio) x that of `second`."""
+
+    image: Float[Array, "b h w c"]
+    second: Int[Array, " b"]
+    ratio: Float[Array, ""]
+
+
+# (the objective's state, key, prepared images, rows) -> the mixed batch.
+Mix = Callable[[State, Key[Array, ""], Float[Array, "b h w c"], Rows], Mixed]
+
+
 class Objective(NamedTuple):
     """Turns one batch's losses into the scalar that is differentiated, as a pair of pure functions.
 
     `update(state, losses [k, b], rows)` returns the loss and the next state. The losses are those of `networks` = k
     networks, trained side by side on the same batches from their own random weights; the first is the one that is
-    validated, scored and reported.
+    validated, scored and reported. `mix` mixes a batch's images and labels before the networks see it.
     """
 
     init: Callable[[], State]
     update: Update
     networks: int = 1
+    mix: Mix | None = None
 
 
 class Attacked(NamedTuple):
@@ -299,7 +312,7 @@ class Treatment(NamedTuple):
     `train.select`, `recipe` that of the method's section, `private` the mean of the gradients. `val_group` is each
     validation sample's group where the method has groups of its own. `start` is "fresh" or "reference" (where the
     method's reference model ended), `trained` "all" or "head" (the last layer alone). `figures` (JSON) are told of
-    with the row's, where the treatment is alone.
+    with the row's, where the treatment is alone. `warnings` say where it cannot do its work.
     """
 
     selector: Selector
@@ -312,6 +325,7 @@ class Treatment(NamedTuple):
     trained: str = "all"
     private: Private | None = None
     figures: Mapping[str, Any] = MappingProxyType({})
+    warnings: tuple[str, ...] = ()
 
     @property
     def sole(self) -> bool:

@@ -24,6 +24,10 @@ def test_flags_the_small_cluster_and_spares_even_halves(reducer):
     assert np.flatnonzero(found.arrays["flagged"]).tolist() == rows.tolist()
     assert found.figures["smaller_share"]["1"] == pytest.approx(10 / 60)
     assert found.warnings == ()
+    small = found.arrays["cluster"] % 2 == 1
+    np.testing.assert_array_equal(found.arrays["cluster"] // 2, label)
+    assert small[rows].all()
+    assert found.arrays["flagged"][label == 1].tolist() == small[label == 1].tolist()
 
 
 def test_size_is_the_dial():

@@ -251,6 +251,7 @@ def test_methods_may_only_look(tmp_path):
     assert 0 <= result["found"]["jtt"]["idnf"]["poison"] <= 1
     assert set(result["found"]) == {"jtt", "george"}
     assert (tmp_path / "run/figures/flagged_george.png").exists()
+    assert (tmp_path / "run/figures/looked_at_george.png").exists()
     assert (tmp_path / "run/report.html").exists()
 
 

@@ -16,7 +16,7 @@ from oilwater_jax.training import program as programs
 from oilwater_jax.training.epoch import batches
 from oilwater_jax.training.feed import Batch, place
 from oilwater_jax.training.step import Kind, noised, private_gradient, private_numbers
-from oilwater_jax.types import Objective, Private, Recipe
+from oilwater_jax.types import Mixed, Objective, Private, Recipe
 
 RATE, DECAY, MOMENTUM = 0.1, 0.01, 0.9
 RECIPE = Recipe(RATE, DECAY, 1)
@@ -157,6 +157,43 @@ def test_a_network_beside_it_that_does_not_matter_changes_nothing():
         np.testing.assert_allclose(one, other, rtol=1e-6)
     close(pair.params, alone.params, rtol=1e-6)
     equal(pair.others, (init(2),))
+
+
+# a mixed batch
+
+
+def halves(state, key, image, rows):
+    """Each row with the one after it, 0.7 of itself."""
+    return Mixed(0.7 * image + 0.3 * jnp.roll(image, -1, 0), jnp.roll(rows.label, -1), jnp.float32(0.7))
+
+
+def test_a_mixed_batch_is_trained_as_a_loop_over_its_mixtures_by_hand_does():
+    kind = Kind(objectives.erm_update, mix=halves)
+    state = program(kind).begin((init(1),), RECIPE._replace(weight_decay=0.0), (), None)
+    batch = batch_of(8)
+    after, value = jitted(kind)(state, batch, jax.random.key(0))
+    mine = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), init(1))
+    x = np.asarray(batch.image).reshape(8, -1) / 255.0
+    x = 0.7 * x + 0.3 * np.roll(x, -1, 0)
+    label = np.asarray(batch.label)
+    first, own = by_hand(mine, x, label, np.full(8, 0.7 / 8))
+    second, other = by_hand(mine, x, np.roll(label, -1), np.full(8, 0.3 / 8))
+    assert float(value) == pytest.approx(np.mean(0.7 * own + 0.3 * other), rel=1e-5)
+    for name in ("body", HEAD):
+        expected = mine[name]["kernel"] - RATE * (first[name] + second[name])
+        np.testing.assert_allclose(after.params[name]["kernel"], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_mixed_with_nothing_is_plain_training():
+    def itself(state, key, image, rows):
+        return Mixed(image, rows.label, jnp.float32(1.0))
+
+    kind, batch = Kind(objectives.erm_update, mix=itself), batch_of(8, masked=2)
+    mixed = program(kind).begin((init(1),), RECIPE, (), None)
+    plain = program(programs.PLAIN).begin((init(1),), RECIPE, (), None)
+    one, _ = jitted(kind)(mixed, batch, jax.random.key(0))
+    other, _ = jitted(programs.PLAIN)(plain, batch, jax.random.key(0))
+    close(one.params, other.params, rtol=1e-6, atol=1e-8)
 
 
 # the head alone

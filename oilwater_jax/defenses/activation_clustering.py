@@ -87,7 +87,11 @@ def find(config: Config, evidence: Evidence) -> Found:
             points[own], reducer=c.reducer, components=c.components, size=c.size
         )
         shares[str(one)] = float(np.mean(suspicion[own] > 0))
-    return flagging.found(evidence, flagged, suspicion, figures={"smaller_share": shares})
+    cluster = (2 * evidence.label + (suspicion > 0)).astype(
+        np.int32
+    )  # 2 y the larger of class y, 2 y + 1 the smaller
+    arrays = {"cluster": cluster}
+    return flagging.found(evidence, flagged, suspicion, arrays=arrays, figures={"smaller_share": shares})
 
 
 METHOD = Method(

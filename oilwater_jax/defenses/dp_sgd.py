@@ -86,7 +86,7 @@ def treat(config: Config, case: Case) -> Treatment:
     A network with batch normalisation couples the samples of a batch: it is refused where training begins.
 
     Edge case                             Result
-    noise = 0                             clipping alone; the figures are None: no guarantee
+    noise = 0                             clipping alone; the figures are None: no guarantee, and a warning
     fewer samples than a batch            each step has them all
     under + with another method           no figures are told (`treatments.together`)
     """
@@ -95,7 +95,10 @@ def treat(config: Config, case: Case) -> Treatment:
         noise=d.noise, delta=d.delta, n=len(case.train), batch=config.train.batch, epochs=case.epochs
     )
     return Treatment(
-        selectors.everyone(len(case.train)), private=Private(d.clip, d.noise), figures={"privacy": figures}
+        selectors.everyone(len(case.train)),
+        private=Private(d.clip, d.noise),
+        figures={"privacy": figures},
+        warnings=() if d.noise else ("dp_sgd.noise = 0: gradients are clipped, and nothing is guaranteed",),
     )
 
 

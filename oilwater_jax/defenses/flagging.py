@@ -15,10 +15,10 @@ from oilwater_jax import selectors
 from oilwater_jax.entries import Config
 from oilwater_jax.errors import UserError
 from oilwater_jax.settings.field import Field
+from oilwater_jax.treatments import NEARLY_EVERYTHING
 from oilwater_jax.types import Case, Evidence, Found, Treatment
 
 MOST = 0.5  # of a class that may be flagged
-NEARLY_EVERYTHING = 0.4  # of all samples: from here on, a warning
 LAYERS = ("features", "logits", "projected_gradient")
 
 

@@ -25,6 +25,8 @@ from oilwater_jax.robustness import drawn, held_out
 from oilwater_jax.settings.field import Field
 from oilwater_jax.types import Case, Evidence, Examples, Found, Recipe, Treatment
 
+FEW = 10  # samples' worth of weights, below which a last layer is fitted to noise
+
 
 def reference(config: Config, examples: Examples) -> Treatment:
     """ERM by its own recipe, on what is not held out."""
@@ -48,11 +50,21 @@ def draws(
 
 
 def find(config: Config, evidence: Evidence) -> Found:
-    """Weights on the held-out part; flagged is who is drawn above once per epoch."""
+    """Weights on the held-out part; flagged is who is drawn above once per epoch.
+
+    Edge case                                   Result
+    a label that is not held out                a warning naming it
+    the weights are worth fewer than 10 samples a warning (`drawn.effective`)
+    """
     held = held_out.part(len(evidence.label), config.afr.held_out)
     weights = draws(evidence.scores["loss"], evidence.label, held, config.afr.gamma)
     arrays = {"flagged": weights > 1, "weight": weights, "held_out": held, "loss": evidence.scores["loss"]}
-    return Found(arrays, {"n_held_out": int(held.sum())})
+    said = list(drawn.absent(evidence.label, weights))
+    if (worth := drawn.effective(weights)) < FEW:
+        said.append(
+            f"the weights leave the last layer with {worth:.1f} samples' worth of {int(held.sum())}; lower afr.gamma"
+        )
+    return Found(arrays, {"n_held_out": int(held.sum()), "effective": worth}, tuple(said))
 
 
 def treat(config: Config, case: Case) -> Treatment:

@@ -3,13 +3,17 @@
 from oilwater_jax import selectors
 from oilwater_jax.entries import Config, Method
 from oilwater_jax.groups import group_ids
+from oilwater_jax.robustness import drawn
 from oilwater_jax.types import Case, Treatment
 
 
 def treat(config: Config, case: Case) -> Treatment:
-    """As ERM, with every true group drawn equally often."""
-    weights = selectors.balanced(group_ids(case.train, case.n_attributes))
-    return Treatment(selectors.fixed(weights))
+    """As ERM, with every true group drawn equally often; a group without samples is none, and a warning."""
+    group = group_ids(case.train, case.n_attributes)
+    warnings = drawn.lacking(
+        group, case.n_classes, case.n_attributes, "is there: the other groups are balanced without it"
+    )
+    return Treatment(selectors.fixed(selectors.balanced(group)), warnings=warnings)
 
 
 METHOD = Method(

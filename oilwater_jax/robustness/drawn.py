@@ -40,3 +40,25 @@ def classes_in_balance(
     if not present:
         return np.zeros(len(weights))
     return total / present * weights / np.where(sums > 0, sums, 1.0)[label]
+
+
+def lacking(group: Int[np.ndarray, " n"], n_classes: int, n_attributes: int, why: str) -> tuple[str, ...]:
+    """A warning for each true group without samples; `why` goes on from "no sample of class 1 with attribute 0 ..."."""
+    missing = np.setdiff1d(np.arange(n_classes * n_attributes), group)
+    return tuple(
+        f"no sample of class {y} with attribute {a} {why}"
+        for y, a in (divmod(int(one), n_attributes) for one in missing)
+    )
+
+
+def effective(weights: Float[np.ndarray, " n"]) -> float:
+    """How many equally weighted samples the weights are worth, (sum w)^2 / sum w^2 (Kish); 0 where all are 0."""
+    return float(weights.sum() ** 2 / np.square(weights).sum()) if weights.any() else 0.0
+
+
+def absent(label: Int[np.ndarray, " n"], weights: Float[np.ndarray, " n"]) -> tuple[str, ...]:
+    """A warning for each label none of whose samples has a weight."""
+    missing = np.setdiff1d(label, label[weights > 0]).tolist()
+    return tuple(
+        f"no sample of class {one} is among those trained on: it will be unlearned" for one in missing
+    )

@@ -79,7 +79,12 @@ def environments(
 
 
 def find(config: Config, evidence: Evidence) -> Found:
-    """Groups: class x environment, those that have samples. Flagged are those that equal draws draw above once."""
+    """Groups: class x environment, those that have samples. Flagged are those that equal draws draw above once.
+
+    Edge case                                Result
+    a class in one environment               a warning naming it
+    logits that are not finite               UserError
+    """
     logits, label = evidence.scores["logits"], evidence.label
     if not np.isfinite(logits).all():
         raise UserError("EIIL: the reference model's logits are not finite; lower identify.learning_rate")
@@ -93,7 +98,12 @@ def find(config: Config, evidence: Evidence) -> Found:
         "slope": slope.astype(np.float32),
     }
     penalties = [float(np.mean(slope * one) ** 2) for one in (first, ~first)]
-    return Found(arrays, {"sizes": sizes.tolist(), "penalties": penalties})
+    said = tuple(
+        f"all samples of class {y} are in one environment: within it nobody is amplified"
+        for y in np.unique(label)
+        if len(np.unique(first[label == y])) < 2
+    )
+    return Found(arrays, {"sizes": sizes.tolist(), "penalties": penalties}, said)
 
 
 def treat(config: Config, case: Case) -> Treatment:

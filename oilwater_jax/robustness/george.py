@@ -17,7 +17,10 @@ from oilwater_jax.types import MODES, Case, Evidence, Found, Objective, Treatmen
 
 
 def find(config: Config, evidence: Evidence) -> Found:
-    """Clusters of both splits. Flagged are the clusters that uniform cluster sampling draws above once per epoch."""
+    """Clusters of both splits. Flagged are the clusters that uniform cluster sampling draws above once per epoch.
+
+    A class that comes out as one cluster is a warning.
+    """
     g = config.george
     clusters = cluster(
         evidence.scores["features"],
@@ -37,7 +40,9 @@ def find(config: Config, evidence: Evidence) -> Found:
         "loss": evidence.scores["loss"],
         "features": evidence.scores["features"],
     }
-    return Found(arrays, {"clusters": clusters.record})
+    whole = [one["class"] for one in clusters.record if len(one["sizes"]) < 2]
+    said = tuple(f"class {y} could not be cut into clusters: its samples are drawn alike" for y in whole)
+    return Found(arrays, {"clusters": clusters.record}, said)
 
 
 def moved(

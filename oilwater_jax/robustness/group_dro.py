@@ -7,6 +7,7 @@ import numpy as np
 
 from oilwater_jax import objectives, selectors
 from oilwater_jax.entries import Config, Method
+from oilwater_jax.robustness import drawn
 from oilwater_jax.settings.field import Field
 from oilwater_jax.types import Case, Objective, Treatment
 
@@ -15,9 +16,12 @@ def treat(config: Config, case: Case) -> Treatment:
     """Group-balanced draws, and group DRO over the groups; on clean data the draws are those of `balanced`.
 
     A poison's group is that of the label which it carries: whoever notes the groups down has no other. A group without
-    samples (a defence before may have eliminated it) is none.
+    samples (a defence before may have eliminated it) is none, and a warning.
     """
     group = case.train.label * case.n_attributes + case.train.attribute
+    warnings = drawn.lacking(
+        group, case.n_classes, case.n_attributes, "is there: that group has no loss to minimise"
+    )
     _, group, counts = np.unique(group, return_inverse=True, return_counts=True)
     return Treatment(
         selectors.fixed(selectors.balanced(group)),
@@ -25,6 +29,7 @@ def treat(config: Config, case: Case) -> Treatment:
             counts, **config.group_dro, capacity=case.n_classes * case.n_attributes
         ),
         group=group.astype(np.int32),
+        warnings=warnings,
     )
 
 

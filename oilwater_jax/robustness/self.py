@@ -89,14 +89,24 @@ def draws(
 
 
 def find(config: Config, evidence: Evidence) -> Found:
-    """The points that both models disagree about most; flagged is who is drawn above once per epoch."""
+    """The points that both models disagree about most; flagged is who is drawn above once per epoch.
+
+    Edge case                                Result
+    no point of a label                      a warning naming it
+    both models say the same of everything   a warning
+    """
     held = held_out.part(len(evidence.label), config.self.held_out)
     assert evidence.early_scores is not None
     values = divergence(evidence.early_scores["logits"], evidence.scores["logits"])
     chosen = choose(values, held, evidence.label, config.self.points, config.self.balance)
     weights = draws(chosen, evidence.label, int(held.sum()))
     arrays = {"flagged": weights > 1, "weight": weights, "held_out": held, "divergence": values}
-    return Found(arrays, {"n_held_out": int(held.sum()), "n_chosen": int(chosen.sum())})
+    said = list(drawn.absent(evidence.label, weights))
+    if not values.any():
+        said.append(
+            "the early and the final model agree everywhere: the points are arbitrary; lower self.early"
+        )
+    return Found(arrays, {"n_held_out": int(held.sum()), "n_chosen": int(chosen.sum())}, tuple(said))
 
 
 def treat(config: Config, case: Case) -> Treatment:

@@ -65,7 +65,12 @@ def draws(
 
 
 def find(config: Config, evidence: Evidence) -> Found:
-    """Clusters and draws; flagged is who is drawn above once per epoch."""
+    """Clusters and draws; flagged is who is drawn above once per epoch.
+
+    Edge case                                Result
+    a class of one cluster                   a warning naming it
+    logits that are not finite               UserError
+    """
     s, label, logits = config.spare, evidence.label, evidence.scores["logits"]
     if not np.isfinite(logits).all():
         raise UserError("SPARE: the reference model's logits are not finite; lower identify.learning_rate")
@@ -90,7 +95,9 @@ def find(config: Config, evidence: Evidence) -> Found:
         )
     weights = draws(sizes, power, label)
     arrays = {"flagged": weights > 1, "weight": weights, "cluster": clusters, "logits": logits}
-    return Found(arrays, {"clusters": record})
+    whole = [one["class"] for one in record if len(one["sizes"]) < 2]
+    said = tuple(f"class {y} could not be cut into clusters: its samples are drawn alike" for y in whole)
+    return Found(arrays, {"clusters": record}, said)
 
 
 def treat(config: Config, case: Case) -> Treatment:

@@ -64,6 +64,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "george": "oilwater_jax.robustness.george",
         "balanced": "oilwater_jax.robustness.balanced",
         "group_dro": "oilwater_jax.robustness.group_dro",
+        "dfr": "oilwater_jax.robustness.dfr",
         "cvar": "oilwater_jax.robustness.cvar",
         "loss_band": "oilwater_jax.robustness.loss_band",
         "spare": "oilwater_jax.robustness.spare",
@@ -84,6 +85,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "base_gradient": "oilwater_jax.defenses.base_gradient",
         "scan": "oilwater_jax.defenses.scan",
         "dp_sgd": "oilwater_jax.defenses.dp_sgd",
+        "mixup": "oilwater_jax.defenses.mixup",
         "abl": "oilwater_jax.defenses.abl",
     },
     "model": {

@@ -182,5 +182,5 @@ def varied(
     """A batch's images as a training step sees them: shifted; cropped and mirrored where the recipe says so."""
     image = random_shift(image, key, shift)
     if form.crop < 1:
-        image = random_crop(image, jax.random.fold_in(key, 2), form.crop)
+        image = random_crop(image, jax.random.fold_in(key, 4), form.crop)
     return random_flip(image, jax.random.fold_in(key, 3)) if form.flip else image

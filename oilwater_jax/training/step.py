@@ -15,7 +15,7 @@ from oilwater_jax.per_sample.chunks import MATMUL_BACKENDS
 from oilwater_jax.per_sample.convolution import with_matmuls
 from oilwater_jax.training.feed import Batch
 from oilwater_jax.training.recipes import Form, varied
-from oilwater_jax.types import Private, State, Update
+from oilwater_jax.types import Mix, Mixed, Private, Rows, State, Update
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1
 
@@ -40,13 +40,17 @@ class TrainState(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What one compiled step is made for: the objective's `update` over so many networks, what is trained, how."""
+    """What one compiled step is made for: the objective's `update` over so many networks, what is trained, how.
+
+    `mix` is the objective's, where it has one.
+    """
 
     update: Update
     networks: int = 1
     trained: str = "all"
     private: bool = False
     form: Form = Form()
+    mix: Mix | None = None
 
 
 def normalise(image: Pixels) -> Float[Array, "b h w c"]:
@@ -96,9 +100,11 @@ def make_step(
         objective_state: State,
         image: Float[Array, "b ..."],
         batch: Batch,
+        mixed: Mixed | None,
     ) -> tuple[Float[Array, ""], tuple[State, tuple[Params, ...]]]:
+        image = image if mixed is None else mixed.image
         outputs = [apply({**one, **rest}, image, batch.mask) for one, rest in zip(moving, fixed, strict=True)]
-        losses = jnp.stack([jax.vmap(sample_loss)(logits, batch.label) for logits, _ in outputs])
+        losses = jnp.stack([row_losses(logits, batch.rows, mixed) for logits, _ in outputs])
         value, objective_state = kind.update(objective_state, losses, batch.rows)
         return value, (objective_state, tuple(moved for _, moved in outputs))
 
@@ -106,8 +112,11 @@ def make_step(
         image = prepare(varied(batch.image, key, shift, kind.form))
         parts = [split(params, kind.trained) for params in (state.params, *state.others)]
         moving, fixed = (tuple(part) for part in zip(*parts, strict=True))
+        mixed = None
+        if kind.mix is not None:
+            mixed = kind.mix(state.objective_state, jax.random.fold_in(key, 2), image, batch.rows)
         (value, (objective_state, moved)), grads = jax.value_and_grad(scalar, has_aux=True)(
-            moving, fixed, state.objective_state, image, batch
+            moving, fixed, state.objective_state, image, batch, mixed
         )
         if kind.private:
             clip, noise = state.private
@@ -121,6 +130,14 @@ def make_step(
         return TrainState(after[0], opt_state, objective_state, tuple(after[1:]), state.private), value
 
     return step
+
+
+def row_losses(logits: Float[Array, "b k"], rows: Rows, mixed: Mixed | None) -> Float[Array, " b"]:
+    """Each row's loss; of a mixed batch the mixture of those of its two labels."""
+    own = jax.vmap(sample_loss)(logits, rows.label)
+    if mixed is None:
+        return own
+    return mixed.ratio * own + (1 - mixed.ratio) * jax.vmap(sample_loss)(logits, mixed.second)
 
 
 def _applied(moving: tuple[Params, ...], updates: Any) -> Any:

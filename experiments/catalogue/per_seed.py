@@ -1,0 +1,129 @@
+"""A sweep's figures seed by seed: one CSV that tables and figures are made from, and means with intervals.
+
+A line is a row of one run and seed, or, with `found:` before its name, what a method found there that only looked.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from oilwater_jax.files import read_json, write_text
+from oilwater_jax.reporting.grid import Estimate, estimate
+from oilwater_jax.study.advantage import clopper_pearson
+
+Line = dict[str, Any]
+RATES = ("acc", "acc_adjusted", "wga")
+SETS = ("poison", "lrg_1", "lrg_2", "hrg_1", "hrg_2")
+SET_LABELS = {"poison": "poisons", "lrg_1": "LRG-1", "lrg_2": "LRG-2", "hrg_1": "HRG-1", "hrg_2": "HRG-2"}
+STOPPED = (
+    0.1  # net success above that on the model trained on clean data, up to which an attack counts as stopped
+)
+
+
+def collect(workdir: Path, names: Iterable[str]) -> list[Line]:
+    """The lines of those of the runs that are finished."""
+    lines: list[Line] = []
+    for name in names:
+        if summary := read_json(workdir / "runs" / name / "summary.json"):
+            lines += lines_of(name, summary)
+    return lines
+
+
+def lines_of(run: str, summary: Mapping[str, Any]) -> list[Line]:
+    """A run's lines: for each seed what methods found, then rows."""
+    found: list[Line] = []
+    for at, seed in enumerate(summary["seeds"]):
+        head = {"run": run, "seed": seed, "n_poison": summary["n_poison_seeds"][at]}
+        for key, one in summary["found"].items():
+            flagged = {f"flagged.{name}": _value(one["idnf"], name, at) for name in SETS}
+            found.append({**head, "row": f"found:{key}", "label": one["label"], **flagged})
+        for key, row in summary["rows"].items():
+            rates = {name: _value(row, name, at) for name in (*RATES, *summary["measures"])}
+            elmf = {f"elmf.{name}": _value(row["elmf"], name, at) for name in SETS}
+            success = _success(rates, summary)
+            found.append({**head, "row": key, "label": row["label"], **rates, "success": success, **elmf})
+    return found
+
+
+def _value(figures: Mapping[str, Any], name: str, at: int) -> float | None:
+    return figures.get(f"{name}_seeds", [None] * (at + 1))[at]
+
+
+def _success(rates: Mapping[str, float | None], summary: Mapping[str, Any]) -> float | None:
+    """The attack's success, net of what it would be without the trigger."""
+    first = next(iter(summary["measures"]), "")
+    success, without = rates.get(first), rates.get(summary["baseline"], 0.0)
+    return None if success is None or without is None else success - without
+
+
+def write(path: Path, lines: Sequence[Line]) -> None:
+    """The lines as CSV, fractions."""
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+
+    def text(value: Any) -> str:
+        return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([text(line.get(name)) for name in columns] for line in lines)
+    write_text(path, file.getvalue())
+
+
+def read(path: Path) -> list[Line]:
+    """The lines of a CSV."""
+    with path.open() as file:
+        return [{name: _parsed(name, text) for name, text in line.items()} for line in csv.DictReader(file)]
+
+
+def _parsed(name: str, text: str) -> Any:
+    if name in ("run", "row", "label"):
+        return text
+    if not text:
+        return None
+    return int(text) if name in ("seed", "n_poison") else float(text)
+
+
+def of(lines: Sequence[Line], run: str, row: str) -> dict[int, Line]:
+    """The lines of a row of a run by seed; none where it is not there."""
+    return {line["seed"]: line for line in lines if (line["run"], line["row"]) == (run, row)}
+
+
+def mean(own: Mapping[int, Line], name: str) -> Estimate | None:
+    """Mean and Student's 95% interval over the seeds."""
+    return estimate([line.get(name) for line in own.values()])
+
+
+def paired(own: Mapping[int, Line], other: Mapping[int, Line], name: str) -> Estimate | None:
+    """The same of the difference to another row, seed by seed."""
+    return estimate([own[seed][name] - other[seed][name] for seed in own if seed in other])
+
+
+def share(own: Mapping[int, Line], holds: Callable[[Line], bool]) -> str:
+    """In how many seeds something holds, with the exact interval of that share: `3 of 3 (29 to 100%)`."""
+    k, n = sum(map(holds, own.values())), len(own)
+    if not n:
+        return "-"
+    low, high = clopper_pearson(k, n)
+    return f"{k} of {n} ({100 * low:.0f} to {100 * high:.0f}%)"
+
+
+def stopped(own: Mapping[int, Line], clean: Mapping[int, Line]) -> str:
+    """In how many seeds success is at most STOPPED above what the trigger does to the model trained on clean data."""
+    both = {seed: line for seed, line in own.items() if seed in clean}
+    return share(both, lambda line: line["success"] <= clean[line["seed"]]["success"] + STOPPED)
+
+
+def cell(one: Estimate | None, *, signed: bool = False) -> str:
+    """In per cent, `-` where there is none."""
+    return "-" if one is None else f"+{one}" if signed and one.mean > 0 else str(one)
+
+
+def ticks(axis: Axes, values: Sequence[float]) -> None:
+    """Ticks of a logarithmic axis at the values that were tried, and nowhere else."""
+    axis.set_xticks(list(values), [f"{value:g}" for value in values])
+    axis.minorticks_off()

@@ -1,0 +1,183 @@
+"""The catalogue's tables and figures, from a sweep's folder or, without one, from the committed results.csv.
+
+python experiments/catalogue/report.py runs/catalogue
+
+Writes results.csv (a line per run, row and seed), results.md, attacks.png and defences.png beside this file. Runs that
+are not finished are left out.
+"""
+
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+
+from oilwater_jax.files import write_text
+from oilwater_jax.reporting import plots
+from oilwater_jax.reporting.tables import markdown_table
+
+HERE = Path(__file__).parent
+GRID = SimpleNamespace(**runpy.run_path(str(HERE / "grid.py")))
+SEEDS = SimpleNamespace(**runpy.run_path(str(HERE / "per_seed.py")))
+SETS = SEEDS.SETS
+KINDS = {"attack": "erm", "jtt": "jtt"}  # of runs of one attack at one budget
+HEADING = "stopped in"
+
+
+def n_of(lines: list) -> str:
+    """`3 seeds`, or how many each run has."""
+    counts = sorted({len({line["seed"] for line in lines if line["run"] == run}) for run in runs(lines)})
+    return " or ".join(map(str, counts)) + " seeds"
+
+
+def runs(lines: list) -> list[str]:
+    """The runs there are."""
+    return list(dict.fromkeys(line["run"] for line in lines))
+
+
+def attacks(lines: list) -> str:
+    """A line per attack and budget."""
+    body = []
+    for attack, budgets in GRID.BUDGETS.items():
+        for budget in budgets:
+            erm, jtt = (SEEDS.of(lines, f"{kind}_{attack}_{budget:g}", row) for kind, row in KINDS.items())
+            clean = SEEDS.of(lines, f"attack_{attack}_{budget:g}", "erm@clean")
+            if erm:
+                poisons = next(iter(erm.values()))["n_poison"]
+                body.append(
+                    [
+                        *(attack, f"{100 * budget:g}%", str(poisons)),
+                        *(SEEDS.cell(SEEDS.mean(one, "success")) for one in (clean, erm, jtt)),
+                        *(SEEDS.cell(SEEDS.mean(one, "wga")) for one in (erm, jtt)),
+                    ]
+                )
+    head = ["attack", "budget", "poisons", "success, clean ERM", "ERM", "JTT", "WGA, ERM", "JTT"]
+    return markdown_table(head, body)
+
+
+def draw_attacks(lines: list, path: Path) -> None:
+    """A panel per attack: net success (of label_flip: damage) against budget; a dot per seed."""
+    figure, axes = plt.subplots(2, 4, figsize=(13, 5.6), sharey=True)
+    for axis, (attack, budgets) in zip(axes.flat, GRID.BUDGETS.items(), strict=True):
+        for (kind, row), colour, label in zip(
+            KINDS.items(), (plots.WGA, plots.ASR), ("ERM", "JTT"), strict=True
+        ):
+            found = [(b, SEEDS.of(lines, f"{kind}_{attack}_{b:g}", row)) for b in budgets]
+            found = [(b, own) for b, own in found if own]
+            means = [100 * SEEDS.mean(own, "success").mean for _, own in found]
+            axis.plot(
+                [100 * b for b, _ in found], means, "o-" if row == "erm" else "s", color=colour, label=label
+            )
+            for b, own in found:
+                values = [100 * line["success"] for line in own.values()]
+                axis.plot([100 * b] * len(values), values, ".", color=colour, alpha=0.5)
+        clean = SEEDS.of(lines, f"attack_{attack}_{budgets[0]:g}", "erm@clean")
+        if clean:
+            axis.axhline(
+                100 * SEEDS.mean(clean, "success").mean, color="0.6", linestyle=":", label="ERM on clean data"
+            )
+        axis.set(title=attack, xscale="log", xlabel="budget, % of the training set", ylim=(-5, 105))
+        SEEDS.ticks(axis, [100 * budget for budget in budgets])
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("success net of the untriggered, %")
+    axes[0][0].legend(frameon=False)
+    figure.tight_layout()
+    plots.save(figure, path)
+
+
+def methods(lines: list) -> str:
+    """A line per method on clean data: WGA, and its difference to ERM's, seed by seed."""
+    body, erm = [], SEEDS.of(lines, "clean", "erm")
+    for row in ("erm", *GRID.METHODS):
+        if own := SEEDS.of(lines, "clean", row):
+            raised = SEEDS.share(
+                own, lambda line: line["seed"] in erm and line["wga"] > erm[line["seed"]]["wga"]
+            )
+            gain = (
+                ["-", "-"]
+                if row == "erm"
+                else [SEEDS.cell(SEEDS.paired(own, erm, "wga"), signed=True), raised]
+            )
+            label = next(iter(own.values()))["label"]
+            adjusted = SEEDS.cell(SEEDS.mean(own, "acc_adjusted"))
+            body.append([label, SEEDS.cell(SEEDS.mean(own, "wga")), *gain, adjusted])
+    return markdown_table(["method", "WGA", "WGA - ERM's", "above ERM in", "adj. ACC"], body)
+
+
+def defences(lines: list) -> str:
+    """A line per defence and attack: success with it, whom it eliminates, and what that costs."""
+    body = []
+    for attack, rows in GRID.DEFENCES.items():
+        run = f"defence_{attack}"
+        erm, clean = SEEDS.of(lines, run, "erm"), SEEDS.of(lines, run, "erm@clean")
+        for row in ("erm@clean", "erm", *rows):
+            if own := SEEDS.of(lines, run, row):
+                change = (
+                    "-"
+                    if row.startswith("erm")
+                    else SEEDS.cell(SEEDS.paired(own, erm, "success"), signed=True)
+                )
+                body.append(
+                    [
+                        f"{attack} {100 * GRID.DEFENDED[attack]:g}%",
+                        next(iter(own.values()))["label"],
+                        SEEDS.cell(SEEDS.mean(own, "success")),
+                        change,
+                        SEEDS.stopped(own, clean),
+                        *(SEEDS.cell(SEEDS.mean(own, f"elmf.{name}")) for name in SETS[:4]),
+                        SEEDS.cell(SEEDS.mean(own, "wga")),
+                    ]
+                )
+    sets = [f"ELMF {SEEDS.SET_LABELS[name]}" for name in SETS[:4]]
+    return markdown_table(["attack", "training", "success", "less ERM's", HEADING, *sets, "WGA"], body)
+
+
+def draw_defences(lines: list, path: Path) -> None:
+    """Under DLBD: what each defence eliminates of the poisons and of the minorities, beside the success it leaves."""
+    rows = [row for row in GRID.DEFENCES["dlbd"] if SEEDS.of(lines, "defence_dlbd", row)]
+    if not rows:
+        return
+    figure, axis = plt.subplots(figsize=(1 + 0.75 * len(rows), 3.6))
+    names = ("elmf.poison", "elmf.lrg_1", "elmf.lrg_2", "success")
+    colours = [*(plots.set_colour(name.partition(".")[2]) for name in names[:3]), "black"]
+    labels = ("ELMF poisons", "ELMF LRG-1", "ELMF LRG-2", "success left (net)")
+    for at, (name, colour, label) in enumerate(zip(names, colours, labels, strict=True)):
+        for x, row in enumerate(rows):
+            values = [100 * line[name] for line in SEEDS.of(lines, "defence_dlbd", row).values()]
+            axis.bar(
+                x + 0.2 * at - 0.3,
+                sum(values) / len(values),
+                0.2,
+                color=colour,
+                label=label if x == 0 else None,
+            )
+            axis.plot([x + 0.2 * at - 0.3] * len(values), values, ".", color="0.5", markersize=3)
+    axis.set_xticks(range(len(rows)), [row.replace("_", "\n") for row in rows], fontsize=7)
+    axis.set(ylabel="per cent", ylim=(-5, 105))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=7, ncols=4, loc="upper left", bbox_to_anchor=(0, 1.15))
+    plots.save(figure, path)
+
+
+def main(workdir: Path | None) -> None:
+    """Write everything."""
+    if workdir is not None:
+        SEEDS.write(HERE / "results.csv", SEEDS.collect(workdir, GRID.get_grid().runs))
+    lines = SEEDS.read(HERE / "results.csv")
+    note = "waterdigits, test, per cent; mean ± Student's 95% interval over seeds; counts with exact 95% intervals."
+    parts = [("Attacks", attacks), ("Methods on clean data", methods), ("Defences", defences)]
+    text = (
+        f"{note}\n{n_of(lines)}. Success is net of the untriggered rate; of label_flip it is the damage. Stopped: at "
+        "most 10 points above\nwhat the trigger does to ERM trained on clean data.\n"
+    )
+    for title, make in parts:
+        text += f"\n## {title}\n\n{make(lines)}"
+    write_text(HERE / "results.md", text)
+    draw_attacks(lines, HERE / "attacks.png")
+    draw_defences(lines, HERE / "defences.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

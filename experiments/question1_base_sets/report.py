@@ -1,0 +1,114 @@
+"""Question 1's tables and figure, from a sweep's folder or, without one, from the committed results.csv.
+
+python experiments/question1_base_sets/report.py runs/catalogue
+
+Writes results.csv (a line per run, row and seed), results.md and results.png beside this file. Runs that are not
+finished are left out.
+"""
+
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+
+from oilwater_jax.files import write_text
+from oilwater_jax.reporting import plots
+from oilwater_jax.reporting.tables import markdown_table
+
+HERE = Path(__file__).parent
+GRID = SimpleNamespace(**runpy.run_path(str(HERE / "grid.py")))
+SEEDS = SimpleNamespace(**runpy.run_path(str(HERE.parent / "catalogue" / "per_seed.py")))
+SHOWN = ("poison", "lrg_1", "lrg_2", "hrg_1", "hrg_2")
+CELLS = [(balance, size) for balance, sizes in GRID.SIZES.items() for size in sizes]
+
+
+def looks(lines: list) -> str:
+    """A line per defence and base set: whom it would eliminate."""
+    body = []
+    for method in GRID.LOOKS:
+        for balance, size in CELLS:
+            if own := SEEDS.of(lines, f"base_{balance}_{size}", f"found:{method}"):
+                shares = (SEEDS.cell(SEEDS.mean(own, f"flagged.{name}")) for name in SHOWN)
+                body.append([method, balance, str(size), *shares])
+    return markdown_table(["defence", "composition", "size", *(SEEDS.SET_LABELS[one] for one in SHOWN)], body)
+
+
+def trained(lines: list) -> str:
+    """A line per base set and training: what the elimination does to the attack and to the worst group."""
+    body = []
+    for balance, size in GRID.TRAINED_AT:
+        run = f"base_{balance}_{size}"
+        erm, clean = SEEDS.of(lines, run, "erm"), SEEDS.of(lines, run, "erm@clean")
+        for row in ("erm@clean", "erm", *GRID.TRAINED):
+            if own := SEEDS.of(lines, run, row):
+                gain = (
+                    "-" if row.startswith("erm") else SEEDS.cell(SEEDS.paired(own, erm, "wga"), signed=True)
+                )
+                body.append(
+                    [
+                        *(balance, str(size), next(iter(own.values()))["label"]),
+                        SEEDS.cell(SEEDS.mean(own, "success")),
+                        SEEDS.stopped(own, clean),
+                        SEEDS.cell(SEEDS.mean(own, "wga")),
+                        gain,
+                    ]
+                )
+    head = ["composition", "size", "training", "success", "stopped in", "WGA", "WGA - ERM's"]
+    return markdown_table(head, body)
+
+
+def draw(lines: list, path: Path) -> None:
+    """A panel per defence and composition: whom it would eliminate against the size of the base set."""
+    methods = [one for one in GRID.LOOKS if any(line["row"] == f"found:{one}" for line in lines)]
+    figure, axes = plt.subplots(
+        len(GRID.SIZES),
+        len(methods),
+        figsize=(2.5 * len(methods), 7),
+        sharey=True,
+        sharex=True,
+        squeeze=False,
+    )
+    for line, (balance, sizes) in zip(axes, GRID.SIZES.items(), strict=True):
+        for axis, method in zip(line, methods, strict=True):
+            for name in SHOWN:
+                found = [(m, SEEDS.of(lines, f"base_{balance}_{m}", f"found:{method}")) for m in sizes]
+                found = [(m, SEEDS.mean(own, f"flagged.{name}")) for m, own in found if own]
+                x, ones = [m for m, _ in found], [one for _, one in found]
+                means, halves = [100 * one.mean for one in ones], [100 * (one.half or 0) for one in ones]
+                label = SEEDS.SET_LABELS[name]
+                axis.errorbar(
+                    x, means, yerr=halves, marker="o", markersize=3, color=plots.set_colour(name), label=label
+                )
+            axis.set(xscale="log", ylim=(-5, 105))
+            SEEDS.ticks(axis, sorted({size for sizes in GRID.SIZES.values() for size in sizes}))
+            axis.spines[["top", "right"]].set_visible(False)
+        line[0].set_ylabel(f"{balance}\nflagged, %")
+    for axis, method in zip(axes[0], methods, strict=True):
+        axis.set_title(method, fontsize=9)
+    for axis in axes[-1]:
+        axis.set_xlabel("base samples")
+    axes[0][0].legend(frameon=False, fontsize=7)
+    figure.tight_layout()
+    plots.save(figure, path)
+
+
+def main(workdir: Path | None) -> None:
+    """Write everything."""
+    if workdir is not None:
+        SEEDS.write(HERE / "results.csv", SEEDS.collect(workdir, GRID.get_grid().runs))
+    lines = SEEDS.read(HERE / "results.csv")
+    n = len({line["seed"] for line in lines})
+    text = (
+        f"waterdigits, DLBD 1%, {n} seeds, per cent; mean ± Student's 95% interval over seeds; counts with exact\n"
+        "95% intervals. Success is net of the untriggered rate. Stopped: at most 10 points above what the trigger\n"
+        "does to ERM trained on clean data.\n\n"
+        f"## Whom each would eliminate\n\n{looks(lines)}\n## Trained without them (test)\n\n{trained(lines)}"
+    )
+    write_text(HERE / "results.md", text)
+    draw(lines, HERE / "results.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -1,0 +1,88 @@
+"""Question 2's table and figure, from a sweep's folder or, without one, from the committed results.csv.
+
+python experiments/question2_easy_poisons/report.py runs/catalogue
+
+Writes results.csv (a line per run, row and seed), results.md and results.png beside this file. Runs that are not
+finished are left out.
+"""
+
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+
+from oilwater_jax.files import write_text
+from oilwater_jax.reporting import plots
+from oilwater_jax.reporting.tables import markdown_table
+
+HERE = Path(__file__).parent
+GRID = SimpleNamespace(**runpy.run_path(str(HERE / "grid.py")))
+SEEDS = SimpleNamespace(**runpy.run_path(str(HERE.parent / "catalogue" / "per_seed.py")))
+ROWS = ("erm@clean", "erm", *GRID.EASY)
+SHOWN = ("poison", "lrg_1", "lrg_2", "hrg_1")
+
+
+def table(lines: list) -> str:
+    """A line per budget and training."""
+    body = []
+    for budget in GRID.BUDGETS:
+        for row in ROWS:
+            clean = SEEDS.of(lines, f"easy_{budget:g}", "erm@clean")
+            if own := SEEDS.of(lines, f"easy_{budget:g}", row):
+                body.append(
+                    [
+                        f"{100 * budget:g}%",
+                        next(iter(own.values()))["label"],
+                        SEEDS.cell(SEEDS.mean(own, "success")),
+                        SEEDS.stopped(own, clean),
+                        *(SEEDS.cell(SEEDS.mean(own, f"elmf.{name}")) for name in SHOWN),
+                        SEEDS.cell(SEEDS.mean(own, "wga")),
+                    ]
+                )
+    sets = [f"ELMF {SEEDS.SET_LABELS[name]}" for name in SHOWN]
+    return markdown_table(["budget", "training", "success", "stopped in", *sets, "WGA"], body)
+
+
+def draw(lines: list, path: Path) -> None:
+    """Success, ELMF of poisons, ELMF of the smallest minority and WGA against the budget; a line per training."""
+    panels = {
+        "success": "success net of the untriggered, %",
+        "elmf.poison": "ELMF poisons, %",
+        "elmf.lrg_1": "ELMF LRG-1, %",
+        "wga": "WGA, %",
+    }
+    figure, axes = plt.subplots(1, len(panels), figsize=(15, 3.6), sharey=True)
+    for axis, (name, label) in zip(axes, panels.items(), strict=True):
+        for row in ROWS:
+            found = [(b, SEEDS.of(lines, f"easy_{b:g}", row)) for b in GRID.BUDGETS]
+            found = [(100 * b, SEEDS.mean(own, name)) for b, own in found if own]
+            x, ones = [b for b, _ in found], [one for _, one in found]
+            means, halves = [100 * one.mean for one in ones], [100 * (one.half or 0) for one in ones]
+            axis.errorbar(x, means, yerr=halves, marker="o", markersize=3, label=row, alpha=0.9, capsize=2)
+        axis.set(xscale="log", xlabel="budget, % of the training set", title=label, ylim=(-5, 105))
+        SEEDS.ticks(axis, [100 * budget for budget in GRID.BUDGETS])
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False, fontsize=7)
+    figure.tight_layout()
+    plots.save(figure, path)
+
+
+def main(workdir: Path | None) -> None:
+    """Write everything."""
+    if workdir is not None:
+        SEEDS.write(HERE / "results.csv", SEEDS.collect(workdir, GRID.get_grid().runs))
+    lines = SEEDS.read(HERE / "results.csv")
+    n = len({line["seed"] for line in lines})
+    text = (
+        f"waterdigits, DLBD, test, {n} seeds, per cent; mean ± Student's 95% interval over seeds; counts with exact\n"
+        "95% intervals. Success is net of the untriggered rate. Stopped: at most 10 points above what the trigger\n"
+        "does to ERM trained on clean data.\n\n"
+    )
+    write_text(HERE / "results.md", text + table(lines))
+    draw(lines, HERE / "results.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
