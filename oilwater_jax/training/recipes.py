@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Key, Shaped, UInt8
 
@@ -61,7 +62,7 @@ def rate(recipe: Recipe, epoch: int) -> float:
             recipe.learning_rate, dict.fromkeys(recipe.milestones, recipe.factor)
         ),
     }
-    return float(schedules[recipe.schedule](since))
+    return float(np.asarray(schedules[recipe.schedule](since)))
 
 
 def pull_to_start(pull: float | Float[Array, ""]) -> optax.GradientTransformation:
@@ -118,8 +119,7 @@ def optimiser(momentum: float, form: Form) -> Callable[[Recipe], optax.GradientT
         made = build(*map(jnp.float32, numbers))
         if form.accumulate == 1:
             return made
-        several = optax.MultiSteps(made, form.accumulate)
-        return optax.GradientTransformation(several.init, several.update)
+        return optax.MultiSteps(made, form.accumulate).gradient_transformation()
 
     return given
 
