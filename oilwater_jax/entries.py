@@ -208,6 +208,9 @@ class Model(Entry):
 
     The module maps images (and, in training, a mask of rows) to (logits, features); its last layer is named `head`.
     `layout` is the shape of the files that others publish its weights in; None: they cannot be imported.
+
+    `on_a_cpu(params, image)` is what a CPU trains by in float32, where the module's own gradient is slow there: the
+    same function of the same parameters, of a network without running statistics.
     """
 
     kind = "model"
@@ -215,6 +218,7 @@ class Model(Entry):
     build: Callable[[Config, int, Any], Any]
     features: Callable[[Config], int]
     layout: Any = None
+    on_a_cpu: Callable[[Any, Any], tuple[Any, Any]] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

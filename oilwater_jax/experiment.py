@@ -17,7 +17,7 @@ from oilwater_jax.per_sample import Params
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.settings.config import Config, looks_of, registry_of, rows_of
 from oilwater_jax.stages import Stage, Store
-from oilwater_jax.training import feed
+from oilwater_jax.training import feed, recipes
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.fit import Fitted, Listener, Task, fit
@@ -104,7 +104,8 @@ class Experiment:
             validate=validate,
             rule="last",
         )
-        fitted = self._fit(task, self.keys.base, n_labels, programs.PLAIN)
+        kind = programs.PLAIN._replace(form=recipes.form(recipe))
+        fitted = self._fit(task, self.keys.base, n_labels, kind)
         self.progress.done("pretrain", fitted.history[-1])
         return {name: value for name, value in fitted.params.items() if name != "head"}
 
@@ -173,7 +174,7 @@ class Experiment:
             objective.networks,
             treatment.trained,
             private=treatment.private is not None,
-            pulled=recipe.pull > 0,
+            form=recipes.form(recipe),
         )
         return self._fit(task, key, self.n_classes, kind)
 

@@ -72,7 +72,7 @@ class Keys:
             self.of(entry),
             model,
             scores,
-            self._without("train", "select"),
+            self._without("train", "select", "select_reference"),
             self.settings["pretrain"],
         )
 
@@ -97,14 +97,16 @@ class Keys:
         """The model that a method looks at; most methods share theirs."""
         method = self.registry.method(atom.name)
         own = self.of(method) if method.reference else None
-        return key_of(self.base, self.stock(row, seed), self.settings["identify"], own, seed)
+        return key_of(self.base, self.stock(row, seed), *self._identify, own, seed)
+
+    @property
+    def _identify(self) -> tuple[Any, ...]:
+        return self.settings["identify"], self.settings["train"]["select_reference"]
 
     def early(self, row: Row, atom: Atom, seed: int) -> str:
         """The second model that a method looks at."""
         method = self.registry.method(atom.name)
-        return key_of(
-            self.base, self.stock(row, seed), self.settings["identify"], self.of(method), "early", seed
-        )
+        return key_of(self.base, self.stock(row, seed), *self._identify, self.of(method), "early", seed)
 
     def found(self, row: Row, atom: Atom, seed: int) -> str:
         """What a method finds; the mode is not looked at yet."""

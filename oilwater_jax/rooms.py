@@ -203,7 +203,8 @@ class Rooms:
             treatment = own(view(self.config, method), stock.train)
         else:
             treatment = Treatment(selectors.everyone(len(stock.train)))
-        treatment = treatment._replace(rule="last", selector=carried(stock, treatment))
+        rule = self.config.train.select_reference
+        treatment = treatment._replace(rule=rule, selector=carried(stock, treatment))
         before = f"{row.before.slug}-then-" if row.before.stages else ""
         on = "-on-clean" if row.data == "clean" else ""
         recipe = Recipe(**self.config.identify)

@@ -232,13 +232,24 @@ class Case(NamedTuple):
 class Recipe(NamedTuple):
     """The optimisation settings of one training; numbers, so that changing them compiles nothing.
 
-    `pull` times the squared distance of what is trained from where it starts is added to the loss.
+    `pull` times the squared distance of what is trained from where it starts is added to the loss. The rest is in
+    `training.recipes`: the optimiser, the learning rate's schedule over the epochs, `clip` (the largest global norm of
+    a gradient; 0: any), batches per update, and how images are varied (`crop`: the smallest share of an image).
     """
 
     learning_rate: float
     weight_decay: float
     epochs: int
     pull: float = 0.0
+    optimiser: str = "sgd"
+    schedule: str = "constant"
+    warmup: int = 0
+    milestones: tuple[int, ...] = ()
+    factor: float = 0.1
+    clip: float = 0.0
+    accumulate: int = 1
+    flip: bool = False
+    crop: float = 1.0
 
 
 class Private(NamedTuple):

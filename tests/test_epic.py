@@ -195,6 +195,8 @@ def test_rounds_take_place_when_the_spec_says():
     due = [epoch for epoch in range(1, 20) if selector.due(epoch)]
     assert due == [4, 6]  # even, at least 3, below 8
     assert selector.due(4) == ("last_layer_gradient",)
+    counted_from_0 = epic(**SETTINGS, counted_from=0)
+    assert [epoch for epoch in range(1, 20) if counted_from_0.due(epoch)] == [5, 7]  # the same, an epoch later
 
 
 def test_the_kept_set_only_shrinks_and_stays_after_the_last_round(examples):
@@ -313,7 +315,12 @@ def test_a_dial_that_allows_no_round_is_plain_training_and_foreseen(examples):
 
 
 @pytest.mark.parametrize(
-    ("gradients", "score"), [("last_layer", "last_layer_gradient"), ("all", "projected_gradient")]
+    ("gradients", "score"),
+    [
+        ("last_layer", "last_layer_gradient"),
+        ("weights", "last_layer_weight_gradient"),
+        ("all", "projected_gradient"),
+    ],
 )
 def test_the_gradients_that_are_compared(gradients, score):
     config = seen(gradients=gradients, subset_freq=1, drop_after=2, stop_after=4)

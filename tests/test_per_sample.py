@@ -265,8 +265,11 @@ def test_every_function_equals_a_loop_of_grad(examples, small_params):
     np.testing.assert_allclose(outer, got["head"], atol=1e-5)
     np.testing.assert_allclose(last.norms(), np.linalg.norm(outer.reshape(n, -1), axis=1), rtol=1e-5)
     scores = per_sample.make_scorer(small_network, prepare, chunk=256)(
-        small_params, examples, ("loss", "margin", "last_layer_gradient", "projected_gradient")
+        small_params,
+        examples,
+        ("loss", "margin", "last_layer_gradient", "last_layer_weight_gradient", "projected_gradient"),
     )
+    np.testing.assert_allclose(scores["last_layer_weight_gradient"], outer.reshape(n, -1), atol=1e-6)
     assert np.array_equal(per_sample.losses(*data, prepare=prepare), scores["loss"])
     assert np.array_equal(per_sample.margins(*data, prepare=prepare), scores["margin"])
     assert np.array_equal(

@@ -46,7 +46,7 @@ def no_score(*given):
 
 
 NETWORK = programs.Network(
-    init, apply, lambda params, image, mask: (apply(params, image)[0], {}), prepare, no_score
+    init, apply, apply, lambda params, image, mask: (apply(params, image)[0], {}), "loop", prepare, no_score
 )
 
 

@@ -22,7 +22,9 @@ from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.epoch import SEGMENT, batches, make_epoch
 from oilwater_jax.training.feed import place
 from oilwater_jax.training.fit import Listener, Task, fit
-from oilwater_jax.training.step import Kind, TrainState, make_step, normalise, random_shift, sgd
+from oilwater_jax.training.recipes import Form, random_shift
+from oilwater_jax.training.recipes import optimiser as optimiser_of
+from oilwater_jax.training.step import Kind, TrainState, make_step, normalise
 from oilwater_jax.types import Recipe, Selector
 
 RECIPE = Recipe(0.05, 1e-2, 3)
@@ -78,7 +80,7 @@ def test_random_shift_moves_and_repeats_edges():
 
 
 def test_sgd_is_pytorchs():
-    optimiser = sgd(0.9)
+    optimiser = optimiser_of(0.9, Form())
     rule = optimiser(Recipe(0.1, 0.5, 1))
     params, state = jnp.array([2.0]), rule.init(jnp.array([2.0]))
     p, m = 2.0, 0.0
@@ -96,7 +98,7 @@ def resident(examples):
 def step_and_state():
     made = program()
     network = programs.network(model_config(), (8, 8, 3), 2)
-    rule = sgd(0.9)(RECIPE)
+    rule = optimiser_of(0.9, Form())(RECIPE)
     pure = make_step(network.train_apply, network.apply, network.prepare, rule, programs.PLAIN, 0)
     step = jax.jit(lambda state, data, rows, mask, key: pure(state, data.batch(rows, mask), key))
     return step, made.begin((PARAMS,), RECIPE, (), None)
@@ -491,5 +493,24 @@ def test_the_counter_of_compilations_counts():
     assert compiled
 
 
-def test_small_images_are_scored_256_at_a_time_and_large_ones_16_on_a_cpu():
-    assert [programs.score_chunk((side, side, 3)) for side in (8, 32, 64, 224)] == [256, 256, 64, 16]
+def test_small_images_are_scored_64_at_a_time_and_large_ones_16_on_a_cpu():
+    assert [programs.score_chunk((side, side, 3)) for side in (8, 32, 64, 224)] == [64, 64, 64, 16]
+
+
+def test_an_epoch_has_its_rate_also_after_a_resume(examples, tmp_path):
+    """A step schedule to 0: the second epoch moves nothing, wherever the training was cut off."""
+    recipe = RECIPE._replace(epochs=2, schedule="step", milestones=(1,), factor=0.0, weight_decay=0.0)
+    seen = []
+
+    def validate(params):
+        seen.append(np.asarray(params["head"]["kernel"]))
+        return {"val_acc": 0.0, "val_wga": 0.0}
+
+    run_fit(examples, tmp_path / "a", selectors.everyone(40), recipe=recipe, validate=validate)
+    assert np.abs(seen[0] - np.asarray(PARAMS["head"]["kernel"])).max() > 0
+    moved = np.abs(seen[1] - seen[0]).max()
+    assert moved == 0
+    steady = recipe._replace(schedule="constant")
+    run_fit(examples, tmp_path / "b", selectors.everyone(40), recipe=steady, validate=validate)
+    np.testing.assert_array_equal(seen[2], seen[0])
+    assert np.abs(seen[3] - seen[2]).max() > 0

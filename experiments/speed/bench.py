@@ -17,7 +17,8 @@ from oilwater_jax.attacks import crafting, matching
 from oilwater_jax.attacks.augment import augment
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.feed import place
-from oilwater_jax.training.step import Kind, make_step, random_shift, sgd
+from oilwater_jax.training.recipes import Form, optimiser, random_shift
+from oilwater_jax.training.step import Kind, make_step
 from oilwater_jax.types import Recipe
 
 BATCH_CHUNKS = (32, 64, 128, 256)  # of torch.func, whose best is taken
@@ -76,6 +77,7 @@ class Bench:
                 momentum=settings.momentum,
             )
             same(f"losses of an epoch, {layout}", losses, sides[layout].epoch(draws, corners), 1e-3)
+        sides["PyTorch, torch.compile"] = sides["PyTorch"].compiled()
         self.params = jax.tree.map(np.asarray, state.params)  # what all later parts start from
 
         def ours() -> None:
@@ -87,7 +89,7 @@ class Bench:
         runs |= {name: timed(lambda side=side: side.epoch(draws)) for name, side in sides.items()}
         times = alternate(runs, self.repeats)
         return [
-            *rows("a", f"a training epoch of {len(draws):,}", times, "ours", list(sides), 0.9),
+            *rows("a", f"a training epoch of {len(draws):,}", times, "ours", list(sides), 0.65),
             *self.anatomy(),
         ]
 
@@ -100,7 +102,7 @@ class Bench:
         image = batch(at)
 
         def mean_loss(params: per_sample.Params, image: jax.Array) -> jax.Array:
-            return jnp.mean(jax.vmap(per_sample.loss)(own.apply(params, image)[0], label))
+            return jnp.mean(jax.vmap(per_sample.loss)(own.forward(params, image)[0], label))
 
         forward, gradient = jax.jit(mean_loss), jax.jit(jax.grad(mean_loss))
 
@@ -153,7 +155,7 @@ class Bench:
     def last_layer(self) -> list[Row]:
         """(c) Gradients in the last layer: from the images, and from what the last layer sees."""
         train, own = self.train, self.network
-        given = (own.apply, self.params, train.image, train.label)
+        given = (own.forward, self.params, train.image, train.label)
         peer = torch_side.PerSample(
             self.torch_network(self.params, channels_last=True), self.image, train.label
         )
@@ -171,7 +173,7 @@ class Bench:
             )
 
         def full() -> None:
-            per_sample.gradients(*given, prepare=own.prepare)
+            per_sample.gradients(own.apply, *given[1:], prepare=own.prepare)
 
         for ours in (from_images(), from_logits()):
             outer = np.einsum("nd,nk->nkd", ours.features, ours.error)
@@ -273,9 +275,9 @@ class Bench:
         """Seconds of a bare jitted training step: its arithmetic, called over and over on the same rows."""
         settings, own, train = self.config.train, self.network, self.train
         resident = place(train.image, train.label, np.zeros(len(train), np.int32))
-        optimiser = sgd(settings.momentum)(self.recipe)
+        rule = optimiser(settings.momentum, Form())(self.recipe)
         kind = Kind(objectives.erm_update)
-        pure = make_step(own.train_apply, own.apply, own.prepare, optimiser, kind, settings.shift)
+        pure = make_step(own.train_apply, own.apply, own.prepare, rule, kind, settings.shift)
         jitted = jax.jit(
             lambda state, data, rows, mask, key: pure(state, data.batch(rows, mask), key), donate_argnums=0
         )

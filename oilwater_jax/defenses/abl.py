@@ -130,7 +130,7 @@ def find(config: Config, evidence: Evidence) -> Found:
 def reference(config: Config, examples: Examples) -> Treatment:
     """`epochs` of losses held at gamma, at the reference model's rate and decay."""
     a = config.abl
-    recipe = Recipe(config.identify.learning_rate, config.identify.weight_decay, a.epochs)
+    recipe = Recipe(**config.identify)._replace(epochs=a.epochs)
     return Treatment(selectors.everyone(len(examples)), objective=hold(a.gamma, a.gamma_of), recipe=recipe)
 
 

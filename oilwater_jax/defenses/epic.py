@@ -20,7 +20,11 @@ from oilwater_jax.types import Case, Examples, Scores, Selector, Treatment
 
 SCORE = "last_layer_gradient"
 # What is compared: the score that holds it, by the name that a config has for it.
-GRADIENTS = {"last_layer": SCORE, "all": "projected_gradient"}
+GRADIENTS = {
+    "last_layer": SCORE,
+    "weights": "last_layer_weight_gradient",
+    "all": "projected_gradient",
+}
 # Similarities above 1 - 2^-24 are 1 in float32, which gradients come in: below that distance there is no telling.
 SAME = 2.0**-24
 ZERO_SUM = 1e-4  # rows of softmax - onehot sum to 0 up to the rounding of float32
@@ -168,14 +172,15 @@ def epic(
     drop_after: int,
     stop_after: int,
     cluster_thresh: int = 1,
+    counted_from: int = 1,
     score: str = SCORE,
 ) -> Selector:
     """EPIc as a selector: weight 0 for what a round has dropped, for good; 1 for the rest.
 
-    A round takes place at the start of epoch e (1 is the first) iff e % subset_freq == 0 and
-    drop_after <= e < stop_after. It looks at all samples, also those dropped before, and kept sets intersect:
-    the kept set only shrinks. `stop_after` is the paper's dial: the later, the more is eliminated. `score` names
-    the per-sample gradients that are compared.
+    A round takes place at the start of epoch e iff e % subset_freq == 0 and drop_after <= e < stop_after, where the
+    first epoch is `counted_from`: 1, or 0 as in the reference code, whose round at e comes after e trained epochs. It
+    looks at all samples, also those dropped before, and kept sets intersect: the kept set only shrinks. `stop_after` is
+    the paper's dial: the later, the more is eliminated. `score` names the per-sample gradients that are compared.
 
     Edge case                             Result
     no epoch has a round                  weights all 1 (plain training)
@@ -191,7 +196,8 @@ def epic(
         return EpicState(np.ones(len(examples), bool), np.array(examples.label))
 
     def due(epoch: int) -> tuple[str, ...]:
-        return (score,) if epoch % subset_freq == 0 and drop_after <= epoch < stop_after else ()
+        number = epoch - 1 + counted_from
+        return (score,) if number % subset_freq == 0 and drop_after <= number < stop_after else ()
 
     def update(
         state: EpicState, epoch: int, scores: Scores | None
@@ -255,8 +261,12 @@ METHOD = Method(
         "cluster_thresh": Field(1, "samples in clusters of no more than this are eliminated", 0, 100_000),
         "gradients": Field(
             "last_layer",
-            "what stands alone: gradients with respect to the logits, or to all parameters (projected)",
+            "what stands alone: gradients with respect to the logits (the last layer's bias), to the last layer's "
+            "weights (the reference code, but against backdoors), or to all parameters (projected)",
             choices=tuple(GRADIENTS),
+        ),
+        "counted_from": Field(
+            1, "number of the first epoch: 0 as in the reference code, whose rounds are an epoch later", 0, 1
         ),
     },
     smoke={

@@ -9,7 +9,12 @@ from jaxtyping import Array, Bool, Float
 
 from oilwater_jax.entries import Config, Model
 from oilwater_jax.errors import UserError
+from oilwater_jax.models.cpu_training import conv, norm_relu
+from oilwater_jax.models.variables import Params
 from oilwater_jax.settings.field import Field
+
+GROUP = 8  # channels of a group
+EPSILON = 1e-6
 
 
 class CNN(nn.Module):
@@ -32,15 +37,29 @@ class CNN(nn.Module):
         x = image
         for width in self.widths:
             x = nn.Conv(width, (3, 3), strides=(2, 2), dtype=self.dtype)(x)
-            x = nn.relu(nn.GroupNorm(num_groups=None, group_size=8, dtype=self.dtype)(x))
+            x = nn.relu(nn.GroupNorm(num_groups=None, group_size=GROUP, epsilon=EPSILON, dtype=self.dtype)(x))
         features = jnp.mean(x.astype(jnp.float32), axis=(1, 2))
         return nn.Dense(self.n_classes, name="head")(features), features
 
 
+def on_a_cpu(
+    params: Params, image: Float[Array, "b h w c"]
+) -> tuple[Float[Array, "b k"], Float[Array, "b d"]]:
+    """What `CNN` yields, up to rounding, by layers whose gradients are fast on a CPU. In the parameters' precision."""
+    x, head = image, params["head"]
+    for i in range(sum(name.startswith("Conv_") for name in params)):
+        layer, norm = params[f"Conv_{i}"], params[f"GroupNorm_{i}"]
+        groups = len(layer["bias"]) // GROUP
+        y = conv(x, layer["kernel"], stride=2)
+        x = norm_relu(y, layer["bias"], norm["scale"], norm["bias"], groups=groups, epsilon=EPSILON)
+    features = jnp.mean(x, axis=(1, 2))
+    return features @ head["kernel"] + head["bias"][None], features
+
+
 def check(config: Config) -> None:
     """Raises UserError for widths that group normalisation cannot cut into groups of 8."""
-    if any(width % 8 for width in config.cnn.widths):
-        raise UserError(f"cnn.widths = {tuple(config.cnn.widths)}: each must be a multiple of 8")
+    if any(width % GROUP for width in config.cnn.widths):
+        raise UserError(f"cnn.widths = {tuple(config.cnn.widths)}: each must be a multiple of {GROUP}")
 
 
 MODEL = Model(
@@ -50,4 +69,5 @@ MODEL = Model(
     check=check,
     build=lambda config, n_classes, dtype: CNN(n_classes, tuple(config.cnn.widths), dtype),
     features=lambda config: config.cnn.widths[-1],
+    on_a_cpu=on_a_cpu,
 )

@@ -15,7 +15,7 @@ from oilwater_jax.devices import memory as device_memory
 from oilwater_jax.entries import Score
 from oilwater_jax.images import Images
 from oilwater_jax.per_sample.convolution import with_matmuls
-from oilwater_jax.per_sample.figures import FROM_LOGITS, Params, loss
+from oilwater_jax.per_sample.figures import FROM_FEATURES, FROM_LOGITS, Params, loss
 
 Prepare = Callable[[Shaped[Array, "b ..."]], Float[Array, "b ..."]]
 Apply = Callable[[Params, Float[Array, "b ..."]], tuple[Float[Array, "b k"], Float[Array, "b d"]]]
@@ -45,7 +45,9 @@ class Forward:
         logits, features = self.apply(params, self.prepare(image))
         figures = FROM_LOGITS | {one.name: one.figure for one in self.given}
         return {
-            name: features if name == "features" else jax.vmap(figures[name])(logits, label)
+            name: jax.vmap(FROM_FEATURES[name])(logits, label, features)
+            if name in FROM_FEATURES
+            else jax.vmap(figures[name])(logits, label)
             for name in self.names
         }
 

@@ -57,6 +57,18 @@ def gradient_cosine(gradient: Params, to: Params) -> Float[Array, ""]:
     return cosine
 
 
+def last_layer_weight_gradient(
+    logits: Float[Array, " k"], label: Int[Array, ""], features: Float[Array, " d"]
+) -> Float[Array, " p"]:
+    """Gradient of the cross-entropy in the last layer's weights, without its bias, as one vector of d x k."""
+    return jnp.outer(features, last_layer_gradient(logits, label)).ravel()
+
+
+FROM_FEATURES: dict[str, Callable[[Any, Any, Any], Array]] = {
+    "features": lambda logits, label, features: features,
+    "last_layer_weight_gradient": last_layer_weight_gradient,
+}
+"""Figures of what the last layer sees and yields."""
 FROM_LOGITS: dict[str, Callable[[Any, Any], Array]] = {
     "loss": loss,
     "margin": margin,

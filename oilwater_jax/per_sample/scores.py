@@ -18,13 +18,13 @@ from oilwater_jax.per_sample.chunks import (
     gradient_chunk,
     in_chunks,
 )
-from oilwater_jax.per_sample.figures import FROM_LOGITS, Params, gradient_norm
+from oilwater_jax.per_sample.figures import FROM_FEATURES, FROM_LOGITS, Params, gradient_norm
 from oilwater_jax.per_sample.projection import Projection
 from oilwater_jax.types import Examples, Scores
 
 FROM_GRADIENT: dict[str, Figure] = {"gradient_norm": gradient_norm, "projected_gradient": Projection()}
-"""The built-in scores that need a gradient of every sample; those of `figures.FROM_LOGITS` do not."""
-NAMES = (*FROM_LOGITS, "features", *FROM_GRADIENT)
+"""The built-in scores that need a gradient of every sample; those of `figures` do not."""
+NAMES = (*FROM_LOGITS, *FROM_FEATURES, *FROM_GRADIENT)
 LABEL_FREE = ("logits", "features")
 Scorer = Callable[[Params, Examples | Pixels, Sequence[str]], Scores]
 
@@ -42,12 +42,19 @@ class Named:
         return {name: figures[name](gradient) for name in self.names}
 
 
-def make_scorer(apply: Apply, prepare: Prepare, chunk: int, more: tuple[Score, ...] = ()) -> Scorer:
+def make_scorer(
+    apply: Apply,
+    prepare: Prepare,
+    chunk: int,
+    more: tuple[Score, ...] = (),
+    forward_apply: Apply | None = None,
+) -> Scorer:
     """A function `(params, examples, names) -> Scores` that passes over a data set in chunks of one shape.
 
     Bare images may stand for examples where no named score needs labels ("logits", "features").
     Each set of names compiles once, whatever n is: what needs gradients in a program of its own, in chunks of
-    `gradient_chunk` rows. `more` are scores beside the built-in ones. Raises ValueError for an unknown name, no
+    `gradient_chunk` rows. `more` are scores beside the built-in ones; `forward_apply` is `apply` in the form for passes
+    without gradients, where that is another. Raises ValueError for an unknown name, no
     samples, or labels that are needed and missing; UserError for one of `more` that has a built-in score's name.
     """
     if taken := [one.name for one in more if one.name in NAMES]:
@@ -67,7 +74,7 @@ def make_scorer(apply: Apply, prepare: Prepare, chunk: int, more: tuple[Score, .
         scores: Scores = {}
         own = tuple(one for one in more if one.name in names)
         if forward := tuple(name for name in names if name not in backwards):
-            per_chunk = Forward(apply, prepare, forward, own)
+            per_chunk = Forward(forward_apply or apply, prepare, forward, own)
             scores |= in_chunks(per_chunk, params, image, label, chunk=chunk)
         if backward := tuple(name for name in names if name in backwards):
             per_chunk = Backward(apply, prepare, Named(backward, own))

@@ -23,7 +23,7 @@ from oilwater_jax.planning.sizes import Sizes
 from oilwater_jax.rows import Row
 from oilwater_jax.settings.config import Config, looks_of, registry_of, rows_of, view
 from oilwater_jax.training import program as programs
-from oilwater_jax.training.epoch import SEGMENT, choose_driver, make_dispatches
+from oilwater_jax.training.epoch import SEGMENT, make_dispatches
 from oilwater_jax.training.feed import CAPACITY_STEP, Batch, Resident, lines_of, streams
 from oilwater_jax.training.step import Kind
 from oilwater_jax.types import Objective, Recipe
@@ -109,7 +109,7 @@ def plan(config: Config, sizes: Sizes, target: Target) -> list[Planned]:
             f"train.batch = {config.train.batch} cannot be split evenly over the {target.devices} chips of "
             f"{target.name}; give a multiple of {target.devices} (--config.train.batch={near})"
         )
-    network = programs.network(config, sizes.shape, sizes.n_classes)
+    network = programs.network(config, sizes.shape, sizes.n_classes, target.platform)
     params = jax.eval_shape(lambda: network.init_params(0))
     one = target.one
     layout = Layout(one)
@@ -139,7 +139,8 @@ def train_step(
     A resident set's segment is what an accelerator runs, so its memory counts; XLA counts the operations of a loop's
     body once, so they are one step's.
     """
-    built = programs.build(config, sizes.shape, sizes.n_classes, Kind(kind.update, kind.networks))
+    made_for = Kind(kind.update, kind.networks)
+    built = programs.build(config, sizes.shape, sizes.n_classes, made_for, target.platform)
     everyone = (params,) * kind.networks
     state = jax.eval_shape(
         lambda params: built.begin(params, Recipe(0.0, 0.0, 1), kind.init(), None), everyone
@@ -158,7 +159,8 @@ def train_step(
             _shape((rows,), jnp.int32),
             _shape((0, *sizes.shape), jnp.uint8),
         )
-        scan = choose_driver(config.train.driver, target.platform) == "scan"
+        network = programs.network(config, sizes.shape, sizes.n_classes, target.platform)
+        scan = programs.driver_of(network, config.train.driver) == "scan"
         function, how = (
             (dispatches.segment, f"scan of {SEGMENT} steps") if scan else (dispatches.step, "one step")
         )
@@ -194,7 +196,7 @@ def scoring(
     names = scores(config, FROM_GRADIENT, wanted=False) or ("correct",)
     chunk = programs.score_chunk(sizes.shape, target.platform)
     rows = chunk * layout.devices
-    per_chunk = Forward(network.apply, network.prepare, tuple(names))
+    per_chunk = Forward(network.forward, network.prepare, tuple(names))
     return Planned(
         name=SCORE,
         chips=1,

@@ -26,7 +26,7 @@ from oilwater_jax.types import Case, Evidence, Examples, Found, Objective, Recip
 
 def reference(config: Config, examples: Examples) -> Treatment:
     """The model after a few epochs, by the recipe `identify`."""
-    recipe = Recipe(config.identify.learning_rate, config.identify.weight_decay, config.eiil.epochs)
+    recipe = Recipe(**config.identify)._replace(epochs=config.eiil.epochs)
     return Treatment(selectors.everyone(len(examples)), recipe=recipe)
 
 

@@ -25,7 +25,7 @@ N_INIT = 3  # fits of k-means from different starts, of which the best counts
 
 def reference(config: Config, examples: Examples) -> Treatment:
     """The model after a few epochs, by the recipe `identify`."""
-    recipe = Recipe(config.identify.learning_rate, config.identify.weight_decay, config.spare.epochs)
+    recipe = Recipe(**config.identify)._replace(epochs=config.spare.epochs)
     return Treatment(selectors.everyone(len(examples)), recipe=recipe)
 
 

@@ -6,14 +6,39 @@ Importing this needs neither JAX nor NumPy.
 from oilwater_jax.settings.field import Field
 
 SELECTION_RULES = ("val_wga", "val_acc", "last")
+RECIPES = ("pretrain", "erm", "identify", "robust")  # sections that are recipes of a training
 CLUSTER_RULES = ("val_worst_cluster", *SELECTION_RULES)  # where a method estimates clusters
 
 
 def _recipe(section: str, rate: float, decay: float, epochs: int, what: str) -> dict[str, Field]:
     return {
-        f"{section}.learning_rate": Field(rate, f"SGD learning rate of {what}", 0, 1000),
-        f"{section}.weight_decay": Field(decay, f"L2 decay added to the gradient, of {what}", 0, 1000),
+        f"{section}.learning_rate": Field(rate, f"learning rate of {what}", 0, 1000),
+        f"{section}.weight_decay": Field(
+            decay, f"L2 decay added to the gradient (adamw: apart from it), of {what}", 0, 1000
+        ),
         f"{section}.epochs": Field(epochs, f"epochs of {what}", 1, 100_000),
+        f"{section}.optimiser": Field(
+            "sgd", "with train.momentum, which is adamw's beta1", choices=("sgd", "adamw")
+        ),
+        f"{section}.schedule": Field(
+            "constant", "of the learning rate, epoch by epoch", choices=("constant", "cosine", "step")
+        ),
+        f"{section}.warmup": Field(
+            0, "first epochs in which the learning rate grows in equal steps", 0, 100_000
+        ),
+        f"{section}.milestones": Field(
+            (), "schedule=step: epochs after which the learning rate falls", 1, 100_000, empty=True, of=int
+        ),
+        f"{section}.factor": Field(0.1, "schedule=step: what the learning rate is multiplied by", 0, 1),
+        f"{section}.clip": Field(0.0, "largest norm of a batch's gradient; 0: any", 0, 1e9),
+        f"{section}.accumulate": Field(1, "batches whose gradients are averaged for one update", 1, 100_000),
+        f"{section}.flip": Field(False, "augmentation: images mirrored left to right, half of them"),
+        f"{section}.crop": Field(
+            1.0,
+            "augmentation: random crops of at least this share of an image, resized to it; 1: none",
+            0.01,
+            1,
+        ),
     }
 
 
@@ -128,6 +153,9 @@ def common(named: dict[str, tuple[str, ...]]) -> dict[str, Field]:
         "train.momentum": Field(0.9, "SGD momentum", 0, 1),
         "train.shift": Field(2, "augmentation: random shift by up to this many pixels; 0: none", 0, 256),
         "train.select": Field("val_wga", "which epoch's model is reported", choices=SELECTION_RULES),
+        "train.select_reference": Field(
+            "last", "which epoch of a reference model methods look at", choices=SELECTION_RULES
+        ),
         "train.driver": Field(
             "auto", "how an epoch is driven; auto: what suits the backend", choices=("auto", "loop", "scan")
         ),
@@ -144,4 +172,7 @@ def common(named: dict[str, tuple[str, ...]]) -> dict[str, Field]:
 
 
 # What `smoke` leaves of a common field: at most this.
-SMOKE = {"pretrain.epochs": 1, "erm.epochs": 2, "identify.epochs": 1, "robust.epochs": 2}
+SMOKE = {
+    **{"pretrain.epochs": 1, "erm.epochs": 2, "identify.epochs": 1, "robust.epochs": 2},
+    **{f"{section}.warmup": 0 for section in RECIPES},
+}

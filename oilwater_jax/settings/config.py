@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 from oilwater_jax import rows
 from oilwater_jax.entries import Entry
 from oilwater_jax.errors import UserError
-from oilwater_jax.settings.common import SMOKE
+from oilwater_jax.settings.common import RECIPES, SMOKE
 from oilwater_jax.settings.field import Field
 from oilwater_jax.settings.nearest import nearest
 from oilwater_jax.settings.registry import Registry, known
@@ -293,6 +293,17 @@ def check_together(config: Config) -> None:
         )
     if config.model.init_from:
         check_start(config)
+    for name in RECIPES:
+        recipe = config[name]
+        if 0 < recipe.epochs <= recipe.warmup:
+            raise UserError(
+                f"{name}.warmup = {recipe.warmup} leaves nothing of {name}.epochs = {recipe.epochs}; lower it"
+            )
+        if recipe.schedule == "step" and not recipe.milestones:
+            raise UserError(
+                f"{name}.schedule = 'step' with no {name}.milestones; give the epochs after which "
+                "the rate falls"
+            )
     wanted = rows_of(config) + looks_of(config)
     used = {atom.name: registry.method(atom.name) for row in wanted for atom in row.atoms}
     if config.identify.epochs > config.robust.epochs and any(one.find for one in used.values()):

@@ -14,11 +14,12 @@ class Field(NamedTuple):
     choices: tuple[str, ...] | None = None
     length: int | None = None  # of a tuple, where it is fixed
     empty: bool = False  # whether a tuple may be empty
+    of: type = str  # of a tuple whose default is empty: its entries' type
 
     @property
     def item(self) -> Any:
         """Of a tuple: a value of its entries' type."""
-        return self.default[0] if self.default else ""
+        return self.default[0] if self.default else self.of()
 
     @property
     def range(self) -> str:

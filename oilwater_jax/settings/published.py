@@ -3,7 +3,7 @@
 None has been run at full size yet: neither the data nor an accelerator was at hand. On a CPU `smoke` takes minutes with
 a ResNet-50; `--config.model.name=resnet18 --config.model.init_from=` is the quicker try, and needs no weights.
 
-A config is the defaults with sets of changes on top, in this order: SHARED, DATASETS, METHODS, ATTACKS. Most of what
+A config is the defaults with changes on top, in this order: SHARED, DATASETS, METHODS, ATTACKS, MODELS. Most of what
 a method sets is in a section of its own (`jtt.lambda_up`) and is there in every config. A few settings are in sections
 that methods share (`train.batch`, `identify`), and there the methods differ. `config` is told which methods a run is
 about, and takes theirs; where two of them differ it takes those of the one that METHODS names first, which is JTT.
@@ -11,7 +11,8 @@ about, and takes theirs; where two of them differ it takes those of the one that
 Sources, as the comments name them: [JTT] Liu et al. 2021 (anniesch/jtt, README and generate_downstream.py); [DRO]
 Sagawa et al. 2020 (kohpangwei/group_DRO, README); [GEORGE] Sohoni et al. 2020 (HazyResearch/hidden-stratification,
 configs: waterbirds_george_config, celeba_george_config_nobit); [EPIc] Yang et al. 2022 (YuYang0901/EPIC, examples.sh);
-[GM] Geiping et al. 2021; [SA] Jagielski et al. 2021; [BadNets] Gu et al. 2017; [paper] "Like Oil and Water".
+[GM] Geiping et al. 2021; [SA] Jagielski et al. 2021; [BadNets] Gu et al. 2017; [ViT] Dosovitskiy et al. 2021, appendix
+B.1.1; [paper] "Like Oil and Water".
 "(recalled)": not checked against its source. "(ours)": the paper and the literature leave it open.
 
 Where the reference codes do other things than this package at the same settings:
@@ -19,13 +20,15 @@ Where the reference codes do other things than this package at the same settings
 Method     Reference code
 JTT        counts epochs from 0 (CelebA's T = 1 is during the second epoch) and collects the errors of epoch T while it
            trains; here a clean pass after T epochs. Adds lambda_up copies to the original: lambda_up + 1 draws
-GEORGE     looks at the identification epoch that is best on validation, here at the last; on Waterbirds the final
-           epoch is selected by validation accuracy re-weighted by true groups, here by the worst estimated cluster
+GEORGE     looks at the identification epoch that is best on validation (train.select_reference=val_acc), here at the
+           last; on Waterbirds the final epoch is selected by validation accuracy re-weighted by true groups, here by
+           the worst estimated cluster
 group DRO  reports the loss with the size adjustment in it; the gradients are the same
-EPIc       counts epochs from 0: a round at epoch e comes after e trained epochs, here after e - 1. No round after the
-           last drop of the learning rate (here it is constant). Gradients without the last layer's bias except against
-           backdoors, here always with it. Wrong for classes of unequal sizes (utils/coreset.py adds class times that
-           class's number of clusters to cluster ids): it eliminated 135 samples where the method eliminates 44
+EPIc       counts epochs from 0: a round at epoch e comes after e trained epochs (epic.counted_from=0), here after e -
+           1. No round after the last drop of the learning rate (epic.stop_after). Gradients in the last layer's weights
+           (epic.gradients=weights), against backdoors with the bias; here in the logits. Wrong for classes of unequal
+           sizes (utils/coreset.py adds class times that class's number of clusters to cluster ids): it eliminated 135
+           samples where the method eliminates 44
 GM         rounds the number of poisons up, here down; keeps poisons in floating point, here in whole steps of 0..255
 
 Importing this needs neither JAX nor NumPy.
@@ -144,6 +147,35 @@ METHODS: Mapping[str, Mapping[str, Changes]] = {
     },
 }
 
+# [ViT]'s fine-tuning (recalled): SGD, batches of 512, no decay, half a cosine, gradients clipped to norm 1.
+VIT_RECIPE: Changes = {
+    "learning_rate": 0.01,  # of 0.001, 0.003, 0.01 and 0.03, chosen on validation
+    "weight_decay": 0.0,
+    "schedule": "cosine",
+    "clip": 1.0,
+}
+MODELS: Mapping[str, Changes] = {
+    "resnet50": {},  # what all of the above is for
+    # No method's paper has settings for it: T and lambda_up, say, are then those for a ResNet-50, to be chosen anew.
+    "vit_s16": {
+        "model.name": "vit_s16",
+        "model.init_from": "weights/vit_s16",
+        "model.normalise": "inception",  # as timm's weights of it want
+        "train.batch": 512,  # [ViT]
+        **{
+            f"{name}.{field}": value
+            for name in ("erm", "identify", "robust")
+            for field, value in VIT_RECIPE.items()
+        },
+        # [ViT] warms up over 500 steps, of 2,000 on small data; Waterbirds has 10 steps an epoch.
+        "erm.epochs": 200,
+        "erm.warmup": 50,
+        "robust.epochs": 200,
+        "robust.warmup": 50,
+        "identify.warmup": 0,  # (ours) it ends early, within the warm-up or soon after
+    },
+}
+
 ATTACKS: Mapping[str, Changes] = {
     "dlbd": {
         "attack.name": "dlbd",
@@ -194,7 +226,7 @@ DEFENDED = {  # rows by method: Tables 3 and 19
 }
 
 
-def config(dataset: str, attack: str, methods: Iterable[str] = ()) -> Config:
+def config(dataset: str, attack: str, methods: Iterable[str] = (), model: str = "resnet50") -> Config:
     """The published config of an attack on a data set, for a run that is about some methods.
 
     Case                       Settings in the sections that methods share
@@ -202,8 +234,8 @@ def config(dataset: str, attack: str, methods: Iterable[str] = ()) -> Config:
     one method                 its own; JTT's where it has none
     several                    each one's own; where they differ, those of the one that METHODS names first
 
-    The settings in a method's own section are there in each case. Raises KeyError for a name that DATASETS, ATTACKS or
-    METHODS lacks.
+    The settings in a method's own section are there in each case; those of `model` come last. Raises KeyError for a
+    name that DATASETS, ATTACKS, METHODS or MODELS lacks.
     """
     named = set(methods)
     if unknown := named - set(METHODS):
@@ -211,7 +243,7 @@ def config(dataset: str, attack: str, methods: Iterable[str] = ()) -> Config:
     ranked = [name for name in METHODS if name in named] + [name for name in METHODS if name not in named]
     of_methods = [METHODS[name][part] for name in reversed(ranked) for part in (BOTH, dataset)]
     found = default()
-    for changes in (SHARED, DATASETS[dataset], *of_methods, ATTACKS[attack]):
+    for changes in (SHARED, DATASETS[dataset], *of_methods, ATTACKS[attack], MODELS[model]):
         found.update_from_flattened_dict(changes)
     return found
 

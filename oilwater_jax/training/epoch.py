@@ -1,9 +1,9 @@
 """How an epoch is driven, right for its backend, behind one function.
 
-On a CPU: a Python loop over the jitted step, because XLA's CPU backend runs a convolution inside a
-while-loop on one thread by a slow path. On an accelerator: `lax.scan` over segments of steps, one dispatch
-each. Both give the same states. A streamed training set is a loop over its batches on any backend. On several devices
-each works on its part of every batch.
+`lax.scan` over segments of steps, one dispatch each; or a Python loop over the jitted step, for a network with
+convolutions on a CPU, because XLA's CPU backend runs a convolution inside a while-loop on one thread by a slow path
+(`program.Network.driver` says which). Both give the same states. A streamed training set is a loop over its batches on
+any backend. On several devices each works on its part of every batch.
 """
 
 from collections.abc import Callable, Iterator
@@ -51,15 +51,6 @@ class Dispatches(NamedTuple):
     segment: Any
 
 
-def choose_driver(driver: str, platform: str) -> str:
-    """For "auto" what suits the platform: loop on a CPU, scan elsewhere. Raises ValueError for an unknown driver."""
-    if driver == "auto":
-        return "loop" if platform == "cpu" else "scan"
-    if driver not in ("loop", "scan"):
-        raise ValueError(f"driver must be auto, loop or scan, not {driver!r}")
-    return driver
-
-
 def make_dispatches(step: StepFn, over: Mesh | None) -> Dispatches:
     """A step compiled for the devices of `over` (all of them, if None), when it is first called or lowered."""
 
@@ -94,13 +85,14 @@ def make_dispatches(step: StepFn, over: Mesh | None) -> Dispatches:
     )
 
 
-def make_epoch(step: StepFn, batch: int, driver: str = "auto") -> EpochFn:
+def make_epoch(step: StepFn, batch: int, driver: str) -> EpochFn:
     """An epoch function `(state, data, draws, key, first) -> segments`, from step `first` on; the state is donated.
 
-    Yields every SEGMENT steps and at the end: a place to save and to stop. `driver` is "loop", "scan" or "auto" (loop
-    on a CPU, scan elsewhere). Step i uses `fold_in(key, i)`.
+    Yields every SEGMENT steps and at the end: a place to save and to stop. Step i uses `fold_in(key, i)`. Raises
+    ValueError for a `driver` that is neither "loop" nor "scan".
     """
-    driver = choose_driver(driver, jax.default_backend())
+    if driver not in ("loop", "scan"):
+        raise ValueError(f"driver must be loop or scan, not {driver!r}")
     jit_sent, jit_step, jit_segment = make_dispatches(step, devices.mesh())
 
     def epoch(

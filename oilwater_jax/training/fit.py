@@ -18,6 +18,7 @@ from oilwater_jax.selectors import draw_epoch, earliest, one_each, watched
 from oilwater_jax.training.checkpoint import Checkpoints
 from oilwater_jax.training.feed import place
 from oilwater_jax.training.program import Program
+from oilwater_jax.training.recipes import at_rate, rate
 from oilwater_jax.training.selection import score
 from oilwater_jax.training.step import TrainState
 from oilwater_jax.trees import to_host
@@ -161,6 +162,7 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
                 tree["selector"], tree["weights"] = devices.first(update)
                 if not np.array_equal(before, watched(task.selector, tree["selector"], tree["weights"])):
                     meta |= {"best_score": None}  # no model from before the selector acted is reported
+            state = state._replace(opt_state=at_rate(state.opt_state, rate(task.recipe, epoch)))
             draws = draw_epoch(tree["weights"], rng.generator(task.seed, "order", epoch))
             begun = len(meta["losses"])
             segments = program.epoch(state, data, draws, jax.random.fold_in(key, epoch), begun)

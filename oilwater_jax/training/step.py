@@ -14,7 +14,8 @@ from oilwater_jax.per_sample import loss as sample_loss
 from oilwater_jax.per_sample.chunks import MATMUL_BACKENDS
 from oilwater_jax.per_sample.convolution import with_matmuls
 from oilwater_jax.training.feed import Batch
-from oilwater_jax.types import Private, Recipe, State, Update
+from oilwater_jax.training.recipes import Form, varied
+from oilwater_jax.types import Private, State, Update
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1
 
@@ -47,56 +48,7 @@ class Kind(NamedTuple):
     networks: int = 1
     trained: str = "all"
     private: bool = False
-    pulled: bool = False
-
-
-def pull_to_start(pull: float | Float[Array, ""]) -> optax.GradientTransformation:
-    """Adds the gradient of `pull` times the squared distance from the parameters that it was begun with."""
-
-    def init(params: optax.Params) -> optax.OptState:
-        return params
-
-    def update(
-        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
-    ) -> tuple[optax.Updates, optax.OptState]:
-        moved = jax.tree.map(lambda u, now, start: u + 2 * pull * (now - start), updates, params, state)
-        return moved, state
-
-    return optax.GradientTransformation(init, update)
-
-
-def sgd(momentum: float, *, pulled: bool = False) -> Callable[[Recipe], optax.GradientTransformation]:
-    """SGD with momentum and L2 decay added to the gradient (as PyTorch's SGD does), given a recipe.
-
-    Learning rate and decay live in the optimiser's state, so no recipe compiles anew. With `pulled` so does the
-    recipe's pull, and the parameters that it is towards.
-    """
-
-    @optax.inject_hyperparams
-    def build(
-        learning_rate: Float[Array, ""], weight_decay: Float[Array, ""]
-    ) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.add_decayed_weights(weight_decay), optax.sgd(learning_rate, momentum=momentum)
-        )
-
-    @optax.inject_hyperparams
-    def build_pulled(
-        learning_rate: Float[Array, ""], weight_decay: Float[Array, ""], pull: Float[Array, ""]
-    ) -> optax.GradientTransformation:
-        return optax.chain(
-            pull_to_start(pull),
-            optax.add_decayed_weights(weight_decay),
-            optax.sgd(learning_rate, momentum=momentum),
-        )
-
-    def given(recipe: Recipe) -> optax.GradientTransformation:
-        rate, decay = jnp.float32(recipe.learning_rate), jnp.float32(recipe.weight_decay)
-        if pulled:
-            return build_pulled(learning_rate=rate, weight_decay=decay, pull=jnp.float32(recipe.pull))
-        return build(learning_rate=rate, weight_decay=decay)
-
-    return given
+    form: Form = Form()
 
 
 def normalise(image: Pixels) -> Float[Array, "b h w c"]:
@@ -116,17 +68,6 @@ def normalise_imagenet(image: Pixels) -> Float[Array, "b h w c"]:
 
 
 NORMALISE = {"half": normalise, "imagenet": normalise_imagenet, "inception": normalise_inception}
-
-
-def random_shift(image: UInt8[Array, "b h w c"], key: Key[Array, ""], pixels: int) -> UInt8[Array, "b h w c"]:
-    """Each image moved by its own whole number of pixels in -pixels..pixels, edges repeated."""
-    if pixels == 0:
-        return image
-    b, h, w, c = image.shape
-    padded = jnp.pad(image, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), mode="edge")
-    corner = jax.random.randint(key, (b, 2), 0, 2 * pixels + 1)
-    cut = jax.vmap(lambda one, at: jax.lax.dynamic_slice(one, (at[0], at[1], 0), (h, w, c)))
-    return cut(padded, corner)
 
 
 StepFn = Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Float[Array, ""]]]
@@ -159,7 +100,7 @@ def make_step(
         return value, (objective_state, tuple(moved for _, moved in outputs))
 
     def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[TrainState, Float[Array, ""]]:
-        image = prepare(random_shift(batch.image, key, shift))
+        image = prepare(varied(batch.image, key, shift, kind.form))
         parts = [split(params, kind.trained) for params in (state.params, *state.others)]
         moving, fixed = (tuple(part) for part in zip(*parts, strict=True))
         (value, (objective_state, moved)), grads = jax.value_and_grad(scalar, has_aux=True)(
