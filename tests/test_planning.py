@@ -297,9 +297,10 @@ def test_programs_on_this_machine(planned):
     # Training set: two rows of 512 images and 2 int32 each. Weights: 3 * 3 * 3 * 8 + 8, norm 2 * 8, head 8 * 2 + 2.
     assert train.tenants["training set"] == 1024 * (32 * 32 * 3 + 8)
     assert train.tenants["parameters"] == 4 * (216 + 8 + 16 + 16 + 2)
-    # A convolution of stride 2: 16 * 16 outputs, each 27 products and sums, of 8 channels; 256 rows in a chunk.
+    # A convolution of stride 2: 16 * 16 outputs, each 27 products and sums, of 8 channels.
     convolution = 2 * 16 * 16 * 27 * 8
-    assert 256 * convolution <= score.flops <= 256 * 2 * convolution
+    rows = outcomes[1].planned.per_call
+    assert rows * convolution <= score.flops <= rows * 2 * convolution
     assert 32 * 2 * convolution <= train.flops <= 32 * 4 * convolution  # forward and the weights' gradient
     assert all(roofline.fits(one.cost, target.chip) for one in outcomes)
     assert craft.moved > 0
@@ -351,6 +352,7 @@ def test_the_planned_step_is_the_step_that_a_run_compiles(planned):
     """Arrays as `fit` has them must be what the step was lowered for, or a run would compile another program."""
     from oilwater_jax import objectives, rng
     from oilwater_jax.training import program
+    from oilwater_jax.training.epoch import SEGMENT
     from oilwater_jax.training.feed import place
     from oilwater_jax.types import Recipe
 
@@ -362,7 +364,8 @@ def test_the_planned_step_is_the_step_that_a_run_compiles(planned):
     data = place(np.zeros((known.poisoned, 32, 32, 3), np.uint8), label, label)
     params = jax.jit(network.init_params, static_argnums=0)(0)
     state = built.begin((params,), Recipe(0.1, 0.0, 1), objectives.erm().init(), None)
-    arguments = (state, data, np.zeros(32, np.int32), np.ones(32, bool), rng.key(0, "a"), np.int32(0))
+    batches = (np.zeros((SEGMENT, 32), np.int32), np.ones((SEGMENT, 32), bool))
+    arguments = (state, data, *batches, rng.key(0, "a"), np.int32(0))
     have = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(arguments)]
     wanted = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(one.arguments)]
     assert have == wanted

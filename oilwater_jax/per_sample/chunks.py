@@ -99,9 +99,8 @@ def gradient_chunk(
     """How many samples' gradients a device may hold at once: what `budget` bytes have room for, at least one.
 
     At most GRADIENT_CHUNK on the platforms it names, 512 elsewhere; the platform and a device's memory are JAX's own if
-    not given. Counted are a gradient and a flattened copy of it. That is more than a TPU's compiler needs: for norms
-    of ResNet-50's gradients 36 MB a sample, its activations among them, of 189 MB that are counted
-    (experiments/scale).
+    not given. Counted are a gradient and a flattened copy of it, not the network's activations: a figure that needs no
+    whole gradient takes less than that, because XLA reduces each layer's as it comes.
     """
     platform = platform or jax.default_backend()
     if budget is None:
