@@ -97,7 +97,7 @@ def test_two_sweeps_do_not_share_an_accelerator():
 
 
 def test_a_share_is_taken_whole_or_not_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(executors.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(executors, "private_folder", lambda: tmp_path)
     monkeypatch.setattr(executors, "_HELD", [])
     held = executors._lock("b")
     taken = executors.take_share([Share(("a", "b"), {}), Share(("c", "d"), {"x": "1"})])

@@ -1,5 +1,7 @@
 """Recipes: schedules by hand, optimisers against NumPy loops, clipping, accumulation, augmentation."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +43,7 @@ def test_schedules(more, expected):
 def steps(recipe, gradients, momentum=0.9):
     """Parameters after each of some gradients, begun at 2."""
     rule = optimiser(momentum, form(recipe))(recipe)
-    params = {"w": jnp.array([2.0, -1.0])}
+    params: Any = {"w": jnp.array([2.0, -1.0])}
     state, seen = rule.init(params), []
     for gradient in gradients:
         updates, state = rule.update({"w": jnp.asarray(gradient, jnp.float32)}, state, params)
@@ -91,7 +93,8 @@ def test_the_rate_can_be_changed_and_compiles_nothing(accumulate):
     recipe = Recipe(0.1, 0.0, 1, accumulate=accumulate)
     rule = optimiser(0.0, form(recipe))(recipe)
     params = jnp.array([1.0])
-    update = jax.jit(lambda state: rule.update(jnp.array([1.0]), state, params))
+    update: Any = jax.jit(lambda state: rule.update(jnp.array([1.0]), state, params))
+    moved: Any = None
     state = rule.init(params)
     for learning_rate in (0.1, 0.03):
         state = at_rate(state, learning_rate)
