@@ -125,3 +125,10 @@ def test_settings_reach_the_core(attacked):
     gm_defaults = default().gm
     for name in ("eps", "steps", "restarts", "step_size", "flip"):
         assert getattr(settings, name) == gm_defaults[name], name
+
+
+def test_a_step_in_pixels_is_the_same_step_in_shares_of_eps():
+    gm = default().gm
+    assert first_step(gm) == gm.step_size
+    gm.eps, gm.step_size, gm.step_unit = 16.0, 4.0, "pixel"
+    assert first_step(gm) == 0.25

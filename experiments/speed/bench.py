@@ -15,6 +15,7 @@ from turns import Row, alternate, fastest, rows, same, timed
 from oilwater_jax import data, default, objectives, per_sample
 from oilwater_jax.attacks import crafting, matching
 from oilwater_jax.attacks.augment import augment
+from oilwater_jax.attacks.gradient_matching import first_step
 from oilwater_jax.training import program as programs
 from oilwater_jax.training.feed import place
 from oilwater_jax.training.recipes import Form, optimiser, random_shift
@@ -225,7 +226,7 @@ class Bench:
                 torch_side.in_order(self.torch_network(wanted, channels_last=False)),
                 restarts=gm.restarts,
                 eps=gm.eps,
-                rate=gm.step_size * gm.eps,
+                rate=first_step(gm) * gm.eps,
                 shift=shift,
             )
 
@@ -245,7 +246,7 @@ class Bench:
             same(f"matching loss, {name}", loss, found[0].numpy(), 1e-4)
             same(f"pixel gradient, {name}", gradient, found[1].numpy(), 5e-3)
         settings = crafting.Settings(
-            gm.eps, 3 * crafting.LISTEN_EVERY, gm.restarts, gm.step_size, shift, gm.flip
+            gm.eps, 3 * crafting.LISTEN_EVERY, gm.restarts, first_step(gm), shift, gm.flip
         )
 
         def ours() -> float:

@@ -65,6 +65,11 @@ def draw_sources(train: Examples, target: int, count: int, seed: int) -> Int[np.
     return np.sort(rng.generator(seed, "gm sources").choice(pool, count, replace=False))
 
 
+def first_step(gm: Config) -> float:
+    """The first step of signed Adam as a share of eps, however `gm` states it."""
+    return gm.step_size / gm.eps if gm.step_unit == "pixel" else gm.step_size
+
+
 def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, lab: Lab) -> Attacked:
     """The poisons replace the training samples that they are made from."""
     assert judged is not None
@@ -75,7 +80,7 @@ def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, l
     source = splits.train.take(rows).in_memory()
     victim = lab.train("victim", splits.train)
     settings = crafting.Settings(
-        gm.eps, gm.steps, gm.restarts, gm.step_size, float(config.train.shift), gm.flip
+        gm.eps, gm.steps, gm.restarts, first_step(gm), float(config.train.shift), gm.flip
     )
     wanted = matching.target_gradient(lab.apply, lab.prepare, victim, judged.image[targets], label)
     crafted = crafting.craft(
@@ -175,7 +180,10 @@ ATTACK = Attack(
         "eps": Field(16.0, "largest change of a pixel, in steps of 0..255", above=0, high=255),
         "steps": Field(250, "steps of signed Adam", 1, 100_000),
         "restarts": Field(8, "random starts, of which the best is kept", 1, 1000),
-        "step_size": Field(0.1, "first step of signed Adam, as a share of eps", above=0, high=10),
+        "step_size": Field(0.1, "first step of signed Adam, in gm.step_unit", above=0, high=255),
+        "step_unit": Field(
+            "eps", "what gm.step_size counts: shares of eps, or pixels of 0..255", choices=("eps", "pixel")
+        ),
         "flip": Field(False, "craft under random horizontal flips too (training has none)"),
     },
     smoke={"steps": 8, "restarts": 2, "targets": 2},

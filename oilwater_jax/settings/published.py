@@ -201,9 +201,10 @@ ATTACKS: Mapping[str, Changes] = {
         "gm.eps": 16.0,  # [GM]
         "gm.steps": 250,  # [GM]
         "gm.restarts": 8,  # [GM]
-        # [GM] has 0.1 of a normalised pixel, whatever eps is: 5.8 of 255 by ImageNet's deviations. Ours is a share of
-        # eps, 5.8 / 16. A step of 0.1 of eps was not found to craft other poisons (final 1 - cosine equal to 0.003).
-        "gm.step_size": 0.36,
+        # [GM] has 0.1 of a normalised pixel, whatever eps is: 5.8 of 255 by ImageNet's deviations. A step of 0.1 of
+        # eps was not found to craft other poisons (final 1 - cosine equal to 0.003).
+        "gm.step_size": 5.8,
+        "gm.step_unit": "pixel",
         "gm.flip": False,  # as the training that is attacked: it has no augmentation
     },
 }
