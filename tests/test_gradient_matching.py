@@ -128,7 +128,7 @@ def test_settings_reach_the_core(attacked):
 
 
 def test_a_step_in_pixels_is_the_same_step_in_shares_of_eps():
-    gm = default().gm
-    assert first_step(gm) == gm.step_size
-    gm.eps, gm.step_size, gm.step_unit = 16.0, 4.0, "pixel"
-    assert first_step(gm) == 0.25
+    own = default().gm
+    assert gm.first_step(own) == own.step_size
+    own.eps, own.step_size, own.step_unit = 16.0, 4.0, "pixel"
+    assert gm.first_step(own) == 0.25
