@@ -71,8 +71,8 @@ def common(named: dict[str, tuple[str, ...]]) -> dict[str, Field]:
             "",
             "folder of the files that the data set is made from (waterfashion: Fashion-MNIST's four IDX files; "
             "waterbirds, celeba, celeba10: the published folder or archive, or the --data_dir of `oilwater data "
-            "prepare`; folder, arrays: your files, docs/own_data.md); empty: none are needed, tensorflow-datasets downloads them, or `oilwater data prepare` made "
-            "them ready",
+            "prepare`; folder, arrays: your files, docs/own_data.md); empty: none are needed, tensorflow-datasets "
+            "downloads them, or `oilwater data prepare` made them ready",
         ),
         "attack.name": Field("dlbd", "attack on the training set", choices=named["attack"]),
         "attack.budget": Field(
@@ -126,7 +126,9 @@ def common(named: dict[str, tuple[str, ...]]) -> dict[str, Field]:
         **_recipe("robust", 0.005, 1e-3, 10, "the final model of a method that amplifies"),
         "train.batch": Field(64, "samples per step", 1, 1_000_000),
         "train.momentum": Field(0.9, "SGD momentum", 0, 1),
-        "train.shift": Field(2, "augmentation: random shift of images by up to this many pixels; 0: none", 0, 256),
+        "train.shift": Field(
+            2, "augmentation: random shift of images by up to this many pixels; 0: none", 0, 256
+        ),
         "train.select": Field("val_wga", "which epoch's model is reported", choices=SELECTION_RULES),
         "train.attributes": Field(
             "all",
