@@ -5,7 +5,8 @@
     python experiments/adult/report.py every runs/adult_every
 
 `choose` writes choose.csv and choose_seeds.csv, and names what the rule chooses; `results` writes results.csv (every
-figure of every line), seeds.csv (by seed), results.md and results.png; `every` writes every.csv and every.md.
+figure of every line), seeds.csv (by seed), results.md and results.png; `every` writes every.csv, every_seeds.csv and
+every.md.
 """
 
 import contextlib
@@ -172,15 +173,18 @@ def results(workdir: Path) -> None:
 
 
 def every(workdir: Path) -> None:
-    """Write every.csv and every.md of a run's folder."""
-    summary = read_json(workdir / "summary.json")
-    assert summary is not None
-    lines = [line for line in grid.lines_of("every", summary) if not line.training.startswith(grid.FOUND)]
-    rows = {("every", name): row for name, row in summary["rows"].items()}
+    """Write every method's lines under each attack that is finished."""
+    lines, rows = read(workdir)
+    lines = [line for line in lines if not line.training.startswith(grid.FOUND)]
     write_csv(lines, HERE / "every.csv")
-    text = f"adult, test, seeds {', '.join(map(str, summary['seeds']))}, per cent.\n\n"
+    write_seeds(rows, HERE / "every_seeds.csv")
+    n = len(next(iter(rows.values()))["seeds"])
+    text = f"adult, test, {n} seeds, per cent, mean ± 95% interval.\n"
     found = {(line.run, line.training): line for line in lines}
-    write_text(HERE / "every.md", text + simple(rows, found, ["every"]))
+    for attack, (title, _, _) in PANELS.items():
+        if any(run == attack for run, _ in rows):
+            text += f"\n{title}:\n\n" + simple(rows, found, [attack])
+    write_text(HERE / "every.md", text)
 
 
 def choose(workdir: Path) -> None:
