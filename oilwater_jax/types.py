@@ -164,13 +164,13 @@ Update = Callable[[State, Float[Array, "k b"], Rows], tuple[Float[Array, ""], St
 class Mixed(NamedTuple):
     """A batch whose images are mixtures: row i's loss is ratio x that of its label + (1 - ratio) x that of `second`."""
 
-    image: Float[Array, "b h w c"]
+    image: Float[Array, "b ..."]
     second: Int[Array, " b"]
     ratio: Float[Array, ""]
 
 
 # (the objective's state, key, prepared images, rows) -> the mixed batch.
-Mix = Callable[[State, Key[Array, ""], Float[Array, "b h w c"], Rows], Mixed]
+Mix = Callable[[State, Key[Array, ""], Float[Array, "b ..."], Rows], Mixed]
 
 
 class Objective(NamedTuple):

@@ -24,7 +24,7 @@ def partners(key: Key[Array, ""], mask: Bool[Array, " b"]) -> Int[Array, " b"]:
     return order[jnp.maximum(jnp.cumsum(mask) - 1, 0)]
 
 
-def mix(state: State, key: Key[Array, ""], image: Float[Array, "b h w c"], rows: Rows) -> Mixed:
+def mix(state: State, key: Key[Array, ""], image: Float[Array, "b ..."], rows: Rows) -> Mixed:
     """Ratio x image + (1 - ratio) x its partner's, ratio ~ Beta(alpha, alpha); the state is alpha.
 
     Edge case                  Result

@@ -177,10 +177,13 @@ def random_crop(
 
 
 def varied(
-    image: UInt8[Array, "b h w c"], key: Key[Array, ""], shift: int, form: Form
-) -> Shaped[Array, "b h w c"]:
-    """A batch's images as a training step sees them: shifted; cropped and mirrored where the recipe says so."""
-    image = random_shift(image, key, shift)
+    image: Shaped[Array, "b ..."], key: Key[Array, ""], shift: int, form: Form
+) -> Shaped[Array, "b ..."]:
+    """A batch's images as a training step sees them: shifted; cropped and mirrored where the recipe says so.
+
+    Rows of a table, for which no recipe says so, are as they are.
+    """
+    image = random_shift(image, key, shift) if shift else image
     if form.crop < 1:
         image = random_crop(image, jax.random.fold_in(key, 4), form.crop)
     return random_flip(image, jax.random.fold_in(key, 3)) if form.flip else image
