@@ -26,9 +26,9 @@ HEADING = "stopped in"
 
 
 def n_of(lines: list) -> str:
-    """`3 seeds`, or how many each run has."""
+    """How many seeds the runs have."""
     counts = sorted({len({line["seed"] for line in lines if line["run"] == run}) for run in runs(lines)})
-    return " or ".join(map(str, counts)) + " seeds"
+    return f"Seeds: {' or '.join(map(str, counts))}, by run"
 
 
 def runs(lines: list) -> list[str]:

@@ -81,7 +81,7 @@ def draw(lines: list, path: Path) -> None:
                 axis.errorbar(
                     x, means, yerr=halves, marker="o", markersize=3, color=plots.set_colour(name), label=label
                 )
-            axis.set(xscale="log", ylim=(-5, 105))
+            axis.set(xscale="log", ylim=(-5, 105), xlim=(15, 530))
             SEEDS.ticks(axis, sorted({size for sizes in GRID.SIZES.values() for size in sizes}))
             axis.spines[["top", "right"]].set_visible(False)
         line[0].set_ylabel(f"{balance}\nflagged, %")
@@ -101,7 +101,7 @@ def main(workdir: Path | None) -> None:
     lines = SEEDS.read(HERE / "results.csv")
     n = len({line["seed"] for line in lines})
     text = (
-        f"waterdigits, DLBD 1%, {n} seeds, per cent; mean ± Student's 95% interval over seeds; counts with exact\n"
+        f"waterdigits, DLBD 1%, seeds: {n}, per cent; mean ± Student's 95% interval over seeds; counts with exact\n"
         "95% intervals. Success is net of the untriggered rate. Stopped: at most 10 points above what the trigger\n"
         "does to ERM trained on clean data.\n\n"
         f"## Whom each would eliminate\n\n{looks(lines)}\n## Trained without them (test)\n\n{trained(lines)}"
