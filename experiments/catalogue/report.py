@@ -128,10 +128,13 @@ def defences(lines: list) -> str:
                         SEEDS.stopped(own, clean),
                         *(SEEDS.cell(SEEDS.mean(own, f"elmf.{name}")) for name in SETS[:4]),
                         SEEDS.cell(SEEDS.mean(own, "wga")),
+                        SEEDS.epochs(own),
                     ]
                 )
     sets = [f"ELMF {SEEDS.SET_LABELS[name]}" for name in SETS[:4]]
-    return markdown_table(["attack", "training", "success", "less ERM's", HEADING, *sets, "WGA"], body)
+    return markdown_table(
+        ["attack", "training", "success", "less ERM's", HEADING, *sets, "WGA", "epoch"], body
+    )
 
 
 def draw_defences(lines: list, path: Path) -> None:

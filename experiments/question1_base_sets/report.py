@@ -53,9 +53,10 @@ def trained(lines: list) -> str:
                         SEEDS.stopped(own, clean),
                         SEEDS.cell(SEEDS.mean(own, "wga")),
                         gain,
+                        SEEDS.epochs(own),
                     ]
                 )
-    head = ["composition", "size", "training", "success", "stopped in", "WGA", "WGA - ERM's"]
+    head = ["composition", "size", "training", "success", "stopped in", "WGA", "WGA - ERM's", "epoch"]
     return markdown_table(head, body)
 
 

@@ -39,10 +39,11 @@ def table(lines: list) -> str:
                         SEEDS.stopped(own, clean),
                         *(SEEDS.cell(SEEDS.mean(own, f"elmf.{name}")) for name in SHOWN),
                         SEEDS.cell(SEEDS.mean(own, "wga")),
+                        SEEDS.epochs(own),
                     ]
                 )
     sets = [f"ELMF {SEEDS.SET_LABELS[name]}" for name in SHOWN]
-    return markdown_table(["budget", "training", "success", "stopped in", *sets, "WGA"], body)
+    return markdown_table(["budget", "training", "success", "stopped in", *sets, "WGA", "epoch"], body)
 
 
 def draw(lines: list, path: Path) -> None:
