@@ -91,6 +91,26 @@ def _parsed(name: str, text: str) -> Any:
     return int(text) if name in ("seed", "n_poison", "epoch") else float(text)
 
 
+def seeds(lines: Sequence[Line]) -> str:
+    """How many seeds the runs have: `Seeds: 3 of defence_dlbd; else 1.`"""
+    counts = {
+        run: len({line["seed"] for line in lines if line["run"] == run})
+        for run in {one["run"] for one in lines}
+    }
+    least = min(counts.values())
+    more = [f"{n} of {run}" for run, n in sorted(counts.items()) if n > least]
+    return f"Seeds: {', '.join([*more, f'{least} of the others' if more else str(least)])}."
+
+
+def note(lines: Sequence[Line], what: str) -> str:
+    """What a reader of the tables must know."""
+    return (
+        f"waterdigits, {what}, test, per cent; mean ± Student's 95% interval over seeds; counts with exact 95%\n"
+        f"intervals. {seeds(lines)}\nSuccess is net of the untriggered rate (of label_flip: the damage). Stopped: at "
+        f"most {100 * STOPPED:g} points\nabove what the trigger does to ERM trained on clean data.\n"
+    )
+
+
 def of(lines: Sequence[Line], run: str, row: str) -> dict[int, Line]:
     """The lines of a row of a run by seed; none where it is not there."""
     return {line["seed"]: line for line in lines if (line["run"], line["row"]) == (run, row)}

@@ -100,13 +100,8 @@ def main(workdir: Path | None) -> None:
     if workdir is not None:
         SEEDS.write(HERE / "results.csv", SEEDS.collect(workdir, GRID.get_grid().runs))
     lines = SEEDS.read(HERE / "results.csv")
-    n = len({line["seed"] for line in lines})
-    text = (
-        f"waterdigits, DLBD 1%, seeds: {n}, per cent; mean ± Student's 95% interval over seeds; counts with exact\n"
-        "95% intervals. Success is net of the untriggered rate. Stopped: at most 10 points above what the trigger\n"
-        "does to ERM trained on clean data.\n\n"
-        f"## Whom each would eliminate\n\n{looks(lines)}\n## Trained without them (test)\n\n{trained(lines)}"
-    )
+    text = SEEDS.note(lines, "DLBD 1%")
+    text += f"\n## Whom each would eliminate\n\n{looks(lines)}\n## Trained without them\n\n{trained(lines)}"
     write_text(HERE / "results.md", text)
     draw(lines, HERE / "results.png")
 

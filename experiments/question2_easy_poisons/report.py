@@ -75,12 +75,7 @@ def main(workdir: Path | None) -> None:
     if workdir is not None:
         SEEDS.write(HERE / "results.csv", SEEDS.collect(workdir, GRID.get_grid().runs))
     lines = SEEDS.read(HERE / "results.csv")
-    n = len({line["seed"] for line in lines})
-    text = (
-        f"waterdigits, DLBD, test, seeds: {n}, per cent; mean ± Student's 95% interval over seeds; counts with exact\n"
-        "95% intervals. Success is net of the untriggered rate. Stopped: at most 10 points above what the trigger\n"
-        "does to ERM trained on clean data.\n\n"
-    )
+    text = SEEDS.note(lines, "DLBD") + "\n"
     write_text(HERE / "results.md", text + table(lines))
     draw(lines, HERE / "results.png")
 
