@@ -24,6 +24,7 @@ SUMMARY = {
             "asr_seeds": [0.95, 0.06],
             "asr_untriggered_seeds": [0.05, 0.02],
             "elmf": {"poison_seeds": [0.0, 0.25]},
+            "selected_epoch_seeds": [7, 2],
         }
     },
 }
@@ -45,6 +46,7 @@ def test_a_line_per_row_and_seed_success_net_and_back_from_csv(tmp_path):
     back = SEEDS.read(tmp_path / "x.csv")
     assert back[1]["label"] == "ERM, plain"
     assert (back[3]["n_poison"], back[3]["seed"]) == (46, 1)
+    assert SEEDS.epochs(SEEDS.of(back, "run_1", "erm")) == "7, 2"
     assert back[3]["success"] == pytest.approx(0.04)
     assert back[2]["flagged.poison"] is None
 

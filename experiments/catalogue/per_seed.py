@@ -45,7 +45,10 @@ def lines_of(run: str, summary: Mapping[str, Any]) -> list[Line]:
             rates = {name: _value(row, name, at) for name in (*RATES, *summary["measures"])}
             elmf = {f"elmf.{name}": _value(row["elmf"], name, at) for name in SETS}
             success = _success(rates, summary)
-            found.append({**head, "row": key, "label": row["label"], **rates, "success": success, **elmf})
+            epoch = {"epoch": row["selected_epoch_seeds"][at]}
+            found.append(
+                {**head, "row": key, "label": row["label"], **rates, "success": success, **epoch, **elmf}
+            )
     return found
 
 
@@ -85,7 +88,27 @@ def _parsed(name: str, text: str) -> Any:
         return text
     if not text:
         return None
-    return int(text) if name in ("seed", "n_poison") else float(text)
+    return int(text) if name in ("seed", "n_poison", "epoch") else float(text)
+
+
+def seeds(lines: Sequence[Line]) -> str:
+    """How many seeds the runs have: `Seeds: 3 of defence_dlbd; else 1.`"""
+    counts = {
+        run: len({line["seed"] for line in lines if line["run"] == run})
+        for run in {one["run"] for one in lines}
+    }
+    least = min(counts.values())
+    more = [f"{n} of {run}" for run, n in sorted(counts.items()) if n > least]
+    return f"Seeds: {', '.join([*more, f'{least} of the others' if more else str(least)])}."
+
+
+def note(lines: Sequence[Line], what: str) -> str:
+    """What a reader of the tables must know."""
+    return (
+        f"waterdigits, {what}, test, per cent; mean ± Student's 95% interval over seeds; counts with exact 95%\n"
+        f"intervals. {seeds(lines)}\nSuccess is net of the untriggered rate (of label_flip: the damage). Stopped: at "
+        f"most {100 * STOPPED:g} points\nabove what the trigger does to ERM trained on clean data.\n"
+    )
 
 
 def of(lines: Sequence[Line], run: str, row: str) -> dict[int, Line]:
@@ -116,6 +139,11 @@ def stopped(own: Mapping[int, Line], clean: Mapping[int, Line]) -> str:
     """In how many seeds success is at most STOPPED above what the trigger does to the model trained on clean data."""
     both = {seed: line for seed, line in own.items() if seed in clean}
     return share(both, lambda line: line["success"] <= clean[line["seed"]]["success"] + STOPPED)
+
+
+def epochs(own: Mapping[int, Line]) -> str:
+    """Which epoch's model is reported, seed by seed."""
+    return ", ".join(str(line["epoch"]) for line in own.values())
 
 
 def cell(one: Estimate | None, *, signed: bool = False) -> str:

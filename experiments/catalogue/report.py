@@ -25,17 +25,6 @@ KINDS = {"attack": "erm", "jtt": "jtt"}  # of runs of one attack at one budget
 HEADING = "stopped in"
 
 
-def n_of(lines: list) -> str:
-    """`3 seeds`, or how many each run has."""
-    counts = sorted({len({line["seed"] for line in lines if line["run"] == run}) for run in runs(lines)})
-    return " or ".join(map(str, counts)) + " seeds"
-
-
-def runs(lines: list) -> list[str]:
-    """The runs there are."""
-    return list(dict.fromkeys(line["run"] for line in lines))
-
-
 def attacks(lines: list) -> str:
     """A line per attack and budget."""
     body = []
@@ -128,10 +117,13 @@ def defences(lines: list) -> str:
                         SEEDS.stopped(own, clean),
                         *(SEEDS.cell(SEEDS.mean(own, f"elmf.{name}")) for name in SETS[:4]),
                         SEEDS.cell(SEEDS.mean(own, "wga")),
+                        SEEDS.epochs(own),
                     ]
                 )
     sets = [f"ELMF {SEEDS.SET_LABELS[name]}" for name in SETS[:4]]
-    return markdown_table(["attack", "training", "success", "less ERM's", HEADING, *sets, "WGA"], body)
+    return markdown_table(
+        ["attack", "training", "success", "less ERM's", HEADING, *sets, "WGA", "epoch"], body
+    )
 
 
 def draw_defences(lines: list, path: Path) -> None:
@@ -166,12 +158,8 @@ def main(workdir: Path | None) -> None:
     if workdir is not None:
         SEEDS.write(HERE / "results.csv", SEEDS.collect(workdir, GRID.get_grid().runs))
     lines = SEEDS.read(HERE / "results.csv")
-    note = "waterdigits, test, per cent; mean ± Student's 95% interval over seeds; counts with exact 95% intervals."
     parts = [("Attacks", attacks), ("Methods on clean data", methods), ("Defences", defences)]
-    text = (
-        f"{note}\n{n_of(lines)}. Success is net of the untriggered rate; of label_flip it is the damage. Stopped: at "
-        "most 10 points above\nwhat the trigger does to ERM trained on clean data.\n"
-    )
+    text = SEEDS.note(lines, "all attacks")
     for title, make in parts:
         text += f"\n## {title}\n\n{make(lines)}"
     write_text(HERE / "results.md", text)

@@ -53,9 +53,10 @@ def trained(lines: list) -> str:
                         SEEDS.stopped(own, clean),
                         SEEDS.cell(SEEDS.mean(own, "wga")),
                         gain,
+                        SEEDS.epochs(own),
                     ]
                 )
-    head = ["composition", "size", "training", "success", "stopped in", "WGA", "WGA - ERM's"]
+    head = ["composition", "size", "training", "success", "stopped in", "WGA", "WGA - ERM's", "epoch"]
     return markdown_table(head, body)
 
 
@@ -81,7 +82,7 @@ def draw(lines: list, path: Path) -> None:
                 axis.errorbar(
                     x, means, yerr=halves, marker="o", markersize=3, color=plots.set_colour(name), label=label
                 )
-            axis.set(xscale="log", ylim=(-5, 105))
+            axis.set(xscale="log", ylim=(-5, 105), xlim=(15, 530))
             SEEDS.ticks(axis, sorted({size for sizes in GRID.SIZES.values() for size in sizes}))
             axis.spines[["top", "right"]].set_visible(False)
         line[0].set_ylabel(f"{balance}\nflagged, %")
@@ -99,13 +100,8 @@ def main(workdir: Path | None) -> None:
     if workdir is not None:
         SEEDS.write(HERE / "results.csv", SEEDS.collect(workdir, GRID.get_grid().runs))
     lines = SEEDS.read(HERE / "results.csv")
-    n = len({line["seed"] for line in lines})
-    text = (
-        f"waterdigits, DLBD 1%, {n} seeds, per cent; mean ± Student's 95% interval over seeds; counts with exact\n"
-        "95% intervals. Success is net of the untriggered rate. Stopped: at most 10 points above what the trigger\n"
-        "does to ERM trained on clean data.\n\n"
-        f"## Whom each would eliminate\n\n{looks(lines)}\n## Trained without them (test)\n\n{trained(lines)}"
-    )
+    text = SEEDS.note(lines, "DLBD 1%")
+    text += f"\n## Whom each would eliminate\n\n{looks(lines)}\n## Trained without them\n\n{trained(lines)}"
     write_text(HERE / "results.md", text)
     draw(lines, HERE / "results.png")
 

@@ -39,10 +39,11 @@ def table(lines: list) -> str:
                         SEEDS.stopped(own, clean),
                         *(SEEDS.cell(SEEDS.mean(own, f"elmf.{name}")) for name in SHOWN),
                         SEEDS.cell(SEEDS.mean(own, "wga")),
+                        SEEDS.epochs(own),
                     ]
                 )
     sets = [f"ELMF {SEEDS.SET_LABELS[name]}" for name in SHOWN]
-    return markdown_table(["budget", "training", "success", "stopped in", *sets, "WGA"], body)
+    return markdown_table(["budget", "training", "success", "stopped in", *sets, "WGA", "epoch"], body)
 
 
 def draw(lines: list, path: Path) -> None:
@@ -57,7 +58,7 @@ def draw(lines: list, path: Path) -> None:
     for axis, (name, label) in zip(axes, panels.items(), strict=True):
         for row in ROWS:
             found = [(b, SEEDS.of(lines, f"easy_{b:g}", row)) for b in GRID.BUDGETS]
-            found = [(100 * b, SEEDS.mean(own, name)) for b, own in found if own]
+            found = [(100 * b, one) for b, own in found if own and (one := SEEDS.mean(own, name))]
             x, ones = [b for b, _ in found], [one for _, one in found]
             means, halves = [100 * one.mean for one in ones], [100 * (one.half or 0) for one in ones]
             axis.errorbar(x, means, yerr=halves, marker="o", markersize=3, label=row, alpha=0.9, capsize=2)
@@ -74,12 +75,7 @@ def main(workdir: Path | None) -> None:
     if workdir is not None:
         SEEDS.write(HERE / "results.csv", SEEDS.collect(workdir, GRID.get_grid().runs))
     lines = SEEDS.read(HERE / "results.csv")
-    n = len({line["seed"] for line in lines})
-    text = (
-        f"waterdigits, DLBD, test, {n} seeds, per cent; mean ± Student's 95% interval over seeds; counts with exact\n"
-        "95% intervals. Success is net of the untriggered rate. Stopped: at most 10 points above what the trigger\n"
-        "does to ERM trained on clean data.\n\n"
-    )
+    text = SEEDS.note(lines, "DLBD") + "\n"
     write_text(HERE / "results.md", text + table(lines))
     draw(lines, HERE / "results.png")
 
