@@ -93,4 +93,5 @@ METHOD = Method(
     find=find,
     treat=treat,
     draws=lambda config, n: int(config.dfr.held_out * n),
+    epochs=lambda config: config.dfr.epochs,
 )
