@@ -1,5 +1,6 @@
 """Run-time types for the whole package, and a cache of its own for the test session."""
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from registering import registered  # noqa: E402
 
 from oilwater_jax import data  # noqa: E402
 from oilwater_jax.types import Examples, Splits  # noqa: E402
@@ -49,3 +51,10 @@ def examples() -> Examples:
         is_poison=is_poison,
         index=np.arange(n, dtype=np.int32),
     )
+
+
+@pytest.fixture
+def knows():
+    """A function that registers entries until the test ends."""
+    with contextlib.ExitStack() as held:
+        yield lambda *entries: held.enter_context(registered(*entries))

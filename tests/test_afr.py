@@ -4,6 +4,7 @@ from attacking import table
 from showing import Looker, evidence, weights
 
 from oilwater_jax.robustness import afr, held_out
+from oilwater_jax.types import Recipe
 
 
 def slowly(p, label, held, gamma):
@@ -54,7 +55,7 @@ def test_find_and_treat():
     treatment = method.treat(train, found.arrays)
     np.testing.assert_array_equal(weights(treatment, train), found.arrays["weight"])
     assert (treatment.start, treatment.trained) == ("reference", "head")
-    assert treatment.recipe == (0.3, 0.0, 7, 0.2)
+    assert treatment.recipe == Recipe(0.3, 0.0, 7, 0.2)
 
 
 def test_the_reference_is_trained_on_the_rest_by_erms_recipe():

@@ -64,9 +64,9 @@ def test_the_setting_is_in_no_key():
     assert len({one.base for one in keys}) == 1
 
 
-def test_a_run_selects_by_the_worst_class(tmp_path):
+def test_a_run_selects_by_the_worst_class(tmp_path, knows):
     splits = tabular.small()
-    ow.register(ow.Dataset(name="attributes_in_a_test", help="a table", load=lambda config: splits))
+    knows(ow.Dataset(name="attributes_in_a_test", help="a table", load=lambda config: splits))
     given = {
         "data.name": "attributes_in_a_test",
         "model.name": "mlp",

@@ -182,6 +182,7 @@ def test_a_run_prints_the_table_and_leaves_the_folder(smoke_run):
     assert expected | {"stages", "checkpoints", "figures"} <= {path.name for path in folder.iterdir()}
     assert {path.name for path in (folder / "figures").iterdir()} == {
         "flagged_jtt.png",
+        "looked_at_jtt.png",
         "poisons.png",
         "rates.png",
     }

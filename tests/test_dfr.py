@@ -3,7 +3,7 @@ import pytest
 from showing import Looker, evidence, weights
 
 from oilwater_jax.robustness import dfr, held_out
-from oilwater_jax.types import Examples
+from oilwater_jax.types import Examples, Recipe
 
 
 def table(n=100, lacking=None) -> Examples:
@@ -39,7 +39,7 @@ def test_find_and_treat():
     group = 2 * train.label + train.attribute
     np.testing.assert_allclose(np.bincount(group, weights=drawn), 5.0)  # each group a quarter of 20
     assert (treatment.start, treatment.trained) == ("reference", "head")
-    assert treatment.recipe == (0.3, 0.0, 7, 0.1)
+    assert treatment.recipe == Recipe(0.3, 0.0, 7, 0.1)
     assert treatment.warnings == ()
     assert method.entry.modes == ("standard",)
 

@@ -136,9 +136,9 @@ def test_the_identity_is_the_content():
     assert from_arrays(X + (X > 2), LABEL, split=SPLIT).identity != one
 
 
-def test_from_python_it_is_run_by_a_name(tmp_path):
+def test_from_python_it_is_run_by_a_name(tmp_path, knows):
     splits = from_arrays(X, LABEL, attribute=ATTRIBUTE, split=SPLIT)
-    ow.register(ow.Dataset(name="mine_in_a_test", help="mine", load=lambda config: splits))
+    knows(ow.Dataset(name="mine_in_a_test", help="mine", load=lambda config: splits))
     config = ow.checked(
         ow.default(),
         {

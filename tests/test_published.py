@@ -147,3 +147,17 @@ def test_without_weights_it_says_what_to_do():
 def test_an_unknown_name(asked, missing):
     with pytest.raises(KeyError, match=missing):
         published.config(*asked)
+
+
+def test_a_vit_has_its_own_recipe_and_the_methods_settings():
+    """Dosovitskiy et al. 2021: SGD, batches of 512, no decay, half a cosine after a warm-up, gradients clipped to 1."""
+    vit, resnet = (published.config("waterbirds", "dlbd", model=name) for name in ("vit_s16", "resnet50"))
+    assert (vit.model.name, vit.model.normalise, vit.train.batch) == ("vit_s16", "inception", 512)
+    for recipe in (vit.erm, vit.robust, vit.identify):
+        assert (recipe.schedule, recipe.clip, recipe.weight_decay) == ("cosine", 1.0, 0.0)
+    assert vit.erm.warmup * 4 == vit.erm.epochs
+    assert vit.jtt == resnet.jtt
+    assert resnet == published.config("waterbirds", "dlbd")
+    cfg.checked(vit, {"model.init_from": ""}, "vit")
+    with pytest.raises(KeyError, match="vgg"):
+        published.config("waterbirds", "dlbd", model="vgg")

@@ -5,6 +5,7 @@ from showing import Looker, evidence, weights
 
 from oilwater_jax.robustness import held_out
 from oilwater_jax.robustness import self as self_method
+from oilwater_jax.types import Recipe
 
 EVERYONE = np.ones(5, bool)
 
@@ -74,7 +75,7 @@ def test_find_and_treat():
     treatment = method.treat(train, found.arrays)
     np.testing.assert_array_equal(weights(treatment, train), found.arrays["weight"])
     assert (treatment.start, treatment.trained) == ("reference", "head")
-    assert treatment.recipe == (0.2, 0.0, 3, 0.0)
+    assert treatment.recipe == Recipe(0.2, 0.0, 3, 0.0)
 
 
 def test_both_models_are_of_one_training():
