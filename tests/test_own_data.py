@@ -204,10 +204,13 @@ def test_no_npz():
         ow.data.load("arrays", source="/nowhere.npz")
 
 
-def test_the_example_of_the_docs_runs():
+def test_the_example_of_the_docs_runs(monkeypatch):
     import re
     from pathlib import Path
 
+    from oilwater_jax.settings import registry
+
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # what it registers is forgotten
     text = (Path(__file__).parent.parent / "docs" / "own_data.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
     example = example.replace('name="mine"', 'name="mine_of_the_docs"').replace(
@@ -219,6 +222,7 @@ def test_the_example_of_the_docs_runs():
         ow.data.of_config(found["config"]).identity
         == from_arrays(X, LABEL, attribute=ATTRIBUTE, split=SPLIT).identity
     )
+    registry._known.cache_clear()
 
 
 def test_every_file_that_the_docs_name_exists():
