@@ -9,7 +9,7 @@ after a warm-up that is not counted; seconds are medians of REPEATS, a ratio is 
 it is checked that both compute the same. Then the main job in processes of its own (`whole_run.py`) and cost and
 memory against size (`scaling.py`). Writes side_by_side.md, .csv and .png beside this file, in about 20 minutes.
 `--smoke` tries everything in some minutes, on waterdigits, and keeps nothing; `--parts=epoch,norms` measures some
-parts and prints them (`--keep`: and writes the files with these alone).
+parts and prints them (`--keep=NAME`: and writes NAME.md and NAME.csv of these alone).
 """
 
 import argparse
@@ -56,7 +56,9 @@ def main() -> None:
         "--smoke", action="store_true", help="try everything quickly on waterdigits; keep nothing"
     )
     parser.add_argument("--threads", type=int, default=THREADS, help="cores and threads of both sides")
-    parser.add_argument("--keep", action="store_true", help="write the files for some parts too")
+    parser.add_argument(
+        "--keep", default="", metavar="NAME", help="write NAME.md and NAME.csv, of some parts too"
+    )
     parser.add_argument("--rows", type=Path, help="file for the rows, as JSON")
     args = parser.parse_args()
     parts = args.parts.split(",")
@@ -70,8 +72,8 @@ def main() -> None:
         args.rows.write_text(json.dumps(found))
 
 
-def measure(parts: list[str], source: str, threads: int, *, smoke: bool, keep: bool) -> list[Any]:
-    """Measure and print; write the files if these are all parts or are to be kept. The rows beside PyTorch."""
+def measure(parts: list[str], source: str, threads: int, *, smoke: bool, keep: str) -> list[Any]:
+    """Measure and print; write the files (of the name `keep`, if given) or, of some parts, none. Rows beside PyTorch."""
     import report  # from here on: these count the cores when they are imported
     import scaling
     import whole_run
@@ -90,14 +92,15 @@ def measure(parts: list[str], source: str, threads: int, *, smoke: bool, keep: b
     jobs = whole_run.main_job(bench.step(), smoke=smoke) if "main_job" in parts else []
     helps = whole_run.help_seconds(repeats) if "help" in parts else []
     points = scaling.measure(repeats, smoke=smoke) if "scaling" in parts else []
-    if set(parts) < set(PARTS) and not keep:
+    keep = keep or ("" if set(parts) < set(PARTS) else "side_by_side")
+    if not keep:
         return found
     with tempfile.TemporaryDirectory() as thrown_away:
         folder = Path(thrown_away) if smoke else HERE
         slopes = scaling.plot(points, folder / "side_by_side.png") if points else {}
-        report.write_csv(folder / "side_by_side.csv", found, jobs, helps, points)
+        report.write_csv(folder / f"{keep}.csv", found, jobs, helps, points)
         text = report.text(found, jobs, helps, points, slopes, load=load, repeats=repeats)
-        (folder / "side_by_side.md").write_text(text)
+        (folder / f"{keep}.md").write_text(text)
         print(text)
     return found
 
