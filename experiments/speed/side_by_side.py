@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def measure(parts: list[str], source: str, threads: int, *, smoke: bool, keep: str) -> list[Any]:
-    """Measure and print; write the files (of the name `keep`, if given) or, of some parts, none. Rows beside PyTorch."""
+    """Measure and print; write the files, of some parts only under a name to `keep`. The rows beside PyTorch."""
     import report  # from here on: these count the cores when they are imported
     import scaling
     import whole_run
