@@ -10,7 +10,7 @@ import tabular
 from attacking import Attacker
 
 from oilwater_jax import rng
-from oilwater_jax.attacks import tabular_gm
+from oilwater_jax.attacks import crafting, tabular_gm
 from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.errors import UserError
 from oilwater_jax.models.mlp import MLP
@@ -112,7 +112,8 @@ def test_eps_0_leaves_the_rows_as_they_are():
 
 
 def test_step_sizes():
-    assert tabular_gm.step_sizes(2.0, 0.1, 8).tolist() == pytest.approx(
+    settings = crafting.Settings(eps=2.0, step_size=0.1, steps=8)
+    assert crafting.rates(settings).tolist() == pytest.approx(
         [0.2, 0.2, 0.2, 0.02, 0.02, 0.002, 0.002, 0.0002]
     )
 

@@ -93,7 +93,7 @@ def _round(
 
 
 def rates(settings: Settings) -> Float[np.ndarray, " steps"]:
-    """The step size of each step, in pixels."""
+    """The step size of each step, in the units of eps."""
     falls = [max(1, math.floor(part * settings.steps)) for part in DECAY_AT]
     fallen = np.searchsorted(falls, np.arange(settings.steps), side="right")
     return (settings.step_size * settings.eps * 0.1**fallen).astype(np.float32)

@@ -20,8 +20,8 @@ import optax
 from jaxtyping import Array, Float, Float32, Int, Key
 
 from oilwater_jax import rng
+from oilwater_jax.attacks import crafting, matching
 from oilwater_jax.attacks import gradient_matching as gm
-from oilwater_jax.attacks import matching
 from oilwater_jax.attacks.lab import Lab
 from oilwater_jax.attacks.sources import budgeted, check_target, poison_count, source_group
 from oilwater_jax.entries import Attack, Config
@@ -137,12 +137,6 @@ def craft(
     return Crafted(made[int(np.nanargmin(losses))], losses, history)
 
 
-def step_sizes(eps: float, first: float, steps: int) -> Float[np.ndarray, " steps"]:
-    """`first` times eps, a tenth of it after each of 3/8, 5/8 and 7/8 of the steps."""
-    falls = [max(1, int(part * steps)) for part in (3 / 8, 5 / 8, 7 / 8)]
-    return (first * eps * 0.1 ** np.searchsorted(falls, np.arange(steps), side="right")).astype(np.float32)
-
-
 def check(config: Config, splits: Splits, width: int) -> None:
     """Raises UserError for targets or poisons that the data set cannot serve, or a table without numbers."""
     check_target(config, splits)
@@ -178,7 +172,7 @@ def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, l
         np.asarray(source.image),
         source.label,
         room(splits, own.eps),
-        step_sizes(own.eps, own.step_size, own.steps),
+        crafting.rates(crafting.Settings(eps=own.eps, steps=own.steps, step_size=own.step_size)),
         own.restarts,
         rng.key(seed, "gm crafting"),
     )
