@@ -63,15 +63,21 @@ def trained(lines: list) -> str:
 def draw(lines: list, path: Path) -> None:
     """A panel per defence and composition: whom it would eliminate against the size of the base set."""
     methods = [one for one in GRID.LOOKS if any(line["row"] == f"found:{one}" for line in lines)]
+    done = {line["run"] for line in lines}
+    compositions = {
+        balance: sizes
+        for balance, sizes in GRID.SIZES.items()
+        if done & {f"base_{balance}_{size}" for size in sizes}
+    }
     figure, axes = plt.subplots(
-        len(GRID.SIZES),
+        len(compositions),
         len(methods),
-        figsize=(2.5 * len(methods), 7),
+        figsize=(2.5 * len(methods), 1 + 2 * len(compositions)),
         sharey=True,
         sharex=True,
         squeeze=False,
     )
-    for line, (balance, sizes) in zip(axes, GRID.SIZES.items(), strict=True):
+    for line, (balance, sizes) in zip(axes, compositions.items(), strict=True):
         for axis, method in zip(line, methods, strict=True):
             for name in SHOWN:
                 found = [(m, SEEDS.of(lines, f"base_{balance}_{m}", f"found:{method}")) for m in sizes]
