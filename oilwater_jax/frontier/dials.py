@@ -50,16 +50,23 @@ def parse(texts: Sequence[str], config: Config) -> dict[str, tuple[Any, ...]]:
 def of_row(row: Row, config: Config, given: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
     """The dials of a row and their values: the declared ones, `given` in their place.
 
-    What is given of a method's section is for rows with that method, of another section for every row.
+    What is given of a method's own field, or of a common one that methods declare, is for rows with such a method;
+    any other field for every row.
     """
     registry = registry_of(config)
-    names, methods = {atom.name for atom in row.atoms}, registry.names("method")
     found = declared(row, registry)
     for path, values in given.items():
-        section = path.partition(".")[0]
-        if section in names or section not in methods:
+        owners = _owners(path, registry)
+        if not owners or any(atom.name in owners for atom in row.atoms):
             found[path] = values
     return {path: values for path, values in found.items() if values}
+
+
+def _owners(path: str, registry: Registry) -> list[str]:
+    """The methods that a field is of, or that turn it."""
+    section, _, name = path.partition(".")
+    methods = [registry.method(one) for one in registry.names("method")]
+    return [m.name for m in methods if path in m.dials or (m.name == section and name in m.fields)]
 
 
 def settings(row: Row, config: Config, given: Mapping[str, tuple[Any, ...]]) -> list[Setting]:
