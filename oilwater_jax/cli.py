@@ -210,6 +210,7 @@ def parser() -> Parser:
     frontier.add_argument(
         "--dial", metavar="FIELD=V,...", action="append", default=[], help="values of a dial; may be repeated"
     )
+    frontier.add_argument("--finished", action="store_true", help="compute nothing: report what is finished")
     frontier.add_argument("--list", action="store_true", help="list what each method declares, and exit")
     sweep.add_argument("--seeds", metavar="K", type=int, help="number of seeds (default: the grid's)")
     for one in (sweep, frontier):
@@ -513,6 +514,7 @@ def frontier(options: argparse.Namespace, overrides: dict[str, str]) -> None:
             seeds=options.seeds,
             executor=executor,
             overwrite=options.overwrite,
+            finished=options.finished,
         )
     report.print_result(result, Screen())
     if result["failed"]:

@@ -91,6 +91,15 @@ def test_the_same_command_again_computes_nothing_and_says_the_same(made):
     assert here.calls == 0
 
 
+def test_what_is_finished_is_told_without_computing(made):
+    folder, result, _ = made
+    here = Here()
+    wider = ["jtt.lambda_up=2,5,7", *DIALS[1:]]
+    told = frontier.run(config_of(), folder, dial=wider, seeds=2, executor=here, finished=True)
+    assert here.calls == 0
+    assert told["points"] == result["points"]
+
+
 def test_a_dial_more_shares_what_there_is(made):
     folder, result, _ = made
     here = Here()

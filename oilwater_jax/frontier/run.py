@@ -51,6 +51,7 @@ class Trials(sweep.Units):
         self.trials, self.place = trials, place
         runs = {name: trial.configs["test"] for name, trial in trials.items()}
         super().__init__(Grid(runs, seeds), place.workdir, executor, {})
+        self.waiting.sort(key=lambda unit: unit.seed or 0)  # what is cut off has whole seeds
 
     def is_finished(self, name: str) -> bool:
         """Whether every seed is there, on both splits."""
@@ -129,11 +130,12 @@ def run(
     seeds: int = 1,
     executor: Executor | None = None,
     overwrite: bool = False,
+    finished: bool = False,
 ) -> dict[str, Any]:
     """Work out, or go on with, the frontiers of rows (by default the config's) and return what frontier.json holds.
 
     `dial` has values in place of the declared ones, as text: "jtt.lambda_up=3,10". A setting that fails is listed and
-    does not stop the others. Raises UserError before anything is written where the config, its data, a dial or the
+    does not stop the others. With `finished` nothing is computed: it is told of the settings whose seeds are all there. Raises UserError before anything is written where the config, its data, a dial or the
     folder do not do.
     """
     from oilwater_jax.frontier import report
@@ -157,9 +159,9 @@ def run(
         place = Place(workdir, splits.identity)
         units = Trials(trials, place, executor, seeds)
         with executor:
-            if units.waiting:
+            if units.waiting and not finished:
                 units.say(estimate(units, config), bar=True)
-            failed = refused | units.run()
+            failed = refused | ({} if finished else units.run())
         result = gather(trials, place, [*range(config.seed, config.seed + seeds)], failed, config)
         report.write(workdir, result)
         write_json(workdir / FILE, result)  # last: it says that all is there
