@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oilwater_jax import cli
+from oilwater_jax import cli, selectors
 from oilwater_jax.entries import Method
 from oilwater_jax.errors import UserError
 from oilwater_jax.executors import Executor
@@ -17,6 +17,7 @@ from oilwater_jax.frontier import run as frontier
 from oilwater_jax.rows import parse
 from oilwater_jax.settings import config as cfg
 from oilwater_jax.settings.registry import known
+from oilwater_jax.types import Treatment
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = [str(ROOT / f"tests/own/{name}.py") for name in ("stripes", "line", "flip")]
@@ -221,7 +222,7 @@ def test_a_common_field_that_two_methods_turn_is_one_dial(knows):
             name=name,
             help="-",
             aim="amplify",
-            treat=lambda config, case: None,
+            treat=lambda config, case: Treatment(selectors.everyone(len(case.train))),
             dials={"identify.epochs": (2, 3)},
         )
 

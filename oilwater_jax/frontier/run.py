@@ -135,8 +135,8 @@ def run(
     """Work out, or go on with, the frontiers of rows (by default the config's) and return what frontier.json holds.
 
     `dial` has values in place of the declared ones, as text: "jtt.lambda_up=3,10". A setting that fails is listed and
-    does not stop the others. With `finished` nothing is computed: it is told of the settings whose seeds are all there. Raises UserError before anything is written where the config, its data, a dial or the
-    folder do not do.
+    does not stop the others. With `finished` nothing is computed: it is told of the settings whose seeds are all
+    there. Raises UserError before anything is written where the config, its data, a dial or the folder do not do.
     """
     from oilwater_jax.frontier import report
 
