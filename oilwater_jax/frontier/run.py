@@ -26,7 +26,6 @@ from oilwater_jax.stages import key_of
 from oilwater_jax.sweep import Done, Unit
 
 SPLITS = ("val", "test")  # chosen on, told on
-FILE = "frontier.json"
 
 
 class Trial(NamedTuple):
@@ -164,7 +163,7 @@ def run(
             failed = refused | ({} if finished else units.run())
         result = gather(trials, place, [*range(config.seed, config.seed + seeds)], failed, config)
         report.write(workdir, result)
-        write_json(workdir / FILE, result)  # last: it says that all is there
+        write_json(workdir / report.FILE, result)  # last: it says that all is there
         return result
     finally:
         folder.close()
