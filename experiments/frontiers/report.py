@@ -149,11 +149,14 @@ def sets(lines: Sequence[Line], what: str) -> str:
             ("elmf", "eliminated (ELMF)"),
             ("draws", "draws per epoch"),
         ):
+            within = (0.0, float("inf")) if kind == "draws" else SHARE
             ones = [line.figures.get(f"{kind}.{name}") for name in SETS]
-            known = [over_seeds(each, (0.0, float("inf"))) if each else None for each in ones]
+            known = [over_seeds(each, within) if each else None for each in ones]
             flat = 1.0 if kind == "draws" else 0.0
             if all(each is None or abs(each.mean - flat) < 1e-9 for each in known):
                 continue
+            if kind == "idnf_class" and not row.startswith("george"):
+                continue  # where whole classes are not drawn above once it says no more than IDNF
             cells = ["-" if each is None else each.text() if kind == "draws" else str(each) for each in known]
             body.append([LABELS.get(row, row), label, *cells])
     head = (
@@ -211,10 +214,53 @@ def draw(found: dict[float, list[Line]], path: Path) -> None:
     plots.save(figure, path)
 
 
+def draw_dial(lines: Sequence[Line], others: Sequence[Line], path: Path) -> None:
+    """The picture of README's first screen: JTT's dial, the same without the poisons, and EPIc before it."""
+    figure, axis = plt.subplots(figsize=(6.4, 3.8))
+    erm = one(lines, "erm")
+    assert erm is not None
+    axis.plot(
+        100 * mean(erm, "net"), 100 * mean(erm, "wga"), "kx", markersize=9, label="ERM (plain training)"
+    )
+    for row, style, label, dials in (
+        ("jtt", "o-", "JTT, lambda_up 3 to 50", ("3", "5", "10", "20", "50")),
+        ("jtt:ideal", "^--", "JTT on what it found, without the poisons", ("3", "5", "10", "20", "50")),
+    ):
+        own = [line for value in dials if (line := one(lines, row, lambda_up=value, epochs="4"))]
+        colour = plots.WGA if row == "jtt:ideal" else plots.ASR
+        axis.plot(
+            *([100 * mean(line, name) for line in own] for name in ("net", "wga")),
+            style,
+            color=colour,
+            label=label,
+        )
+        if row == "jtt":
+            for line, value in zip(own, dials, strict=False):
+                at = 100 * mean(line, "net"), 100 * mean(line, "wga")
+                axis.annotate(value, at, (4, 5), textcoords="offset points", fontsize=8)
+    both = [one(others, "epic/jtt", lambda_up=value, stop_after="3") for value in ("3", "10", "50")]
+    known = [line for line in both if line]
+    axis.plot(
+        *([100 * mean(line, name) for line in known] for name in ("net", "wga")),
+        "s:",
+        color="0.4",
+        label="EPIc, then JTT",
+    )
+    bar = 100 * (mean(erm, "net") + 0.05)
+    axis.axvspan(-10, bar, color="0.93", zorder=0, label="attack not amplified (ERM + 5 points)")
+    axis.set(xlabel="attack success, net of the untriggered rate, %", ylabel="worst-group accuracy, %")
+    axis.set(xlim=(-2, 100), ylim=(50, 100))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    figure.tight_layout()
+    plots.save(figure, path)
+
+
 def main(out: Path) -> None:
     """Write all that there are values for."""
     if lines := read("headline"):
         write_text(out / "headline_table.md", headline(lines))
+        draw_dial(lines, read("dlbd"), out / "dial.png")
     parts = [
         sets(lines, what) for name, what in (("dlbd", "DLBD at 1%"), ("sa", "SA")) if (lines := read(name))
     ]
