@@ -94,7 +94,9 @@ def test_a_figure_that_cannot_be_is_told(name, run, tmp_path):
     folder = tmp_path / "sweep/runs/a"
     shutil.copytree(light_copy(run, tmp_path), folder)
     write_json(tmp_path / "sweep/grid.json", {"runs": ["a"]})
-    forge(folder / "summary.json", lambda value: value["rows"]["erm"].update(NO_FIGURES[name]))
+    value = json.loads((folder / "summary.json").read_text())
+    value["rows"]["erm"] |= NO_FIGURES[name]
+    write_json(folder / "summary.json", seal(value))
     for answer in (command("show", folder), command("table", tmp_path / "sweep")):
         assert (answer.code, answer.fault) == (2, "")
         assert "summary.json is damaged (" in answer.err
