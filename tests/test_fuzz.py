@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from oilwater_jax import files
+from oilwater_jax import files, pipeline
 from oilwater_jax.data import archive, idx
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import seal
@@ -376,7 +376,10 @@ def states(machine, examples, steps, number=None):
     run_state_machine_as_test(machine, settings=options)
 
 
-def test_a_run_folder_in_any_hands(machine):
+def test_a_run_folder_in_any_hands(machine, monkeypatch):
+    monkeypatch.setattr(
+        pipeline, "draw", lambda *_: None
+    )  # three quarters of a run's time; the long one draws
     states(machine, 5, 8)
 
 
