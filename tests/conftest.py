@@ -1,7 +1,8 @@
 """Run-time types for the whole package, and caches of the test session's own.
 
 Each worker has a cache folder, where tests may damage what they like; what one of them, or a process that it starts,
-has compiled, none of them compiles again.
+has compiled, none of them compiles again. Programs are small here and run once or twice, so LLVM does not optimise
+them, which takes longer than they run; digits that must not move (test_golden) are of optimised ones.
 """
 
 import atexit
@@ -19,6 +20,7 @@ if WORKER == "main":
     os.environ[CACHES] = tempfile.mkdtemp(prefix="oilwater-test-")
     atexit.register(shutil.rmtree, os.environ[CACHES], ignore_errors=True)
     (Path(os.environ[CACHES]) / "compiled").mkdir()
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 own = Path(os.environ[CACHES]) / WORKER
 own.mkdir()
 (own / "compiled").symlink_to("../compiled")
