@@ -182,8 +182,8 @@ def _is_attack(figures: dict[str, Any]) -> bool:
 
 def _is_row(figures: dict[str, Any], attack: dict[str, Any]) -> bool:
     """Whether a stage's figures are those of a row under an attack."""
-    by_class = [name for name in BY_CLASS if name in figures]  # runs of before had none
-    if mismatch(figures, ROW_FIGURES | dict.fromkeys([*attack["measures"], *by_class], NUMBER)):
+    more = [name for name in (*BY_CLASS, TEST_ERROR) if name in figures]
+    if mismatch(figures, ROW_FIGURES | dict.fromkeys([*attack["measures"], *more], NUMBER)):
         return False
     by_group = figures["group_acc"]
     return len(by_group) == len(attack["groups"]) and any(value is not None for value in by_group)
