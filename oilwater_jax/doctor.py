@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from oilwater_jax import __version__, rows
-from oilwater_jax.errors import UserError
+from oilwater_jax.errors import UserError, plain
 from oilwater_jax.files import Damaged, load_json, open_lock, read_json, read_plain
 from oilwater_jax.frontier import report as frontier
 from oilwater_jax.reporting import summary
@@ -38,9 +38,11 @@ class Finding(NamedTuple):
     why: str
 
     def __str__(self) -> str:
-        """One line."""
+        """One line, whatever the path and what a file says have in them."""
         mend = {"missing": "the same command makes it", "lost": "keep what is of use, and begin a new folder"}
-        return f"{self.kind}: {self.path}: {self.why}; {mend.get(self.kind, 'it can be computed again')}"
+        return plain(
+            f"{self.kind}: {self.path}: {self.why}; {mend.get(self.kind, 'it can be computed again')}"
+        )
 
 
 def examine(folder: Path, *, keys: bool = True) -> list[Finding]:
@@ -155,8 +157,7 @@ def _stages(folder: Path, names: Mapping[str, str] | None, *, shared: bool) -> l
                 Finding("stale", path, f"it was made by oilwater_jax {made}, and this is {__version__}")
             )
             continue
-        plain = name.removesuffix(f"-{record['key']}") if shared else name
-        if names is not None and not shared and names.get(plain) not in (None, record["key"]):
+        if names is not None and not shared and names.get(name) not in (None, record["key"]):
             found.append(Finding("stale", path, "it is of other settings, code or data than the run's"))
     for key in sorted({path.parent for path in (folder / "checkpoints").rglob("*") if path.name.isdecimal()}):
         if not (key / "key").is_file():
@@ -241,11 +242,12 @@ def tell(folder: Path, *, mend: bool = False, keys: bool = True) -> bool:
     left = repair(folder, found) if mend else found
     what = "sweep" if (read_json(folder / "config.json", {}) or {}).get("sweep") else "run"
     if not found:
-        print(f"{folder}: the {what} is sound")
+        said = f"the {what} is sound"
     elif mend:
-        print(
-            f"{folder}: {len(found) - len(left)} of {len(found)} removed; the command that made it computes them again"
+        said = (
+            f"{len(found) - len(left)} of {len(found)} removed; the command that made it computes them again"
         )
     else:
-        print(f"{folder}: {len(found)} found; --repair removes what can be computed again")
+        said = f"{len(found)} found; --repair removes what can be computed again"
+    print(plain(f"{folder}: {said}"))
     return not left

@@ -13,7 +13,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import stat
 import tempfile
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_JSON = 256 << 20  # bytes; the largest summary of a study has a few MB
 DIGITS = 18  # of a whole number: nothing that is counted here has more
+LARGEST = 1e100  # nothing that is measured here comes near, and squares and sums of it are still numbers
 SEAL = "sha256"
 _unfinished: set[Path] = set()  # beside files that are being written
 
@@ -132,8 +132,8 @@ def parse_json(data: bytes | str) -> Any:
 
     def number(text: str) -> float:
         value = float(text)
-        if not math.isfinite(value):
-            raise Damaged(f"{text[:20]} is no number")
+        if abs(value) > LARGEST:
+            raise Damaged(f"{text[:20]} is too large")
         return value
 
     def whole(text: str) -> int:

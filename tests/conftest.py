@@ -1,13 +1,30 @@
-"""Run-time types for the whole package, and a cache of its own for the test session."""
+"""Run-time types for the whole package, and caches of the test session's own.
 
+Each worker has a cache folder, where tests may damage what they like; what one of them, or a process that it starts,
+has compiled, none of them compiles again. Programs are small here and run once or twice, so LLVM does not optimise
+them, which takes longer than they run; digits that must not move (test_golden) are of optimised ones.
+"""
+
+import atexit
 import contextlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-os.environ["OILWATER_CACHE"] = tempfile.mkdtemp(prefix="oilwater-test-cache-")
+CACHES = "OILWATER_TEST_CACHES"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+if WORKER == "main":
+    os.environ[CACHES] = tempfile.mkdtemp(prefix="oilwater-test-")
+    atexit.register(shutil.rmtree, os.environ[CACHES], ignore_errors=True)
+    (Path(os.environ[CACHES]) / "compiled").mkdir()
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+own = Path(os.environ[CACHES]) / WORKER
+own.mkdir()
+(own / "compiled").symlink_to("../compiled")
+os.environ["OILWATER_CACHE"] = str(own)
 install_import_hook("oilwater_jax", "typecheck.checker")
 
 import garments  # noqa: E402
@@ -18,11 +35,13 @@ from hypothesis import settings  # noqa: E402
 from registering import registered  # noqa: E402
 
 from oilwater_jax import data  # noqa: E402
+from oilwater_jax.environment import use_compilation_cache  # noqa: E402
 from oilwater_jax.types import Examples, Splits  # noqa: E402
 
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+use_compilation_cache()
 
 
 @pytest.fixture(scope="session")

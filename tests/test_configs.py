@@ -1,8 +1,12 @@
-"""Every file under configs/; those of small data sets run to their table in `smoke` (the others: test_published)."""
+"""Every file under configs/; those of small data sets run to their table in `smoke`.
+
+Those that test_golden runs as they are run there, those of paper scale in test_published.
+"""
 
 from pathlib import Path
 
 import pytest
+import test_golden
 
 from oilwater_jax import pipeline
 from oilwater_jax.settings import config as cfg
@@ -13,7 +17,8 @@ LARGE = {"waterbirds", "celeba"}  # folders of configs of paper scale: test_publ
 GARMENTS = {"waterfashion"}  # folders of configs whose data sets are made from Fashion-MNIST
 FILES = sorted((ROOT / "configs").rglob("*.py"))
 RUNS = [file for file in FILES if not file.name.startswith("table")]
-SMALL = [file for file in FILES if file.parent.name not in LARGE]
+GOLDEN = {ROOT / file for file, changes in test_golden.RUNS.values() if not changes}
+SMALL = [file for file in FILES if file.parent.name not in LARGE and file not in GOLDEN]
 EXPERIMENTS = sorted(
     file for file in (ROOT / "experiments").rglob("*.py") if "def get_grid(" in file.read_text()
 )
@@ -22,6 +27,7 @@ RANDOM = {"model.init_from": ""}
 
 def test_there_are_configs():
     assert SMALL
+    assert set(FILES) > GOLDEN
     assert EXPERIMENTS
     assert {file.parent.name for file in FILES} > LARGE
 

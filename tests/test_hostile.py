@@ -81,6 +81,76 @@ def test_a_sound_summary_of_another_key_is_made_anew(run, tmp_path):
     assert (copy / "summary.json").read_bytes() == before
 
 
+NO_FIGURES = {
+    "a list among the values of the seeds": {"ece_seeds": [[]]},
+    "text for a deviation": {"mistaken_std": "x"},
+    "a figure of one's own, of too many seeds": {"own": 0.0, "own_std": None, "own_seeds": [0.0, 0.0]},
+    "a number whose square is none": {"wga": 1e308, "wga_seeds": [1e308]},
+}
+
+
+@pytest.mark.parametrize("name", NO_FIGURES)
+def test_a_figure_that_cannot_be_is_told(name, run, tmp_path):
+    folder = tmp_path / "sweep/runs/a"
+    shutil.copytree(light_copy(run, tmp_path), folder)
+    write_json(tmp_path / "sweep/grid.json", {"runs": ["a"]})
+    value = json.loads((folder / "summary.json").read_text())
+    value["rows"]["erm"] |= NO_FIGURES[name]
+    write_json(folder / "summary.json", seal(value))
+    for answer in (command("show", folder), command("table", tmp_path / "sweep")):
+        assert (answer.code, answer.fault) == (2, "")
+        assert "summary.json is damaged (" in answer.err
+
+
+NO_STAGES = {
+    "a row's figure is text": ("erm", {"ece": "x"}),
+    "an attack on no samples": ("attack", {"n_train": 0}),
+    "an attack that measures what is no number": ("attack", {"measures": {"label": "x"}}),
+    "a row without a group": ("erm", {"group_acc": [None] * 4}),
+}
+
+
+@pytest.mark.parametrize("name", NO_STAGES)
+def test_a_stage_whose_figures_cannot_be_is_passed_over(name, run, tmp_path):
+    copy = light_copy(run, tmp_path)
+    (copy / "summary.json").unlink()
+    stage, change = NO_STAGES[name]
+    forge(copy / f"stages/seed0/{stage}/stage.json", lambda value: value["figures"].update(change))
+    shown = command("show", copy)
+    assert (shown.code, shown.fault) == (0, "")
+    assert "ERM" not in shown.out
+
+
+def test_groups_that_no_row_has_in_every_seed_have_no_worst(run, tmp_path):
+    copy = light_copy(run, tmp_path)
+    (copy / "summary.json").unlink()
+    shutil.copytree(copy / "stages/seed0", copy / "stages/seed1")
+    for seed in range(2):
+        for stage in (copy / f"stages/seed{seed}").iterdir():
+            forge(
+                stage / "stage.json",
+                lambda value, stage=stage: value.update(name=f"{stage.parent.name}/{stage.name}"),
+            )
+
+        def without(value, seed=seed):
+            known = value["figures"]["group_acc"]
+            value["figures"]["group_acc"] = [0.5 if g % 2 == seed else None for g in range(len(known))]
+
+        forge(copy / f"stages/seed{seed}/erm/stage.json", without)
+    shown = command("show", copy)
+    assert (shown.code, shown.fault) == (0, "")
+    assert "2 seeds" in shown.out
+
+
+@pytest.mark.parametrize("change", [{"name": "\x1b[2J"}, {"made": {"oilwater_jax": "\x1b[2J\n"}}])
+def test_the_doctor_prints_no_control_character_of_a_file(change, run, tmp_path):
+    copy = light_copy(run, tmp_path)
+    forge(copy / "stages/seed0/erm/stage.json", lambda value: value.update(change))
+    told = call(lambda: tell(copy, keys=False))
+    assert (told.code, told.fault) == (0, "")
+    assert "\\x1b[2J" in told.out
+
+
 def test_what_is_gone_on_with_elsewhere_is_added_and_nothing_of_what_stands_there_is_changed(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     environment = json.loads((copy / "environment.json").read_text())

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oilwater_jax import data
@@ -77,6 +77,7 @@ def test_the_auxiliary_part_is_a_share_of_each_group_and_of_nothing_else(waterdi
     assert data.load("waterdigits", auxiliary=0.3).auxiliary.index.tolist() == splits.auxiliary.index.tolist()
 
 
+@settings(max_examples=25)  # of the whole data set, half a second each
 @given(
     share=st.floats(0, 0.9),
     alpha=st.sampled_from([0.5, 1, 2]),

@@ -125,12 +125,22 @@ def test_the_same_sweep_again_computes_nothing(swept, grid_file):
     assert before == {path: path.stat().st_mtime_ns for path in swept.rglob("*.npz")}
 
 
+HALF = """
+import runpy
+from oilwater_jax import Grid
+def get_grid():
+    runs = runpy.run_path({grid!r})["get_grid"]().runs
+    return Grid({{name: runs[name] for name in ("jtt_0.05", "george_0.05")}}, 2)
+"""
+
+
 def test_kill_9_leaves_no_worker_behind_and_the_same_command_ends_in_the_same_bytes(
     swept, grid_file, tmp_path
 ):
-    folder = tmp_path / "sweep"
+    folder, half = tmp_path / "sweep", tmp_path / "half.py"
+    half.write_text(HALF.format(grid=str(grid_file)))
     process = subprocess.Popen(
-        command(grid_file, folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(half, folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     while process.poll() is None and counts(folder, "*.found-*") < 1:
         time.sleep(0.01)
@@ -140,9 +150,9 @@ def test_kill_9_leaves_no_worker_behind_and_the_same_command_ends_in_the_same_by
     process.wait()
     assert not (folder / "runs/george_0.05/summary.json").exists()
     assert _all_gone(children)
-    done = subprocess.run(command(grid_file, folder), capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(command(half, folder), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert summaries(folder) == summaries(swept)
+    assert summaries(folder) == {name: summaries(swept)[name] for name in ("jtt_0.05", "george_0.05")}
 
 
 # Where the tests themselves run in the background, the shell has made them deaf to Ctrl-C.

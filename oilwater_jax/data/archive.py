@@ -6,6 +6,7 @@ itself, with a new file's usual rights: no link, device, owner or permission of 
 
 import bz2
 import contextlib
+import errno
 import gzip
 import io
 import lzma
@@ -31,7 +32,7 @@ SPARE = 64 << 20  # bytes left free on the disk
 MOST_HEADER = 4 << 20  # bytes that a tar's member may have of names and other words about it
 LONGEST_PATH = 1024  # characters of a member's path
 LONGEST_NAME = 255  # bytes, of one part of a path: what file systems take
-DAMAGES = (
+DAMAGES = (  # whatever tarfile and zipfile make of bytes that are no archive
     *(
         tarfile.TarError,
         zipfile.BadZipFile,
@@ -41,22 +42,11 @@ DAMAGES = (
         EOFError,
         ValueError,
     ),
-    *(
-        # whatever tarfile and zipfile make of bytes that are no archive
-        *(NotImplementedError, RuntimeError, IndexError, KeyError, TypeError, AttributeError, OverflowError),
-        struct.error,
-        RuntimeError,
-        IndexError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        struct.error,
-        FileExistsError,
-        NotADirectoryError,
-        IsADirectoryError,
-    ),  # a file where a folder must be
+    *(NotImplementedError, RuntimeError, IndexError, KeyError, TypeError, AttributeError, OverflowError),
+    struct.error,
+    *(FileExistsError, NotADirectoryError, IsADirectoryError),  # a file where a folder must be
 )
+NO_DISKS = (None, errno.EINVAL)  # errno of what is the archive's fault: it names a place before its begin
 
 Tick = Callable[[int, int], None]
 """Hears how many of how many steps are done."""
@@ -101,8 +91,8 @@ def unpack(archive: Path, into: Path, tick: Tick | None = None, *, most_bytes: i
                     tick(done + 1, len(sound))
         os.replace(beside, into)
     except (*DAMAGES, OSError) as error:
-        if isinstance(error, OSError) and error.errno and not isinstance(error, DAMAGES):
-            raise  # of the disk, not of the archive
+        if isinstance(error, OSError) and not isinstance(error, DAMAGES) and error.errno not in NO_DISKS:
+            raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UserError(
             f"{archive} is damaged or not a zip or tar archive ({reason}); fetch it again"

@@ -90,11 +90,16 @@ def _fault(summary: dict[str, Any]) -> str:
     if summary["baseline"] and summary["baseline"] not in summary["measures"]:
         return "its baseline is none of its measures"
     for name, row in summary["rows"].items():
-        for measure in (*RATES, *summary["measures"]):
-            if len(_list(row.get(f"{measure}_seeds"))) != seeds or mismatch(row.get(measure), NUMBER):
+        spreads = (one for one in row if f"{one}_seeds" in row and f"{one}_std" in row)
+        for measure in (*RATES, *summary["measures"], *spreads):
+            single, std, each = (row.get(f"{measure}{part}") for part in ("", "_std", "_seeds"))
+            if mismatch([single, std, *_list(each)], [NUMBER]) or len(_list(each)) != seeds:
                 return f"rows.{name}.{measure} is not of {seeds} seeds"
-        if not 0 <= row["worst_group"] < groups or len(row["group_acc"]) != groups:
+        by_group = (row["group_acc"], *row["group_acc_seeds"])
+        if not 0 <= row["worst_group"] < groups or any(len(one) != groups for one in by_group):
             return f"rows.{name} is not of {groups} groups"
+        if len(row["group_acc_seeds"]) != seeds:
+            return f"rows.{name}.group_acc is not of {seeds} seeds"
     whole = [(f"rows.{name}.{kind}", row[kind]) for name, row in summary["rows"].items() for kind in ON_SETS]
     whole += [
         (f"found.{name}.{kind}", one[kind])
@@ -154,23 +159,34 @@ def so_far(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     attacks, others = {}, {}
     for name, figures in read_figures(folder).items():
         if name.endswith("/attack"):
-            attacks |= {} if mismatch(figures, ATTACK_FIGURES) else {name: figures}
+            attacks |= {name: figures} if _is_attack(figures) else {}
         else:
             others[name] = figures
     first = next((attacks[name] for seed in seeds if (name := f"seed{seed}/attack") in attacks), None)
     if first is None:
         return summarise({}, config, seeds)
-    row = ROW_FIGURES | dict.fromkeys(first["measures"], NUMBER)
     sound = {name: one for name, one in attacks.items() if one["measures"] == first["measures"]}
     for name, one in others.items():
-        whole = not mismatch(one, row) and len(one["group_acc"]) == len(first["groups"])
-        if (whole and any(value is not None for value in one["group_acc"])) or not mismatch(
-            one, FOUND_FIGURES
-        ):
+        if _is_row(one, first) or not mismatch(one, FOUND_FIGURES):
             sound[name] = one
     found = seal({**summarise(sound, config, seeds), "key": ""})
     done = [seed for seed in seeds if any(name.startswith(f"seed{seed}/") for name in sound)]
     return found if not mismatch(found, RUN_SUMMARY) and done else summarise({}, config, seeds)
+
+
+def _is_attack(figures: dict[str, Any]) -> bool:
+    """Whether a stage's figures are an attack's."""
+    whole = not mismatch(figures, ATTACK_FIGURES) and figures["n_train"] > 0
+    return whole and figures["measures"].keys().isdisjoint(ROW_FIGURES)
+
+
+def _is_row(figures: dict[str, Any], attack: dict[str, Any]) -> bool:
+    """Whether a stage's figures are those of a row under an attack."""
+    more = [name for name in (*BY_CLASS, TEST_ERROR) if name in figures]
+    if mismatch(figures, ROW_FIGURES | dict.fromkeys([*attack["measures"], *more], NUMBER)):
+        return False
+    by_group = figures["group_acc"]
+    return len(by_group) == len(attack["groups"]) and any(value is not None for value in by_group)
 
 
 def set_label(name: str) -> str:
@@ -267,7 +283,7 @@ def _row(own: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
     means = [spread("", group)[""] for group in zip(*by_group, strict=True)]
     present = [g for g, mean in enumerate(means) if mean is not None]
     return row | {
-        "worst_group": min(present, key=lambda g: means[g]),
+        "worst_group": min(present, key=lambda g: means[g], default=0),
         "worst_group_seeds": [one["worst_group"] for one in own],
         "group_acc": means,
         "group_acc_seeds": by_group,

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import read_json
 from oilwater_jax.reporting.summary import read as read_summary
-from oilwater_jax.shapes import RUN_CONFIG
+from oilwater_jax.shapes import RUN_CONFIG, mismatch
 
 N_GROUPS, N_CLASSES = 4, 2  # of the model's setting: two classes, two attributes
 EXACT = 1e-6  # ACC adjusted is the groups' average up to rounding
@@ -70,7 +70,8 @@ def read(folder: Path, *, p: float | None = None, lambda_up: float | None = None
         raise UserError(
             f"{folder} has no minority (a group below 12.5%); the model is of a minority beside a majority"
         )
-    times = config.get("jtt", {}).get("lambda_up") if lambda_up is None else lambda_up
+    known = not mismatch(config, {"jtt": {"lambda_up": float}})
+    times = config["jtt"]["lambda_up"] if lambda_up is None and known else lambda_up
     if times is None:
         raise UserError(f"{folder}: its config has no jtt.lambda_up; give --lambda_up=50, say")
     return Run(

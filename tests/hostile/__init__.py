@@ -367,6 +367,7 @@ ARCHIVES: dict[str, bytes] = {
     "zip cut off": _zip(("x", b"1" * 1000))[:-30], "zip no directory": _zip(("x", b"1"))[:40], "zip path of 5000": _zip(("a/" * 2500 + "x", b"1")),
     "zip damaged": _zip(("x", np.random.default_rng(2).bytes(500))).replace(b"\x00\x00\x00x", b"\x00\x00\x01x", 1)[:300],
     "zip unknown method": _zip(("x", b"1")).replace(b"\x08\x00", b"\x63\x00"), "zip control": _zip(("a\x1b[2J", b"1")), "zip file and folder": _zip(("x", b"1"), ("x/y", b"2")),
+    "zip that names a place before its begin": b"PK" + _zip(("x", b"1"))[3:],
 }  # fmt: skip
 
 
@@ -411,6 +412,7 @@ WEIGHTS: dict[str, bytes] = {
     "empty.safetensors": b"", "short.safetensors": b"\1", "length.safetensors": b"\xff" * 8, "list.safetensors": _tensors([]), "number.safetensors": _tensors(3), "deep.safetensors": _tensors(b"[" * 100_000),
     "f8.safetensors": _tensors({"a": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}, bytes(4)), "overlap.safetensors": _tensors({"a": F4, "b": F4}, bytes(4)), "beyond.safetensors": _tensors({"a": {**F4, "data_offsets": [0, 400]}}, bytes(4)),
     "negative.safetensors": _tensors({"a": {**F4, "shape": [-1]}}, bytes(4)), "huge.safetensors": _tensors({"a": {**F4, "shape": [10**12]}}, bytes(4)), "other.safetensors": _tensors({"a": F4}, bytes(4)), "type.safetensors": _tensors({"a": {**F4, "dtype": "U128"}}, bytes(4)),
+    "before_its_begin.npz": b"PK" + _npz(a=np.zeros(3))[3:],
     "kind.pkl": b"", "no_suffix": b"", "x.bin": b"",
 }  # fmt: skip
 RECORD = {
