@@ -10,6 +10,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binomtest, ks_2samp
 
 from oilwater_jax.intervals import clopper_pearson
+from oilwater_jax.study import advantage as study
 from oilwater_jax.study.advantage import Advantage, advantage, difference, minimax, permuted, radius
 from oilwater_jax.study.auroc import auroc
 from oilwater_jax.study.rules import cross_fitted, threshold

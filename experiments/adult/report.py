@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 
 from oilwater_jax import intervals
 from oilwater_jax.files import read_json, write_text
-from oilwater_jax.reporting import plots
+from oilwater_jax.reporting import grid, plots
 from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent

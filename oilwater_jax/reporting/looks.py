@@ -75,7 +75,7 @@ def main_directions(points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"
     return np.pad(found, [(0, 0), (0, 2 - found.shape[1])])
 
 
-def scatter(axis: Axes, points: Shaped[np.ndarray, "n *d"], sets: Sets) -> None:
+def scatter(axis: Axes, points: Shaped[np.ndarray, " n *d"], sets: Sets) -> None:
     """Up to SHOWN points of each set, the poisons on top."""
     flat = main_directions(points.reshape(len(points), -1).astype(float))
     for name, members in sorted(sets.items(), key=lambda one: -int(one[1].sum())):
