@@ -1,17 +1,17 @@
 """report.html of a run or a study: one file to open or to send, a function of what the folder holds."""
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oilwater_jax.files import read_json, read_plain, write_text
+from oilwater_jax.files import read_json, write_text
 from oilwater_jax.reporting import glossary, palette
 from oilwater_jax.reporting import study as studies
-from oilwater_jax.reporting.charts import Chart, Dots, Series, Value, chart, dots
+from oilwater_jax.reporting.charts import Chart, Dots, Series, chart, dots
 from oilwater_jax.reporting.diagnosis import diagnose
-from oilwater_jax.reporting.grid import Estimate, estimate
+from oilwater_jax.reporting.grid import estimate, lines_of
+from oilwater_jax.reporting.pictures import dot, figures
 from oilwater_jax.reporting.study_advantage import labels
 from oilwater_jax.reporting.summary import set_label
 from oilwater_jax.reporting.tables import columns, headline, result_cells, set_tables
@@ -20,7 +20,7 @@ from oilwater_jax.reporting.traces import NONE, Traces
 from oilwater_jax.settings.config import flatten
 from oilwater_jax.settings.field import Field
 
-MOST_FIGURES = 1 << 20  # bytes of the pictures of a page together
+NET = "net"  # an attack's success less the rate without its doing, where it is measured
 NATIVE = ("rates.", "elimination.")  # begin the names of figures that the page draws itself
 
 
@@ -43,17 +43,16 @@ class Setting(NamedTuple):
     help: str
 
 
-class Figure(NamedTuple):
-    """A picture of the folder: its name and its bytes as a data URI."""
-
-    name: str
-    uri: str
-
-
 def write_page(folder: Path, summary: dict[str, Any], traces: Traces = NONE) -> None:
     """Write report.html of a run folder from its summary, config, environment and figures, and the run's traces."""
     config = read_json(folder / "config.json") or {}
     sets = set_tables(summary)
+    without = NATIVE
+    if (
+        traces.gallery and not traces.gallery.columns
+    ):  # it shows them, and the bars of a table's groups it does not
+        without += ("flagged_", "training_images")
+    looked, not_shown = figures(folder, without)
     text = render(
         "run.html",
         name=folder.absolute().name,
@@ -67,7 +66,8 @@ def write_page(folder: Path, summary: dict[str, Any], traces: Traces = NONE) -> 
         sets=[Table(head, lines, glossary.meanings(head), [], title) for title, head, lines in sets],
         set_terms=glossary.definitions(text for one in sets for text in (one.title, *one.head)),
         rounds=rounds(summary),
-        **figures(folder, NATIVE + (("flagged_", "training_images") if traces.gallery else ())),
+        looked=looked,
+        not_shown=not_shown,
         traces=traces,
         **about(folder, config, summary, traces.fields),
     )
@@ -82,6 +82,7 @@ def write_study_page(folder: Path, summary: dict[str, Any], fields: Mapping[str,
         with_terms(["score after epoch", *epochs], studies.lines(summary, question), studies.title(question))
         for question in summary["auroc"]
     ]
+    looked, not_shown = figures(folder)
     text = render(
         "study.html",
         name=folder.absolute().name,
@@ -92,7 +93,8 @@ def write_study_page(folder: Path, summary: dict[str, Any], fields: Mapping[str,
         tables=tables,
         intervals=studies.interval_words(summary),
         terms=glossary.definitions(["AUROC", *(one for q in summary["auroc"] for one in labels(q))]),
-        **figures(folder),
+        looked=looked,
+        not_shown=not_shown,
         **about(folder, config, summary, fields),
     )
     write_text(folder / "report.html", text)
@@ -152,13 +154,16 @@ def sentence(summary: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 
 def _success(summary: Mapping[str, Any], row: Mapping[str, Any], erm: Mapping[str, Any] | None) -> str:
     """How the attack fares against a training, beside ERM; empty where there is no attack to speak of."""
-    name, heading = next(iter(summary["measures"].items()), ("", ""))
+    measures = summary["measures"]
+    name = NET if NET in measures else next(iter(measures), "")
     if row.get(name) is None or not any(summary["n_poison_seeds"]):
         return ""
     base = summary["baseline"]
-    without = f", {_cent(row[base])} {summary['measures'][base]}" if row.get(base) is not None else ""
-    beside = "" if erm is None else f" (ERM {_cent(erm.get(name))})"
-    return f", and the attack's {heading} against it is {_cent(row[name])}{beside}{without}"
+    known = name != NET and row.get(base) is not None
+    without = f"; {_cent(row[base])} {measures[base]}" if known else ""
+    beside = "" if erm is None else f"ERM {_cent(erm.get(name))}"
+    brackets = f" ({beside}{without})".replace("(; ", "(") if beside or without else ""
+    return f", and the attack's {measures[name]} against it is {_cent(row[name])}{brackets}"
 
 
 def _cent(share: float | None) -> str:
@@ -174,21 +179,16 @@ def rates(summary: Mapping[str, Any]) -> list[Dots]:
         mark = "X" if name != summary["baseline"] else "D"
         tone = palette.VERMILLION if name != summary["baseline"] else palette.GREY
         shown.append((name, f"{heading}, %", palette.Style(tone, mark, ())))
+    lines = [line for line in lines_of("", dict(summary)) if line.training in summary["rows"]]
     panels = []
     for name, title, style in shown:
-        rows = [row for row in summary["rows"].values() if f"{name}_seeds" in row]
-        if any(row[name] is not None for row in rows):
-            values = [dot(row["label"], estimate(row[f"{name}_seeds"]), row[f"{name}_seeds"]) for row in rows]
+        if any(name in line.figures for line in lines):
+            values = [
+                dot(line.label, line.figures.get(name), summary["rows"][line.training][f"{name}_seeds"])
+                for line in lines
+            ]
             panels.append(dots(title, style, values))
     return panels
-
-
-def dot(name: str, one: Estimate | None, each: Sequence[float | None] = ()) -> Value:
-    """An estimate as a dot with its interval."""
-    if one is None:
-        return Value(name, "undefined", None)
-    low, high = (None, None) if one.half is None else (one.mean - one.half, one.mean + one.half)
-    return Value(name, str(one), one.mean, low, high, [value for value in each if value is not None])
 
 
 def group_table(summary: Mapping[str, Any]) -> Table | None:
@@ -223,22 +223,6 @@ def rounds(summary: Mapping[str, Any]) -> list[Chart]:
         if lines:
             panels.append(chart(row["label"], lines, x_label="round at the start of epoch"))
     return panels
-
-
-def figures(folder: Path, without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The pictures of a run folder, as many as fit, but for those whose names begin so; and the names of the others."""
-    found, left, not_shown = [], MOST_FIGURES, []
-    for path in sorted((folder / "figures").glob("*.png")):
-        if path.is_symlink() or not path.is_file() or (without and path.name.startswith(without)):
-            continue
-        if path.stat().st_size > left:
-            not_shown.append(path.name)
-            continue
-        data = read_plain(path, left)
-        left -= len(data)
-        name = path.stem.replace("_", " ")
-        found.append(Figure(name, f"data:image/png;base64,{base64.b64encode(data).decode()}"))
-    return {"looked": found, "not_shown": not_shown}
 
 
 def changed(config: Mapping[str, Any], fields: Mapping[str, Field]) -> list[Setting]:
