@@ -189,7 +189,7 @@ def side_by_side(done: Sequence[Run]) -> tuple[list[Gallery], list[str]]:
             one for run in done if (one := embedded(run.folder / "figures" / name, run.name)) is not None
         ]
         size = sum(len(one.uri) for one in pictures)
-        if size > left:
+        if not pictures or size > left:
             not_shown.append(name)
             continue
         left -= size
