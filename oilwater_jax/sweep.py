@@ -9,7 +9,7 @@ does.
 import fcntl
 import platform
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import NamedTuple
@@ -99,7 +99,12 @@ def claim(path: Path, config: Config) -> None:
 
 
 class Units:
-    """The units of a sweep: which wait, which are at work, what came of each."""
+    """The units of a sweep: which wait, which are at work, what came of each. `job` does one, in a worker process.
+
+    With `reports`, a run whose seeds are done has one unit more: its tables and figures.
+    """
+
+    reports = True
 
     def __init__(self, grid: Grid, workdir: Path, executor: Executor, keys: Mapping[str, str]) -> None:
         self.grid, self.workdir, self.executor, self.keys = grid, workdir, executor, keys
@@ -122,8 +127,9 @@ class Units:
             disable=not self.console.is_terminal,
             transient=True,
         )
-        done = sum(len(self.seeds(name)) + 1 for name in finished)
-        self.task = self.bar.add_task("", total=done + len(self.waiting) + len(todo), completed=done)
+        done = sum(len(self.seeds(name)) + self.reports for name in finished)
+        total = done + len(self.waiting) + len(todo) * self.reports
+        self.task = self.bar.add_task("", total=total, completed=done)
 
     def seeds(self, name: str) -> list[int]:
         """The seeds of a run."""
@@ -149,11 +155,16 @@ class Units:
                     if unit.run in self.failed:
                         self.bar.advance(self.task)
                     else:
-                        running[self.executor.submit(work, self.grid, self.workdir.absolute(), unit)] = unit
+                        running[self.submit(unit)] = unit
                 self.show(running.values())
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     self.end(running.pop(future), future)
         return self.failed
+
+    def submit(self, unit: Unit) -> Future[Done]:
+        """Have a worker do a unit."""
+        config = self.grid.runs[unit.run]
+        return self.executor.submit(work, config, self.grid.seeds, self.workdir.absolute(), unit)
 
     def show(self, units: Iterable[Unit]) -> None:
         """Name the units at work on the bar."""
@@ -176,7 +187,7 @@ class Units:
             self.fail(unit.run, f"{what}: {done.error}")
         elif unit.seed is not None:
             self.left[unit.run].discard(unit.seed)
-            if not self.left[unit.run]:
+            if not self.left[unit.run] and self.reports:
                 self.waiting.insert(0, Unit(unit.run, None))
 
     def died(self, unit: Unit) -> None:
@@ -192,7 +203,8 @@ class Units:
         """Give a run up."""
         if run not in self.failed:
             self.failed[run] = reason
-            self.bar.advance(self.task)  # its report
+            if self.reports:
+                self.bar.advance(self.task)
 
     def say(self, line: str, *, bar: bool = False) -> None:
         """A line with the time, where there is no bar, or beside it."""
@@ -222,20 +234,25 @@ def check_held(workdir: Path) -> None:
     )
 
 
-def work(grid: Grid, workdir: Path, unit: Unit) -> Done:
-    """Do a unit, in a worker process."""
+def work(config: Config, seeds: int, workdir: Path, unit: Unit) -> Done:
+    """Do a unit of a run of so many seeds, in a worker process."""
     from oilwater_jax import pipeline
 
+    def do(warn: Callable[[str], None]) -> None:
+        if unit.seed is None:
+            pipeline.run(config, workdir / "runs" / unit.run, seeds=seeds, shared=workdir, warn=warn)
+        else:
+            pipeline.run_seed(config, workdir, unit.seed, warn)
+
+    return guarded(do, workdir)
+
+
+def guarded(do: Callable[[Callable[[str], None]], None], workdir: Path) -> Done:
+    """What came of a piece of work in a sweep's folder; it is given what takes its warnings."""
     warnings: list[str] = []
-    config = grid.runs[unit.run]
     try:
         check_held(workdir)
-        if unit.seed is None:
-            pipeline.run(
-                config, workdir / "runs" / unit.run, seeds=grid.seeds, shared=workdir, warn=warnings.append
-            )
-        else:
-            pipeline.run_seed(config, workdir, unit.seed, warnings.append)
+        do(warnings.append)
     except UserError as error:
         return Done(str(error), warnings)
     except Exception as error:  # the other runs go on; where it happened is told

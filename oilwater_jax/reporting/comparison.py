@@ -89,7 +89,7 @@ def headline(done: Sequence[Run]) -> str:
     data = ", ".join(dict.fromkeys(run.config["data"]["name"] for run in done))
     attacks = ", ".join(dict.fromkeys(run.config["attack"]["name"] for run in done))
     splits = ", ".join(dict.fromkeys(run.summary["split"] for run in done))
-    return f"data: {data}; attack: {attacks}; {splits} split; per cent, mean ± 95% interval over seeds"
+    return f"data: {data}; attack: {attacks}; {splits} split; per cent, mean [95% interval over seeds]"
 
 
 def sentence(done: Sequence[Run]) -> str:

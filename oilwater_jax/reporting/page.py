@@ -6,21 +6,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from oilwater_jax.files import read_json, write_text
+from oilwater_jax.intervals import SHARE, over_seeds
 from oilwater_jax.reporting import glossary, palette
 from oilwater_jax.reporting import study as studies
 from oilwater_jax.reporting.charts import Chart, Dots, Series, chart, dots
 from oilwater_jax.reporting.diagnosis import diagnose
-from oilwater_jax.reporting.grid import estimate, lines_of
+from oilwater_jax.reporting.grid import lines_of
 from oilwater_jax.reporting.pictures import dot, figures
 from oilwater_jax.reporting.study_advantage import labels
-from oilwater_jax.reporting.summary import set_label
+from oilwater_jax.reporting.summary import set_label, verdict
 from oilwater_jax.reporting.tables import columns, headline, result_cells, set_tables
 from oilwater_jax.reporting.templating import render
 from oilwater_jax.reporting.traces import NONE, Traces
 from oilwater_jax.settings.config import flatten
 from oilwater_jax.settings.field import Field
+from oilwater_jax.shapes import NET
 
-NET = "net"  # an attack's success less the rate without its doing, where it is measured
 NATIVE = ("rates.", "elimination.")  # begin the names of figures that the page draws itself
 
 
@@ -155,7 +156,7 @@ def sentence(summary: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 def _success(summary: Mapping[str, Any], row: Mapping[str, Any], erm: Mapping[str, Any] | None) -> str:
     """How the attack fares against a training, beside ERM; empty where there is no attack to speak of."""
     measures = summary["measures"]
-    name = NET if NET in measures else next(iter(measures), "")
+    name = verdict(summary)
     if row.get(name) is None or not any(summary["n_poison_seeds"]):
         return ""
     base = summary["baseline"]
@@ -198,7 +199,7 @@ def group_table(summary: Mapping[str, Any]) -> Table | None:
     lines = []
     for row in summary["rows"].values():
         by_group = zip(*row["group_acc_seeds"], strict=True)
-        cells = [estimate(list(values)) for values in by_group]
+        cells = [over_seeds(values, SHARE) for values in by_group]
         lines.append([row["label"], *("-" if one is None else str(one) for one in cells)])
     return Table(["training", *summary["groups"]], lines, {}, [])
 

@@ -6,26 +6,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 from oilwater_jax.files import read_plain
+from oilwater_jax.intervals import Estimate
 from oilwater_jax.reporting.charts import Value
-from oilwater_jax.reporting.grid import Estimate
 
 MOST_FIGURES = 1_400_000  # characters of the pictures of a page together
 MOST_FIGURE = 1 << 20  # bytes of one picture
+SHRUNK = 0.64  # of a figure's 150 dots per inch to the 96 of a page
 
 
 class Figure(NamedTuple):
-    """A picture of a folder: its name and its bytes as a data URI."""
+    """A picture of a folder: its name, its bytes as a data URI, its width in a page (0: not known)."""
 
     name: str
     uri: str
+    width: int
 
 
 def embedded(path: Path, name: str) -> Figure | None:
     """A picture to be put in a page; None for what is not there, no plain file, or too large."""
     if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_FIGURE:
         return None
-    data = base64.b64encode(read_plain(path, MOST_FIGURE)).decode()
-    return Figure(name, f"data:image/png;base64,{data}")
+    data = read_plain(path, MOST_FIGURE)
+    width = int.from_bytes(data[16:20]) if data[12:16] == b"IHDR" else 0  # where every PNG has it
+    return Figure(name, f"data:image/png;base64,{base64.b64encode(data).decode()}", round(SHRUNK * width))
 
 
 def figures(folder: Path, without: tuple[str, ...] = ()) -> tuple[list[Figure], list[str]]:
@@ -47,5 +50,4 @@ def dot(name: str, one: Estimate | None, each: Sequence[float | None] = ()) -> V
     """An estimate as a dot with its interval."""
     if one is None:
         return Value(name, "undefined", None)
-    low, high = (None, None) if one.half is None else (one.mean - one.half, one.mean + one.half)
-    return Value(name, str(one), one.mean, low, high, [value for value in each if value is not None])
+    return Value(name, str(one), one.mean, one.low, one.high, [value for value in each if value is not None])
