@@ -84,13 +84,14 @@ def write_study_page(folder: Path, summary: dict[str, Any], fields: Mapping[str,
         for question in summary["auroc"]
     ]
     looked, not_shown = figures(folder)
+    findings = studies.findings(summary)
     text = render(
         "study.html",
         name=folder.absolute().name,
-        sentence="",
+        sentence=f"{findings[0][:1].upper()}{findings[0][1:]}." if findings else "",
         headline=studies.headline(summary),
         smoke=bool(config.get("smoke")),
-        findings=studies.findings(summary),
+        findings=findings,
         tables=tables,
         intervals=studies.interval_words(summary),
         terms=glossary.definitions(["AUROC", *(one for q in summary["auroc"] for one in labels(q))]),
