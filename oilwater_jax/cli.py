@@ -628,6 +628,9 @@ def show(workdir: Path) -> None:
         ) from None
     if config is None:
         raise UserError(f"{workdir} is not a run folder (no config.json); give one that run made")
+    if config.get("frontier"):
+        show_frontier(workdir)
+        return
     if config.get("sweep"):
         raise UserError(
             f"{workdir} holds a sweep; show one of {workdir / 'runs'}, or oilwater table {workdir}"
@@ -659,6 +662,18 @@ def show(workdir: Path) -> None:
     if not of_study or (workdir / "report.html").is_file():  # studies of earlier versions have none
         main += f"report: {workdir / 'report.html'}   "
     console.print(f"{main}figures: {workdir / 'figures'}", highlight=False, soft_wrap=True)
+
+
+def show_frontier(workdir: Path) -> None:
+    """`oilwater show` of a frontier's folder."""
+    from oilwater_jax.frontier import report
+    from oilwater_jax.reporting.terminal import Screen
+
+    if (result := report.read(workdir)) is None:
+        print("unfinished; the command that began it goes on with it, --finished tells what there is")
+        return
+    report.print_result(result, Screen())
+    print(f"points: {workdir / 'points.csv'}   figures: {workdir / 'figures'}")
 
 
 def help_config(options: argparse.Namespace) -> None:

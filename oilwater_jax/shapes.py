@@ -145,6 +145,16 @@ STUDY_SUMMARY = {
     "sha256": str,
 }
 
+POINT = {
+    **{"row": str, "label": str, "oracle": bool, "methods": Each(str), "setting": Each((float, str, bool))},
+    **{"val": Each([NUMBER]), "test": Each([NUMBER])},
+}
+FRONTIER = {
+    **{"command": str, "seeds": [int], "smoke": bool, "data": str, "attack": str, "budget": float},
+    **{"measures": Each(str), "signed": [str], "verdict": str, "points": [POINT], "failed": Each(str)},
+    **{"key": str, "sha256": str},
+}
+
 STAGE = {
     "name": str,
     "key": str,

@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oilwater_jax import cli
+from oilwater_jax import cli, selectors
+from oilwater_jax.doctor import examine
 from oilwater_jax.entries import Method
 from oilwater_jax.errors import UserError
 from oilwater_jax.executors import Executor
+from oilwater_jax.files import seal
 from oilwater_jax.frontier import cost, dials, report
 from oilwater_jax.frontier import run as frontier
 from oilwater_jax.rows import parse
 from oilwater_jax.settings import config as cfg
 from oilwater_jax.settings.registry import known
+from oilwater_jax.types import Treatment
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = [str(ROOT / f"tests/own/{name}.py") for name in ("stripes", "line", "flip")]
@@ -221,7 +224,7 @@ def test_a_common_field_that_two_methods_turn_is_one_dial(knows):
             name=name,
             help="-",
             aim="amplify",
-            treat=lambda config, case: None,
+            treat=lambda config, case: Treatment(selectors.everyone(len(case.train))),
             dials={"identify.epochs": (2, 3)},
         )
 
@@ -324,3 +327,40 @@ def test_the_first_point_of_equals_is_kept():
         [np.nan],
         equal_nan=True,
     )
+
+
+def test_a_finished_frontier_is_shown_and_examined(made, capsys):
+    folder, _, _ = made
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["show", str(folder)])
+    assert exit_.value.code == 0
+    assert "WGA - ERM's" in capsys.readouterr().out
+    assert examine(folder) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda found: {**found, "points": 3},
+        lambda found: {**found, "seeds": [0, 1, 2]},
+        lambda found: {**found, "verdict": "else"},
+    ],
+)
+def test_a_damaged_frontier_is_one_line(spoil, made, tmp_path, capsys):
+    folder, _, _ = made
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("config.json", "grid.json", ".lock"):
+        (copy / name).write_bytes((folder / name).read_bytes())
+    found = json.loads((folder / "frontier.json").read_text())
+    found.pop("sha256")
+    (copy / "frontier.json").write_text(json.dumps(seal(spoil(found))))
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["show", str(copy)])
+    assert exit_.value.code == 2
+    assert "is damaged" in capsys.readouterr().err
+    assert [one.kind for one in examine(copy)] == ["damaged"]
+    (copy / "frontier.json").unlink()
+    with pytest.raises(SystemExit):
+        cli.main(["show", str(copy)])
+    assert "unfinished" in capsys.readouterr().out

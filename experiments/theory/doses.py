@@ -60,7 +60,7 @@ def run(workdir: Path) -> None:
                 for at, seed in enumerate(result["seeds"])
             ]
     with (HERE / "doses.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
 

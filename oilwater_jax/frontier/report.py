@@ -18,12 +18,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from oilwater_jax.files import write_text
+from oilwater_jax.errors import UserError
+from oilwater_jax.files import Damaged, load_json, write_text
 from oilwater_jax.frontier import dials, pareto
 from oilwater_jax.intervals import SHARE, SIGNED, Estimate, of_counts, over_seeds, paired
 from oilwater_jax.reporting import plots
 from oilwater_jax.reporting.tables import markdown_table
+from oilwater_jax.shapes import FRONTIER
 
+FILE = "frontier.json"
 Point = Mapping[str, Any]
 HEAD = (
     *("training", "settings", "area", "chosen: setting", "WGA", "success"),
@@ -49,6 +52,28 @@ class Answer(NamedTuple):
     area: float
     chosen: Choice
     at_best: Choice | None
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """What a folder's frontier.json holds; None where there is none yet. Raises UserError for a damaged one."""
+    file = folder / FILE
+    try:
+        found = load_json(file, FRONTIER, sealed=True)
+        if found is not None:
+            _check(found)
+        return found
+    except Damaged as damage:
+        raise UserError(f"{file} is damaged ({damage}); the command that made it makes it anew") from None
+
+
+def _check(found: Mapping[str, Any]) -> None:
+    for point in found["points"]:
+        for split in ("val", "test"):
+            own = point[split]
+            if missing := [name for name in ("wga", "trials", found["verdict"]) if name not in own]:
+                raise Damaged(f"{point['row'][:50]} has no {missing[0]}")
+            if any(len(ones) != len(found["seeds"]) for ones in own.values()):
+                raise Damaged(f"{point['row'][:50]} is not of {len(found['seeds'])} seeds")
 
 
 def means(points: Sequence[Point], split: str, name: str) -> np.ndarray:

@@ -26,7 +26,6 @@ from oilwater_jax.stages import key_of
 from oilwater_jax.sweep import Done, Unit
 
 SPLITS = ("val", "test")  # chosen on, told on
-FILE = "frontier.json"
 
 
 class Trial(NamedTuple):
@@ -135,8 +134,8 @@ def run(
     """Work out, or go on with, the frontiers of rows (by default the config's) and return what frontier.json holds.
 
     `dial` has values in place of the declared ones, as text: "jtt.lambda_up=3,10". A setting that fails is listed and
-    does not stop the others. With `finished` nothing is computed: it is told of the settings whose seeds are all there. Raises UserError before anything is written where the config, its data, a dial or the
-    folder do not do.
+    does not stop the others. With `finished` nothing is computed: it is told of the settings whose seeds are all
+    there. Raises UserError before anything is written where the config, its data, a dial or the folder do not do.
     """
     from oilwater_jax.frontier import report
 
@@ -164,7 +163,7 @@ def run(
             failed = refused | ({} if finished else units.run())
         result = gather(trials, place, [*range(config.seed, config.seed + seeds)], failed, config)
         report.write(workdir, result)
-        write_json(workdir / FILE, result)  # last: it says that all is there
+        write_json(workdir / report.FILE, result)  # last: it says that all is there
         return result
     finally:
         folder.close()
