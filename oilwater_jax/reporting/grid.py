@@ -15,7 +15,7 @@ from rich.table import Table
 from oilwater_jax.errors import UserError, plain
 from oilwater_jax.files import Damaged, load_json
 from oilwater_jax.intervals import SHARE, SIGNED, Estimate, of_counts, over_seeds
-from oilwater_jax.reporting.summary import ON_SETS, set_label, verdict
+from oilwater_jax.reporting.summary import FOUND_ON_SETS, ON_SETS, set_label, verdict
 from oilwater_jax.reporting.summary import read as read_summary
 from oilwater_jax.reporting.tables import HEADINGS, markdown_table
 from oilwater_jax.reporting.terminal import Screen
