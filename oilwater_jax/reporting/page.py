@@ -51,7 +51,7 @@ def write_page(folder: Path, summary: dict[str, Any], traces: Traces = NONE) -> 
     without = NATIVE
     if (
         traces.gallery and not traces.gallery.columns
-    ):  # it shows them, and the bars of a table's groups it does not
+    ):  # it shows these images; it has no bars of a table's groups
         without += ("flagged_", "training_images")
     looked, not_shown = figures(folder, without)
     text = render(
@@ -108,7 +108,7 @@ def about(
     """What the sections on settings and provenance say."""
     environment = read_json(folder / "environment.json") or {}
     return {
-        "settings": changed(config, fields),
+        "settings": changed(config, fields) if fields else None,
         "all_settings": json.dumps(config, indent=2),
         "machine": machine(environment),
         "environment": json.dumps(environment, indent=2),
