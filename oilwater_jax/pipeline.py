@@ -19,7 +19,7 @@ from oilwater_jax.files import read_json, seal, write_json
 from oilwater_jax.groups import report_sets
 from oilwater_jax.keys import Keys
 from oilwater_jax.models import record, weights
-from oilwater_jax.reporting import looks, plots, summary, table_plots
+from oilwater_jax.reporting import looks, plots, summary, table_plots, traces
 from oilwater_jax.reporting.page import write_page
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.rooms import Rooms
@@ -76,7 +76,7 @@ def run(
             {**summary.summarise(figures, to_json(small), numbers), "key": experiment.keys.run(numbers)}
         )
         progress.stage("report", 0)
-        devices.first(lambda: report(workdir, first, result))
+        devices.first(lambda: report(workdir, first, numbers, figures, result))
         progress.done("report")
     return result
 
@@ -131,12 +131,14 @@ def ignore(message: str) -> None:
     """What a process that is not the first does with its warnings: the first has them too."""
 
 
-def report(workdir: Path, rooms: Rooms, result: dict[str, Any]) -> None:
+def report(
+    workdir: Path, rooms: Rooms, seeds: list[int], figures: dict[str, Any], result: dict[str, Any]
+) -> None:
     """Write a run's figures, page and summary; those of a finished run are left as they are."""
     if read_json(workdir / "summary.json") == result and (workdir / "report.html").exists():
         return
     draw(workdir / "figures", rooms, result)
-    write_page(workdir, result)
+    write_page(workdir, result, traces.gather(rooms, seeds, figures))
     write_json(workdir / "summary.json", result)  # last: it says that the run is finished
 
 

@@ -352,6 +352,7 @@ class Rooms:
         counts = group_counts(self.splits.train, e.n_classes, e.n_attributes)
         goal_logits = self._goal_logits(fitted.params)
         clean = self.clean_goal_logits if e.attack.needs_clean else None
+        weights = self._weights(row, stock, fitted)
         treatment = self.treatment(row)[1]
         doubts = treatments.done(rows.methods(row, e.registry), stock.train.label, fitted.weights)
         for warning in (warnings := [*treatment.warnings, *doubts]):
@@ -370,12 +371,13 @@ class Rooms:
             **net(e.attack, self.goal.measure(goal_logits, clean)),
             "selected_epoch": fitted.epoch,
             "trials": self.goal.trials,
-            **self._on_sets(row, stock, fitted),
+            **self._on_sets(row, weights, stock, fitted),
             "rounds": stock.rounds + rounds_of(fitted),
             "warnings": warnings,
             **treatment.figures,
         }
-        return Stage({"logits": scores["logits"], "goal_logits": goal_logits}, no_nan(figures))
+        arrays = {"logits": scores["logits"], "goal_logits": goal_logits, "weights": weights}
+        return Stage(arrays, no_nan(figures))
 
     def _test_error(self, correct: np.ndarray, counted: np.ndarray, group: int) -> float:
         """Standard error of a group's accuracy from the finite split: images of the same raw image count together."""
@@ -387,15 +389,21 @@ class Rooms:
             correct[rows].astype(float), index if origins is None else origins[index]
         )
 
-    def _on_sets(self, row: Row, stock: Stock, fitted: Fitted) -> dict[str, Any]:
+    def _weights(self, row: Row, stock: Stock, fitted: Fitted) -> Float[np.ndarray, " n"]:
+        """Draws of every sample of the whole training set in the last epoch."""
+        weights = np.zeros(len(self.whole(row)))
+        weights[stock.rows] = fitted.weights
+        return weights
+
+    def _on_sets(
+        self, row: Row, weights: Float[np.ndarray, " n"], stock: Stock, fitted: Fitted
+    ) -> dict[str, Any]:
         """Of each set of the whole training set: whom the row drew above once and whom not at all at last, and draws.
 
         Draws are per epoch, the mean over the epochs that the reported model has seen; eliminated samples count as 0.
         """
         e, whole = self.experiment, self.whole(row)
         sets = report_sets(whole, e.n_classes, e.n_attributes)
-        weights = np.zeros(len(whole))
-        weights[stock.rows] = fitted.weights
         seen = [one["set_draws"] for one in fitted.history[: fitted.epoch]]
         among = report_sets(stock.train, e.n_classes, e.n_attributes)
         draws = {}

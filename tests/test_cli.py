@@ -125,7 +125,9 @@ def fail(capsys, *arguments):
         (["sweep", "--config=x.py", "--workdir=x", "--seeds=0"], "--seeds=0 is out of range"),
         (["sweep", "--config=x.py", "--workdir=x", "--workers=-1"], "--workers=-1 is out of range"),
         (["sweep", "--config", MAIN_JOB, "--workdir", "x"], "has no function get_grid()"),
-        (["table", "no/such/folder"], "is not a sweep's folder"),
+        (["table", "no/such/folder"], "is neither a run's folder nor a sweep's"),
+        (["report", "no/such/folder"], "is neither a run's folder nor a sweep's"),
+        (["report"], "the following arguments are required: DIR"),
         (["table", "x", "--format=pdf"], "invalid choice: 'pdf'"),
     ],
 )

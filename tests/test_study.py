@@ -278,3 +278,8 @@ def test_a_score_of_ones_own_is_studied_with_the_others(tmp_path):
     assert result["auroc"]["poison_vs_hrg"]["sureness"][0]["auroc"] is not None
     with np.load(tmp_path / "run/scores.npz", allow_pickle=False) as saved:
         assert (saved["seed0.sureness"] >= 0.5).all()
+    page = (tmp_path / "run/report.html").read_text()
+    cell = result["auroc"]["poison_vs_hrg"]["sureness"][0]["auroc"]
+    assert f'<tr><th scope="row">sureness</th><td>{cell:.2f} [' in page
+    assert "AUROC, poisons against HRG" in page
+    assert page.count("<img ") == len(list((tmp_path / "run/figures").glob("*.png")))

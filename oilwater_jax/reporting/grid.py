@@ -41,8 +41,8 @@ class Line(NamedTuple):
     headings: dict[str, str]  # of the attack's figures
 
 
-def read(workdir: Path) -> list[Line]:
-    """The lines of every finished run of a sweep. Raises UserError for a folder that holds none."""
+def names(workdir: Path) -> list[str]:
+    """The names of a sweep's runs. Raises UserError for a folder that is no sweep's."""
     try:
         grid = load_json(workdir / "grid.json", GRID)
     except Damaged as damage:
@@ -51,12 +51,18 @@ def read(workdir: Path) -> list[Line]:
         ) from None
     if grid is None:
         raise UserError(f"{workdir} is not a sweep's folder (no grid.json); give one that sweep made")
-    lines = []
     for name in grid["runs"]:
         if not re.fullmatch(RUN_NAME, name):
             raise UserError(
                 f"{workdir / 'grid.json'} is damaged (it names the run {name[:50]!a}); run the sweep again"
             )
+    return grid["runs"]
+
+
+def read(workdir: Path) -> list[Line]:
+    """The lines of every finished run of a sweep. Raises UserError for a folder that holds none."""
+    lines = []
+    for name in names(workdir):
         found = read_summary(workdir / "runs" / name)
         if found is not None and found.get("command") != "study":
             lines += lines_of(name, found)

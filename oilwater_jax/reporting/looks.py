@@ -32,11 +32,10 @@ def cumulative(axis: Axes, values: Shaped[np.ndarray, " n"], sets: Sets) -> None
     """For each set the share of it up to a value; the axis is linear up to the median size and logarithmic beyond."""
     for name, members in sets.items():
         x, y = shares_up_to(values[members].astype(float))
-        axis.step(x, 100 * y, where="post", color=plots.set_colour(name), label=set_label(name))
+        axis.step(x, 100 * y, where="post", label=set_label(name), **plots.set_style(name, marker=False))
     middle = float(np.median(np.abs(values)))
     axis.set_xscale("symlog", linthresh=middle if middle > 0 else 1.0)
     axis.set_ylabel("share of the set up to this value, %")
-    axis.legend(frameon=False, fontsize=7)
 
 
 def in_clusters(
@@ -80,9 +79,9 @@ def scatter(axis: Axes, points: Shaped[np.ndarray, " n *d"], sets: Sets) -> None
     flat = main_directions(points.reshape(len(points), -1).astype(float))
     for name, members in sorted(sets.items(), key=lambda one: -int(one[1].sum())):
         shown = flat[np.flatnonzero(members)[:SHOWN]]
-        axis.plot(*shown.T, ".", color=plots.set_colour(name), label=set_label(name), markersize=3)
+        style = plots.set_style(name) | {"linestyle": "", "markersize": 3}
+        axis.plot(*shown.T, label=set_label(name), **style)
     axis.set(xlabel="first main direction", ylabel="second")
-    axis.legend(frameon=False, fontsize=7)
 
 
 def drawing(values: np.ndarray, n: int) -> Draw | None:
@@ -117,6 +116,10 @@ def write(path: Path, label: str, arrays: Mapping[str, np.ndarray], sets: Sets) 
     for axis, (name, draw) in zip(axes[0], found.items(), strict=True):
         draw(axis, np.asarray(arrays[name]), sets)
         axis.set_title(name, fontsize=9)
+    named = next((axis for axis in axes[0] if axis.get_legend_handles_labels()[0]), None)
+    if named is not None:
+        handles, labels = named.get_legend_handles_labels()
+        figure.legend(handles, labels, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.suptitle(f"What {label} looked at, and found", fontsize=10)
     figure.tight_layout()
     plots.save(figure, path)

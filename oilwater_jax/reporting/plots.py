@@ -10,17 +10,17 @@ matplotlib.use("Agg")  # never a window
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
-from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from oilwater_jax.files import write_whole
 from oilwater_jax.groups import group_ids
+from oilwater_jax.reporting import palette
 from oilwater_jax.reporting.summary import set_label
 from oilwater_jax.types import Examples, Splits
 
 COLUMNS = 12
-FLAGGED, WGA, ASR = "#d62728", "#4878a8", "#d65f5f"
+FLAGGED, WGA, ASR = palette.VERMILLION.light, palette.BLUE.light, palette.VERMILLION.light
 
 
 _marked = ""
@@ -82,7 +82,7 @@ def write_training_images(
             va="center",
             fontsize=8,
         )
-    figure.suptitle(f"Training images{f' (red frame: flagged by {by})' if by else ''}", fontsize=10)
+    figure.suptitle(f"Training images{f' (framed: flagged by {by})' if by else ''}", fontsize=10)
     save(figure, path)
 
 
@@ -136,7 +136,7 @@ def write_elimination(folder: Path, summary: dict[str, Any]) -> None:
                     shares.setdefault(name, {}).setdefault(one["epoch"], []).append(100 * share)
         for name, by_epoch in shares.items():
             means = [float(np.mean(values)) for values in by_epoch.values()]
-            axis.plot(list(by_epoch), means, marker=".", label=set_label(name), color=set_colour(name))
+            axis.plot(list(by_epoch), means, label=set_label(name), **set_style(name))
         axis.set(title=in_lines(label), xlabel="round at the start of epoch", ylim=(-2, 102))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.spines[["top", "right"]].set_visible(False)
@@ -150,13 +150,16 @@ def in_lines(label: str) -> str:
     return re.sub(" on |, then | \\+ ", lambda found: "\n" + found.group().strip(", ") + " ", label)
 
 
-def set_colour(name: str) -> tuple[float, ...]:
-    """A reported set's colour: poisons red, minorities blues, majorities greys, lighter with their number."""
-    kind, _, number = name.partition("_")
-    if kind == "poison":
-        return to_rgba(ASR)
-    shade = max(0.25, 1 - 0.3 * int(number))
-    return (plt.cm.Blues if kind == "lrg" else plt.cm.Greys)(shade)
+def set_colour(name: str) -> str:
+    """A reported set's colour (`palette.of_set`)."""
+    return palette.of_set(name).tone.light
+
+
+def set_style(name: str, *, marker: bool = True) -> dict[str, Any]:
+    """How a reported set's line is drawn, as arguments of Matplotlib's `plot`."""
+    style = palette.of_set(name)
+    found = {"color": style.tone.light, "linestyle": style.line}
+    return found | {"marker": style.marker, "markersize": 5} if marker else found
 
 
 def write_rates(folder: Path, summary: dict[str, Any]) -> None:
@@ -169,12 +172,22 @@ def write_rates(folder: Path, summary: dict[str, Any]) -> None:
     bars = [("wga", "worst-group accuracy", WGA, -0.2 if attacked else 0.0)]
     if attacked:
         bars.append((success, f"attack's success ({heading})", ASR, 0.2))
-    for name, label, colour, shift in bars:
+    for (name, label, colour, shift), hatch in zip(bars, palette.HATCHES, strict=False):
         rows = [summary["rows"][key] for key in keys]
         means = [100 * (row[name] or 0.0) for row in rows]
         spreads = [100 * (row[f"{name}_std"] or 0.0) for row in rows]
         error = spreads if any(spreads) else None
-        drawn = axis.bar(at + shift, means, 0.38, yerr=error, color=colour, label=label, capsize=3)
+        drawn = axis.bar(
+            at + shift,
+            means,
+            0.38,
+            yerr=error,
+            color=colour,
+            label=label,
+            capsize=3,
+            hatch=hatch,
+            edgecolor="white",
+        )
         texts = [
             "undefined" if row[name] is None else f"{mean:.0f}" for row, mean in zip(rows, means, strict=True)
         ]

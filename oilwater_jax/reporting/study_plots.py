@@ -1,5 +1,6 @@
 """Figures of a study: a figure for each question over the epochs, and a map of gradient space."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,31 +11,94 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from oilwater_jax.intervals import SHARE, over_seeds
-from oilwater_jax.reporting.plots import ASR, save
+from oilwater_jax.reporting import palette
+from oilwater_jax.reporting.plots import save
 from oilwater_jax.reporting.study import NESTED, score_names, title
 from oilwater_jax.reporting.study_advantage import labels, shown
 
-COLOURS = plt.colormaps["tab20"].colors[::2] + plt.colormaps["tab20"].colors[1::2]  # pyright: ignore[reportAttributeAccessIssue]
+COLUMNS = 4  # panels side by side
 NESTED_LINES = {"single": ":", "pair": "--"}
-SETS = {
-    "hrg": ("HRG", "#9a9a9a", 5, 0.35),
-    "lrg": ("LRG", "#2171b5", 10, 0.8),
-    "poison": ("poisons", ASR, 14, 0.9),
-}
+SETS = {"hrg": ("HRG", 5, 0.35), "lrg": ("LRG", 10, 0.8), "poison": ("poisons", 20, 0.9)}
+"""Of a kind of set: its name, size and opacity of its points."""
 
 
 def write_questions(folder: Path, summary: Mapping[str, Any]) -> None:
-    """`poison_vs_lrg.png`, ...: every score's AUROC over the epochs with its interval; undefined ones: no file."""
+    """`poison_vs_lrg.png`, ...: a panel for each score, its AUROC over the epochs with its interval.
+
+    The other scores are thin lines behind it. No file for a question without an answer.
+    """
     for question in summary["auroc"]:
         series = summary["auroc"][question]
         if all(one["auroc"] is None for steps in series.values() for one in steps):
             continue
-        figure, axis = plt.subplots(figsize=(7.2, 4.6))
-        draw_question(axis, summary, question)
-        axis.set_title(title(question), fontsize=10)
-        axis.set_xlabel(f"after epoch\n({band_words(summary)})", fontsize=9)
-        axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+        nested = nested_of(summary, question)
+        rows = math.ceil((len(series) + bool(nested)) / COLUMNS)
+        figure, axes = plt.subplots(
+            rows,
+            COLUMNS,
+            figsize=(2.5 * COLUMNS, 1.9 * rows + 0.8),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+            layout="constrained",
+        )
+        for axis, name in zip(axes.flat, series, strict=False):
+            for other in series.values():
+                axis.plot([bounds(one)[0] for one in other], color="#c4cad0", linewidth=0.7, zorder=1)
+            draw_steps(axis, series[name], palette.series(0))
+            panel(axis, summary, score_names(summary)[name])
+        if nested:
+            axis = axes.flat[len(series)]
+            for name, means in nested.items():
+                axis.plot(means, NESTED_LINES[name], color="black", linewidth=1.4, label=NESTED[name])
+            axis.legend(frameon=False, fontsize=7, loc="lower right")
+            panel(axis, summary, "chosen on other folds")
+        for axis in axes.flat[len(series) + bool(nested) :]:
+            axis.set_visible(False)
+        for at in range(COLUMNS):  # below each column's last panel
+            shown = [axis for axis in axes[:, at] if axis.get_visible()]
+            if shown:
+                shown[-1].tick_params(labelbottom=True)
+        figure.suptitle(title(question), fontsize=10)
+        figure.supxlabel(f"after epoch ({band_words(summary)})", fontsize=9)
+        figure.supylabel("AUROC", fontsize=9)
         save(figure, folder / f"{question}.png")
+
+
+def nested_of(summary: Mapping[str, Any], question: str) -> dict[str, Float[np.ndarray, " t"]]:
+    """The nested choices' AUROCs over the epochs, where pairs were tried on this question."""
+    if question != "poison_vs_lrg" or not summary["pairs"]:
+        return {}
+    pairs = summary["pairs"]
+    return {name: np.array([one["auroc"] for one in pairs[name]], float) for name in NESTED_LINES}
+
+
+def panel(axis: Axes, summary: Mapping[str, Any], name: str) -> None:
+    """The axes of one of several panels of AUROCs over epochs."""
+    epochs = summary["epochs"]
+    axis.axhline(0.5, color="#999999", linewidth=0.8, zorder=0)
+    axis.set(xticks=range(len(epochs)), xticklabels=[str(epoch) for epoch in epochs], ylim=(-0.02, 1.02))
+    axis.tick_params(labelsize=8)
+    axis.set_title(name, fontsize=9, loc="left")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def draw_steps(
+    axis: Axes, steps: Sequence[Mapping[str, Any]], style: palette.Style, label: str | None = None
+) -> None:
+    """A score's AUROCs over the epochs as a line with its band."""
+    at = np.arange(len(steps))
+    means, low, high = np.array([bounds(one) for one in steps]).T
+    axis.plot(
+        at,
+        means,
+        marker=style.marker,
+        markersize=3.5,
+        linestyle=style.line,
+        color=style.tone.light,
+        label=label,
+    )
+    axis.fill_between(at, low, high, color=style.tone.light, alpha=0.15, linewidth=0)
 
 
 def draw_question(axis: Axes, summary: Mapping[str, Any], question: str) -> None:
@@ -42,14 +106,9 @@ def draw_question(axis: Axes, summary: Mapping[str, Any], question: str) -> None
     epochs = summary["epochs"]
     at = np.arange(len(epochs))
     for number, (name, steps) in enumerate(summary["auroc"][question].items()):
-        colour = COLOURS[number % len(COLOURS)]
-        means, low, high = np.array([bounds(one) for one in steps]).T
-        axis.plot(at, means, marker="o", markersize=3, color=colour, label=score_names(summary)[name])
-        axis.fill_between(at, low, high, color=colour, alpha=0.13, linewidth=0)
-    if question == "poison_vs_lrg" and summary["pairs"]:
-        for name, style in NESTED_LINES.items():
-            means = [one["auroc"] for one in summary["pairs"][name]]
-            axis.plot(at, means, style, color="black", linewidth=1.4, label=NESTED[name])
+        draw_steps(axis, steps, palette.series(number), score_names(summary)[name])
+    for name, means in nested_of(summary, question).items():
+        axis.plot(at, means, NESTED_LINES[name], color="black", linewidth=1.4, label=NESTED[name])
     axis.axhline(0.5, color="#bbbbbb", linewidth=0.8, zorder=0)
     axis.set(xticks=at, xticklabels=[str(epoch) for epoch in epochs], ylim=(-0.02, 1.02), ylabel="AUROC")
     axis.spines[["top", "right"]].set_visible(False)
@@ -88,12 +147,14 @@ def draw_advantage(axis: Axes, summary: Mapping[str, Any], question: str) -> Non
         # With two classes the margin's is the same as the loss's: it shows on both sides of it.
         width = 4 if name == "margin" else 1.5
         order = 3 if name == "loss" else 2
+        style = palette.series(number)
         axis.plot(
             at,
             line,
-            marker="o",
-            markersize=3,
-            color=COLOURS[number % len(COLOURS)],
+            marker=style.marker,
+            markersize=4,
+            linestyle=style.line,
+            color=style.tone.light,
             label=score_names(summary)[name],
             linewidth=width,
             zorder=order,
@@ -145,9 +206,19 @@ def write_plane(
 
 def draw_plane(axis: Axes, points: Float[np.ndarray, "n 2"], sets: np.ndarray) -> None:
     """One panel: majorities below, minorities above them, poisons on top."""
-    for kind, (label, colour, size, alpha) in SETS.items():
+    for kind, (label, size, alpha) in SETS.items():
         own = points[np.char.startswith(sets, kind)]
+        tones, marker, _ = palette.KINDS[kind]
         if len(own):
-            axis.scatter(own[:, 0], own[:, 1], s=size, color=colour, alpha=alpha, linewidths=0, label=label)
+            axis.scatter(
+                own[:, 0],
+                own[:, 1],
+                s=size,
+                color=tones[0].light,
+                marker=marker,
+                alpha=alpha,
+                linewidths=0,
+                label=label,
+            )
     axis.tick_params(labelsize=7)
     axis.spines[["top", "right"]].set_visible(False)

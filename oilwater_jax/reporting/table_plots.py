@@ -28,7 +28,7 @@ def write_groups(
     size = [int(mask.sum()) for mask in sets.values()]
     hit = [int(flagged[mask].sum()) for mask in sets.values()]
     axis.barh(at, size, color=WGA)
-    axis.barh(at, hit, color=FLAGGED)
+    axis.barh(at, hit, color=FLAGGED, hatch="////", edgecolor="white")
     for y, n, k in zip(at, size, hit, strict=True):
         share = f", {100 * k / n:.0f}% flagged" if by and n else ""
         axis.text(n, y, f" {n:,}{share}", va="center", fontsize=8)
@@ -36,7 +36,7 @@ def write_groups(
     axis.set_yticklabels(list(sets))
     axis.invert_yaxis()
     axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"Training samples{f' (red: flagged by {by})' if by else ''}", fontsize=10)
+    figure.suptitle(f"Training samples{f' (hatched: flagged by {by})' if by else ''}", fontsize=10)
     save(figure, path)
 
 

@@ -1,7 +1,7 @@
 """`oilwater study`: for every seed the identification model's training with its record, then tables and figures."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from oilwater_jax.files import seal, write_json, write_npz
 from oilwater_jax.groups import report_sets
 from oilwater_jax.keys import Keys
 from oilwater_jax.reporting import study_plots
+from oilwater_jax.reporting.page import write_study_page
 from oilwater_jax.reporting.study import SCORES, summarise
 from oilwater_jax.rooms import Rooms
 from oilwater_jax.run_folder import check_path
 from oilwater_jax.settings.config import Config, registry_of, to_json, view
+from oilwater_jax.settings.field import Field
 from oilwater_jax.stages import Stage, key_of
 from oilwater_jax.study.recorder import recorder
 from oilwater_jax.study.separability import separability, unions
@@ -60,7 +62,7 @@ def run(
         whole = summarise(figures, to_json(e.config), numbers, labels(e.config))
         result = seal({**whole, "key": run_key(e.keys, numbers)})
         e.progress.stage("report", 0)
-        devices.first(functools.partial(report, workdir, found, result))
+        devices.first(functools.partial(report, workdir, found, result, e.registry.fields))
         e.progress.done("report")
     return result
 
@@ -142,8 +144,10 @@ def studied(rooms: Rooms) -> Stage:
     return e.stage(*place(rooms), compute)
 
 
-def report(workdir: Path, found: dict[int, Stage], result: dict[str, Any]) -> None:
-    """Write a study's scores, figures and summary."""
+def report(
+    workdir: Path, found: dict[int, Stage], result: dict[str, Any], fields: Mapping[str, Field]
+) -> None:
+    """Write a study's scores, figures, page and summary."""
     arrays = {"epochs": np.array(result["epochs"])}
     for seed, stage in found.items():
         arrays |= {f"seed{seed}.{name}": array for name, array in stage.arrays.items()}
@@ -152,4 +156,5 @@ def report(workdir: Path, found: dict[int, Stage], result: dict[str, Any]) -> No
     study_plots.write_advantages(workdir / "figures", result)
     first = found[result["seeds"][0]].arrays
     study_plots.write_plane(workdir / "figures", first["plane"], first["set"], result["epochs"])
+    write_study_page(workdir, result, fields)
     write_json(workdir / "summary.json", result)  # last: it says that the study is finished
