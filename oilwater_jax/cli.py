@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from oilwater_jax import __version__, executors, new, preemption
 from oilwater_jax.errors import UserError, one_line, plain
+from oilwater_jax.reporting import logs
 from oilwater_jax.settings.registry import BUILT_IN, blame
 from oilwater_jax.theory import command as theory
 
@@ -168,6 +169,13 @@ def parser() -> Parser:
     for one in (run, study, sweep):
         one.add_argument("--workdir", metavar="DIR", help="folder of results, made if needed")
         one.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
+    for one in (run, sweep):
+        one.add_argument(
+            "--log",
+            metavar="KIND,...",
+            default="",
+            help="write each epoch's figures also to DIR/log, for other tools: tensorboard (extra `log`), jsonl",
+        )
     for one in (run, study):
         one.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
     run.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of several listens")
@@ -398,6 +406,7 @@ def run(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     from oilwater_jax.settings.config import load
 
     check_options(options)
+    log = logs.parse(options.log)
     several = check_processes(options)
     config = load(options.config, overrides, plugins=plugins_of(options))
     from oilwater_jax import devices, pipeline  # import JAX: only now is it sure to be needed
@@ -405,7 +414,7 @@ def run(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     if several:
         devices.join(options.coordinator, options.processes, options.process)
     with preemption.heard(at_once=not several):
-        pipeline.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite)
+        pipeline.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite, log=log)
     if devices.is_first():
         show(options.workdir)
 
@@ -467,6 +476,7 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     check_options(options)
     if not 0 <= options.workers <= 1000:
         raise UserError(f"--workers={options.workers} is out of range (0 .. 1000; 0: as many as have room)")
+    log = logs.parse(options.log)
     platforms = os.environ.get("JAX_PLATFORMS", "")
     os.environ["JAX_PLATFORMS"] = "cpu"  # the accelerators are the workers'
     grid = load_grid(options.config, overrides, plugins=plugins_of(options))
@@ -481,7 +491,7 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     from oilwater_jax.sweep import sweep as run_sweep
 
     with preemption.heard(at_once=True):
-        failed = run_sweep(grid, options.workdir, executor=executor, overwrite=options.overwrite)
+        failed = run_sweep(grid, options.workdir, executor=executor, overwrite=options.overwrite, log=log)
     for run, reason in failed.items():
         print(f"oilwater: run {run} failed: {' '.join(reason.split())}", file=sys.stderr)
     print(

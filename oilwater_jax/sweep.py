@@ -9,7 +9,7 @@ does.
 import fcntl
 import platform
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import NamedTuple
@@ -24,15 +24,17 @@ from rich.progress import (
 )
 
 from oilwater_jax import defects, executors, shapes
-from oilwater_jax.errors import UserError, one_line
+from oilwater_jax.errors import UserError, one_line, warn
 from oilwater_jax.executors import Executor, WorkerDied
 from oilwater_jax.files import open_lock, read_json, write_json
 from oilwater_jax.keys import Keys
 from oilwater_jax.reporting import summary
+from oilwater_jax.reporting.progress import AVERAGED, EVERY, where
 from oilwater_jax.reporting.terminal import Screen
 from oilwater_jax.run_folder import LOCK, RunFolder, check_path, is_run_folder
 from oilwater_jax.settings.config import Config, Grid, to_json
 from oilwater_jax.settings.registry import blame
+from oilwater_jax.stages import Store
 
 GRID = "grid.json"
 ATTEMPTS = 2  # of a unit whose worker process died
@@ -53,13 +55,18 @@ class Done(NamedTuple):
 
 
 def sweep(
-    grid: Grid, workdir: str | Path, *, executor: Executor | None = None, overwrite: bool = False
+    grid: Grid,
+    workdir: str | Path,
+    *,
+    executor: Executor | None = None,
+    overwrite: bool = False,
+    log: Sequence[str] = (),
 ) -> dict[str, str]:
     """Run, or go on with, every run of a grid; returns the failed ones with the reason of each.
 
     On `executor`, which is ended with the sweep; None: one process per accelerator, or else per core. A run that fails
-    does not stop the others. Raises UserError before anything is written where a run's config, its data or the folder
-    do not fit together.
+    does not stop the others. `log` names the logs to write (`reporting.logs`). Raises UserError before anything is
+    written where a run's config, its data or the folder do not fit together.
     """
     from oilwater_jax import pipeline  # imports JAX
 
@@ -78,7 +85,8 @@ def sweep(
         for name, config in grid.runs.items():
             claim(workdir / "runs" / name, config)
         write_json(workdir / GRID, {"runs": [*known, *(name for name in grid.runs if name not in known)]})
-        return Units(grid, workdir, executor, keys).run()
+        Store(workdir, warn, shared=True, log=log).fill_logs()
+        return Units(grid, workdir, executor, keys, log).run()
     finally:
         folder.close()
 
@@ -101,12 +109,19 @@ def claim(path: Path, config: Config) -> None:
 class Units:
     """The units of a sweep: which wait, which are at work, what came of each."""
 
-    def __init__(self, grid: Grid, workdir: Path, executor: Executor, keys: Mapping[str, str]) -> None:
-        self.grid, self.workdir, self.executor, self.keys = grid, workdir, executor, keys
+    def __init__(
+        self,
+        grid: Grid,
+        workdir: Path,
+        executor: Executor,
+        keys: Mapping[str, str],
+        log: Sequence[str] = (),
+    ) -> None:
+        self.grid, self.workdir, self.executor, self.keys, self.log = grid, workdir, executor, keys, log
         self.failed: dict[str, str] = {}
         self.attempts: dict[Unit, int] = {}
         self.console = Screen(stderr=True)
-        self.began = time.monotonic()
+        self.began = self.told = time.monotonic()
         finished = [name for name in grid.runs if self.is_finished(name)]
         todo = [name for name in grid.runs if name not in finished]
         self.left = {name: set(self.seeds(name)) for name in todo}
@@ -121,6 +136,7 @@ class Units:
             console=self.console,
             disable=not self.console.is_terminal,
             transient=True,
+            speed_estimate_period=AVERAGED,
         )
         done = sum(len(self.seeds(name)) + 1 for name in finished)
         self.task = self.bar.add_task("", total=done + len(self.waiting) + len(todo), completed=done)
@@ -149,14 +165,20 @@ class Units:
                     if unit.run in self.failed:
                         self.bar.advance(self.task)
                     else:
-                        running[self.executor.submit(work, self.grid, self.workdir.absolute(), unit)] = unit
+                        future = self.executor.submit(
+                            work, self.grid, self.workdir.absolute(), unit, tuple(self.log)
+                        )
+                        running[future] = unit
                 self.show(running.values())
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for future in wait(running, timeout=EVERY, return_when=FIRST_COMPLETED).done:
                     self.end(running.pop(future), future)
+                if time.monotonic() - self.told >= EVERY:
+                    self.told = time.monotonic()
+                    self.say(where(self.bar.tasks[0]))
         return self.failed
 
     def show(self, units: Iterable[Unit]) -> None:
-        """Name the units at work on the bar."""
+        """Name the units at work, on the bar or where there is none."""
         names = [unit.run if unit.seed is None else f"{unit.run} seed {unit.seed}" for unit in units]
         self.bar.update(self.task, description=", ".join(names))
 
@@ -222,7 +244,7 @@ def check_held(workdir: Path) -> None:
     )
 
 
-def work(grid: Grid, workdir: Path, unit: Unit) -> Done:
+def work(grid: Grid, workdir: Path, unit: Unit, log: tuple[str, ...] = ()) -> Done:
     """Do a unit, in a worker process."""
     from oilwater_jax import pipeline
 
@@ -235,7 +257,7 @@ def work(grid: Grid, workdir: Path, unit: Unit) -> Done:
                 config, workdir / "runs" / unit.run, seeds=grid.seeds, shared=workdir, warn=warnings.append
             )
         else:
-            pipeline.run_seed(config, workdir, unit.seed, warnings.append)
+            pipeline.run_seed(config, workdir, unit.seed, warnings.append, log)
     except UserError as error:
         return Done(str(error), warnings)
     except Exception as error:  # the other runs go on; where it happened is told
