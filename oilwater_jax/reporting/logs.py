@@ -86,7 +86,10 @@ WRITERS: dict[str, type[Writer]] = {"tensorboard": TensorBoard, "jsonl": JsonLin
 def figures(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """The finite numbers of an epoch's row, those of dicts and lists below `name/`.
 
-    `{"epoch": 1, "loss": 0.5, "set_draws": {"lrg_1": 4.0, "poison": None}}` has `loss` and `set_draws/lrg_1`.
+    Examples:
+        >>> figures({"epoch": 1, "loss": 0.5, "set_draws": {"lrg_1": 4.0, "poison": None}})
+        {'loss': 0.5, 'set_draws/lrg_1': 4.0}
+
     """
     found: dict[str, float] = {}
     for name, value in row.items():

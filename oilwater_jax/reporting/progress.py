@@ -30,7 +30,13 @@ def where(task: Task) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `40 s`, `3 min`, `2.5 h`."""
+    """Seconds as a person says them.
+
+    Examples:
+        >>> duration(40), duration(200), duration(9000)
+        ('40 s', '3 min', '2.5 h')
+
+    """
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
