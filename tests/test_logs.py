@@ -1,5 +1,7 @@
 """Logs of epochs for other tools: each epoch once, whatever was cut off; read back by TensorBoard's own reader."""
 
+import importlib
+import importlib.util
 import json
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from oilwater_jax.settings.config import Grid
 from oilwater_jax.stages import Store, read_metrics
 from oilwater_jax.sweep import sweep
 
+READABLE = all(importlib.util.find_spec(name) for name in ("tensorboardX", "tensorboard"))
+KINDS = ("jsonl", "tensorboard") if READABLE else ("jsonl",)
 TINY = {"smoke": True, "rows": "erm,jtt", "pretrain.epochs": 0, "cnn.widths": "8", "checkpoint.seconds": 0}
 
 
@@ -34,7 +38,7 @@ def lines(folder: Path, place="seed0/jtt"):
 
 def events(folder: Path, place="seed0/jtt"):
     """Steps and values by tag, as TensorBoard reads them, with every event that is in the files."""
-    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    reader = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
     path = folder / "log/tensorboard" / place
     assert len(list(path.iterdir())) == 1
     found = reader.EventAccumulator(str(path), purge_orphaned_data=False).Reload()
@@ -62,16 +66,14 @@ def test_figures_are_the_finite_numbers_of_a_row():
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_resumed_training_has_each_epoch_once(shared, tmp_path):
-    pytest.importorskip("tensorboardX")
-    kinds = ("tensorboard", "jsonl")
-    first = Store(tmp_path, pytest.fail, shared=shared, log=kinds)
+    first = Store(tmp_path, pytest.fail, shared=shared, log=KINDS)
     place = first.place("seed0/jtt", "key")
     first.begin_metrics(place, "seed0/jtt", [])
     for epoch in (1, 2, 3):
         first.add_metrics(place, row(epoch))
     assert [one["epoch"] for one in lines(tmp_path, place)] == [1, 2, 3]  # while it is still open
     # Killed here, its last checkpoint of epoch 1; the same command goes on.
-    again = Store(tmp_path, pytest.fail, shared=shared, log=kinds)
+    again = Store(tmp_path, pytest.fail, shared=shared, log=KINDS)
     again.begin_metrics(place, "seed0/jtt", [row(1)])
     again.add_metrics(place, row(2))
     again.logs.close()
@@ -79,7 +81,9 @@ def test_a_resumed_training_has_each_epoch_once(shared, tmp_path):
         (1, 1.0, 4.0),
         (2, 0.5, 4.0),
     ]
-    assert events(tmp_path, place) == {"loss": [(1, 1.0), (2, 0.5)], "set_draws/lrg_1": [(1, 4.0), (2, 4.0)]}
+    if READABLE:
+        seen = {"loss": [(1, 1.0), (2, 0.5)], "set_draws/lrg_1": [(1, 4.0), (2, 4.0)]}
+        assert events(tmp_path, place) == seen
 
 
 def test_logs_that_are_asked_for_later_have_what_was_before(tmp_path):
@@ -109,8 +113,7 @@ def same_as_metrics(folder: Path, kinds):
 
 
 def test_a_run_that_is_cut_off_and_gone_on_with(tmp_path, monkeypatch):
-    pytest.importorskip("tensorboardX")
-    config, kinds = cfg.checked(cfg.default(), TINY), ("jsonl", "tensorboard")
+    config = cfg.checked(cfg.default(), TINY)
 
     class Cut(Exception):
         pass
@@ -122,10 +125,10 @@ def test_a_run_that_is_cut_off_and_gone_on_with(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(Progress, "epoch", cut)
         with pytest.raises(Cut):
-            pipeline.run(config, tmp_path / "cut", log=kinds)
+            pipeline.run(config, tmp_path / "cut", log=KINDS)
     assert [one["epoch"] for one in lines(tmp_path / "cut")] == [1]
-    pipeline.run(config, tmp_path / "cut", log=kinds)
-    assert len(same_as_metrics(tmp_path / "cut", kinds)) == 5  # erm 2, reference 1, jtt 2
+    pipeline.run(config, tmp_path / "cut", log=KINDS)
+    assert len(same_as_metrics(tmp_path / "cut", KINDS)) == 5  # erm 2, reference 1, jtt 2
     # A finished run that is looked at with another kind of log gets that, and nothing else changes.
     before = (tmp_path / "cut/summary.json").stat().st_mtime_ns
     pipeline.run(config, tmp_path / "plain")
