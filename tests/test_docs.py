@@ -67,21 +67,21 @@ def test_every_command_parses(page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [one for one in PAGES if commands(one)], ids=lambda page: page.stem)
 def test_every_command_runs(page, tmp_path):
     python = blocks(page, "python")
     for title, text in python:
         if title:
             (tmp_path / title).write_text(text)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    scripts = [text for title, text in python if not title and page.stem != "own_data"]
+    scripts = [text for title, text in python if not title]
     calls = [["-m", "oilwater_jax", *as_tested(one)] for one in commands(page) if not STAND_IN.search(one)]
     for call in [*calls, *(["-c", text] for text in scripts)]:
         done = subprocess.run(
             [sys.executable, *call], cwd=tmp_path, env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, (call, done.stderr)
-        assert done.stdout
+        assert done.stdout or call[0] == "-c"
 
 
 @pytest.mark.parametrize("page", [*PAGES, *TUTORIALS], ids=lambda page: page.stem)
