@@ -87,6 +87,15 @@ Print mean and 95% interval over the seeds of every finished run of a sweep. Col
 success (the attack's own measure: ASR or target damage), any other figure of summary.json's rows, and
 idnf.poison, idnf.lrg_1, ... (rows RUN/identified). `idnf` stands for all of the latter."""
 
+FRONTIER_HELP = """\
+What can a method, a defence or both reach over all settings of their dials? Every setting of every row is trained and
+measured on validation and on test; a sweep's shared stages make most of it cheap. Prints, for every row, the setting
+that validation chooses and the one it would choose knowing the attack, WGA and success on test with 95% intervals, the
+area under the frontier, and the plain answer: which rows have both. Methods declare their dials
+(oilwater frontier --list); --dial=jtt.lambda_up=3,10 gives other values, --dial=jtt.lambda_up= fixes one,
+--dial=attack.budget=0.002,0.01 adds a common field to every row. The same command goes on where it was cut off; rows,
+seeds and dials may be added. DIR gets frontier.json, frontier.md, points.csv (every seed) and figures/."""
+
 CHECK_HELP = """\
 Run everything that your files define in smoke experiments of seconds, by the suite that the built-in ones pass: a
 method alone, in its modes, and with others under / and +; an attack under ERM; a data set and a network end to end; a
@@ -130,6 +139,36 @@ def folder(text: str) -> Path:
     return check_path(text)
 
 
+def add_executor(one: argparse.ArgumentParser) -> None:
+    """Where the units of a sweep are worked on."""
+    one.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=0,
+        help="units at a time (default: as many as accelerators, or else cores, suffice for)",
+    )
+    one.add_argument(
+        "--devices-per-unit",
+        metavar="K",
+        type=int,
+        default=1,
+        help="GPUs or TPU chips that work on one unit together (default 1)",
+    )
+    one.add_argument(
+        "--executor",
+        choices=executors.EXECUTORS,
+        default="processes",
+        help="where they run (default: processes)",
+    )
+    one.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        default="",
+        help="the Ray cluster (default: $RAY_ADDRESS, or the one started on this machine)",
+    )
+
+
 def parser() -> Parser:
     """The command's arguments."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -147,11 +186,13 @@ def parser() -> Parser:
     run = command("run", "run an experiment from a config file", RUN_HELP)
     study = command("study", "ask which per-sample signal tells a poison from a minority sample", STUDY_HELP)
     sweep = command("sweep", "run a grid of experiments that share their common stages", SWEEP_HELP)
+    frontier = command("frontier", "what a row can reach over all settings of its dials", FRONTIER_HELP)
     plan = command("plan", "say what an experiment needs of a machine, without it", PLAN_HELP)
     for one, function, change in (
         (run, "get_config()", "change one field, e.g. --config.attack.budget=0.002"),
         (study, "get_config()", "change one field, e.g. --config.study.epochs=1,4"),
         (sweep, "get_grid()", "change one field of every run of the grid"),
+        (frontier, "get_config()", "change one field, e.g. --config.rows=jtt,epic+jtt"),
         (plan, "get_config()", "change one field, e.g. --config.train.batch=256"),
     ):
         one.add_argument(
@@ -166,7 +207,7 @@ def parser() -> Parser:
             default="",
             help="files (mine.py) or modules (lab.defences) of yours: data sets, attacks, methods, networks, scores",
         )
-    for one in (run, study, sweep):
+    for one in (run, study, sweep, frontier):
         one.add_argument("--workdir", metavar="DIR", help="folder of results, made if needed")
         one.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
     for one in (run, sweep):
@@ -176,7 +217,7 @@ def parser() -> Parser:
             default="",
             help="write each epoch's figures also to DIR/log, for other tools: tensorboard (extra `log`), jsonl",
         )
-    for one in (run, study):
+    for one in (run, study, frontier):
         one.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
     run.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of several listens")
     run.add_argument("--processes", metavar="N", type=int, help="how many processes run as one")
@@ -189,33 +230,14 @@ def parser() -> Parser:
         const="",
         help="list the config's fields, or those that begin with PREFIX (jtt, train.), and exit",
     )
+    frontier.add_argument(
+        "--dial", metavar="FIELD=V,...", action="append", default=[], help="values of a dial; may be repeated"
+    )
+    frontier.add_argument("--finished", action="store_true", help="compute nothing: report what is finished")
+    frontier.add_argument("--list", action="store_true", help="list what each method declares, and exit")
     sweep.add_argument("--seeds", metavar="K", type=int, help="number of seeds (default: the grid's)")
-    sweep.add_argument(
-        "--workers",
-        metavar="N",
-        type=int,
-        default=0,
-        help="units at a time (default: as many as accelerators, or else cores, suffice for)",
-    )
-    sweep.add_argument(
-        "--devices-per-unit",
-        metavar="K",
-        type=int,
-        default=1,
-        help="GPUs or TPU chips that work on one unit together (default 1)",
-    )
-    sweep.add_argument(
-        "--executor",
-        choices=executors.EXECUTORS,
-        default="processes",
-        help="where they run (default: processes)",
-    )
-    sweep.add_argument(
-        "--address",
-        metavar="HOST:PORT",
-        default="",
-        help="the Ray cluster (default: $RAY_ADDRESS, or the one started on this machine)",
-    )
+    for one in (sweep, frontier):
+        add_executor(one)
     plan.add_argument("--topology", metavar="NAME", help="v5e:2x4, v5p:2x2x1, v6e:4x4, ..., or cpu")
     plan.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
     table = command("table", "print the figures of a sweep as one table", TABLE_HELP)
@@ -377,6 +399,8 @@ def dispatch(arguments: list[str]) -> None:
         study(options, overrides)
     elif options.command == "sweep":
         sweep(options, overrides)
+    elif options.command == "frontier":
+        frontier(options, overrides)
     elif options.command == "plan":
         plan(options, overrides)
     elif options.command == "table":
@@ -469,25 +493,30 @@ def check_options(options: argparse.Namespace) -> None:
         options.workdir = folder(options.workdir)
 
 
-def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
-    """`oilwater sweep`: exit code 1 where a run failed."""
-    from oilwater_jax.settings.config import load_grid
-
-    check_options(options)
+def executor_of(options: argparse.Namespace) -> executors.Executor:
+    """The executor that the options ask for; this process leaves the accelerators to its workers."""
     if not 0 <= options.workers <= 1000:
         raise UserError(f"--workers={options.workers} is out of range (0 .. 1000; 0: as many as have room)")
-    log = logs.parse(options.log)
     platforms = os.environ.get("JAX_PLATFORMS", "")
-    os.environ["JAX_PLATFORMS"] = "cpu"  # the accelerators are the workers'
-    grid = load_grid(options.config, overrides, plugins=plugins_of(options))
-    grid = grid._replace(seeds=options.seeds or grid.seeds)
-    executor = executors.make(
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    return executors.make(
         options.executor,
         workers=options.workers,
         address=options.address,
         per_unit=options.devices_per_unit,
         platforms=platforms,
     )
+
+
+def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
+    """`oilwater sweep`: exit code 1 where a run failed."""
+    from oilwater_jax.settings.config import load_grid
+
+    check_options(options)
+    log = logs.parse(options.log)
+    grid = load_grid(options.config, overrides, plugins=plugins_of(options))
+    grid = grid._replace(seeds=options.seeds or grid.seeds)
+    executor = executor_of(options)
     from oilwater_jax.sweep import sweep as run_sweep
 
     with preemption.heard(at_once=True):
@@ -499,6 +528,54 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     )
     if failed:
         sys.exit(FAILED)
+
+
+def frontier(options: argparse.Namespace, overrides: dict[str, str]) -> None:
+    """`oilwater frontier`: exit code 1 where a setting failed."""
+    from oilwater_jax.settings.config import load
+
+    if options.list:
+        list_dials(options)
+        return
+    check_options(options)
+    config = load(options.config, overrides, plugins=plugins_of(options))
+    executor = executor_of(options)
+    from oilwater_jax.frontier import report
+    from oilwater_jax.frontier.run import run as run_frontier
+    from oilwater_jax.reporting.terminal import Screen
+
+    with preemption.heard(at_once=True):
+        result = run_frontier(
+            config,
+            options.workdir,
+            dial=options.dial,
+            seeds=options.seeds,
+            executor=executor,
+            overwrite=options.overwrite,
+            finished=options.finished,
+        )
+    report.print_result(result, Screen())
+    if result["failed"]:
+        sys.exit(FAILED)
+
+
+def list_dials(options: argparse.Namespace) -> None:
+    """`oilwater frontier --list`: the dials that methods declare."""
+    from rich import box
+    from rich.table import Table
+
+    from oilwater_jax.frontier.dials import declared
+    from oilwater_jax.reporting.terminal import Screen
+    from oilwater_jax.rows import parse
+    from oilwater_jax.settings.config import resolve
+    from oilwater_jax.settings.registry import known
+
+    registry = known(tuple(resolve(one, Path()) for one in plugins_of(options)))
+    table = Table("method", "dial", "values", box=box.SIMPLE, pad_edge=False)
+    for name in registry.names("method"):
+        for at, (path, values) in enumerate(declared(parse(name, registry), registry).items()):
+            table.add_row("" if at else name, path, ", ".join(f"{value:g}" for value in values))
+    Screen().print(table)
 
 
 def plan(options: argparse.Namespace, overrides: dict[str, str]) -> None:
@@ -568,6 +645,9 @@ def show(workdir: Path) -> None:
         ) from None
     if config is None:
         raise UserError(f"{workdir} is not a run folder (no config.json); give one that run made")
+    if config.get("frontier"):
+        show_frontier(workdir)
+        return
     if config.get("sweep"):
         raise UserError(
             f"{workdir} holds a sweep; show one of {workdir / 'runs'}, or oilwater table {workdir}"
@@ -597,6 +677,18 @@ def show(workdir: Path) -> None:
         return
     main = f"scores: {workdir / 'scores.npz'}" if of_study else f"report: {workdir / 'report.html'}"
     console.print(f"{main}   figures: {workdir / 'figures'}", highlight=False, soft_wrap=True)
+
+
+def show_frontier(workdir: Path) -> None:
+    """`oilwater show` of a frontier's folder."""
+    from oilwater_jax.frontier import report
+    from oilwater_jax.reporting.terminal import Screen
+
+    if (result := report.read(workdir)) is None:
+        print("unfinished; the command that began it goes on with it, --finished tells what there is")
+        return
+    report.print_result(result, Screen())
+    print(f"points: {workdir / 'points.csv'}   figures: {workdir / 'figures'}")
 
 
 def help_config(options: argparse.Namespace) -> None:

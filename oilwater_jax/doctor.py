@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from oilwater_jax import __version__, rows
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import Damaged, load_json, open_lock, read_json, read_plain
+from oilwater_jax.frontier import report as frontier
 from oilwater_jax.reporting import summary
 from oilwater_jax.run_folder import LOCK, is_run_folder
 from oilwater_jax.settings.config import Config, checked, looks_of, rows_of
@@ -60,12 +61,12 @@ def examine(folder: Path, *, keys: bool = True) -> list[Finding]:
             found.append(Finding("lost", folder / "config.json", "it is not there"))
     found += _left_over(folder)
     if config is not None and config.get("sweep"):
-        return found + _sweep(folder, keys=keys)
+        return found + _sweep(folder, config, keys=keys)
     names = _expected(config, folder, found) if config is not None and keys else None
     return found + _stages(folder, names, shared=False) + _run(folder, names)
 
 
-def _sweep(folder: Path, *, keys: bool) -> list[Finding]:
+def _sweep(folder: Path, of: Mapping[str, object], *, keys: bool) -> list[Finding]:
     found, names = [], {}
     try:
         grid = load_json(folder / "grid.json", GRID)
@@ -73,6 +74,12 @@ def _sweep(folder: Path, *, keys: bool) -> list[Finding]:
             found.append(Finding("missing", folder / "grid.json", "it is not there"))
     except Damaged as damage:
         found.append(Finding("damaged", folder / "grid.json", str(damage)))
+    if of.get("frontier"):
+        try:
+            if frontier.read(folder) is None:
+                found.append(Finding("missing", folder / frontier.FILE, "it is not there"))
+        except UserError as error:
+            found.append(Finding("damaged", folder / frontier.FILE, str(error)))
     for run in sorted((folder / "runs").glob("*")):
         try:
             config = load_json(run / "config.json", RUN_CONFIG)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from oilwater_jax.settings.field import Field
+from oilwater_jax.shapes import NET
 from oilwater_jax.types import (
     MODES,
     Attacked,
@@ -131,6 +132,7 @@ class Attack(Entry):
     attack: Callable[..., Attacked]
     goal: Callable[[Config, Examples, dict[str, np.ndarray]], Goal]
     baseline: str = ""
+    signed: tuple[str, ...] = ()  # figures that may be negative
     models: Callable[[Config], tuple[str, ...]] = _none
     check_data: Callable[[Config, Splits, int], None] = _any_data
     harmless: bool = False  # there are no poisons
@@ -139,6 +141,12 @@ class Attack(Entry):
     count: Callable[[Config, int, int], int] | None = None
     on_auxiliary: bool = False  # its models train on the auxiliary part
     crafting: Callable[..., Any] | None = None
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """What is measured of its success, with headings: its figures and, where it has a baseline, the net one."""
+        first = next(iter(self.figures.values()))
+        return {**self.figures, **({NET: f"net {first}"} if self.baseline else {})}
 
 
 def _everyone(config: Config, n: int) -> int:
@@ -156,6 +164,9 @@ class Method(Entry):
     `treat(config, case)` is the training that follows. `reference(config, examples)` is how the reference model is
     trained; None: ERM by the recipe `identify`, shared by all methods that say so. `early(config, examples)` is a
     second reference model of the method's own, of which `find` sees the scores as `early_scores`.
+
+    `dials` are what a frontier turns (`oilwater frontier`): a few values of each of its own fields, or of common ones
+    ("identify.epochs"), by name.
 
     A method whose treatment has an objective, a start, a trained part or an aggregation of its own says so by `sole`:
     at most one of several under `+` may. `recipe` is the section of its final training; empty: `robust` for one that
@@ -183,6 +194,7 @@ class Method(Entry):
     epochs: Callable[[Config], int] | None = None
     in_find: Callable[[Config, int, int], int] | None = None
     largest: Callable[[Config, int], Objective] | None = None
+    dials: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.aim not in ("amplify", "eliminate", "train"):

@@ -1,4 +1,4 @@
-"""What the seeds of an experiment share: the data, the programs, the store of stages, pretraining, one way to train."""
+"""What the seeds of an experiment share: the data, the programs, the store of stages, one way to train."""
 
 import functools
 from collections.abc import Callable
@@ -26,7 +26,6 @@ from oilwater_jax.types import Examples, Recipe, Splits, Treatment
 
 PRETRAIN_SHOWN = 1024  # samples that the accuracy shown while pretraining is taken on
 NOTABLE = 1 << 28  # bytes of training images from which on it is told where they are
-PRETRAIN_SEED = 0  # one pretraining serves all seeds, as one ImageNet model does
 
 
 class Experiment:
@@ -46,6 +45,7 @@ class Experiment:
         self.judged = splits.val if config.evaluate == "val" else splits.test
         self.keys = Keys(config, splits.identity)
         self.streamed = self._streams()
+        self._pretrained: dict[int, Params | None] = {}
 
     def _streams(self) -> bool:
         """Whether training sets are streamed to the device; said where they are not small."""
@@ -71,15 +71,18 @@ class Experiment:
         self.progress.done(name, product.figures)
         return product
 
-    @functools.cached_property
-    def pretrained(self) -> Params | None:
-        """Stage `pretrain`: parameters below the last layer, from a task without the shortcut; None without.
+    def pretrained(self, seed: int) -> Params | None:
+        """Stage `pretrain` of a seed: parameters below the last layer, from a task without the shortcut; None without.
 
-        A finished stage's parameters come from its last checkpoint. With `model.init_from` there is no such stage,
-        and they are the imported ones, the last layer among them where it has the data's number of classes.
+        Every seed has a pretraining of its own, so that the spread over seeds holds all that a repetition would
+        change. A finished stage's parameters come from its last checkpoint. With `model.init_from` there is no such
+        stage, and they are the imported ones, the last layer among them where it has the data's number of classes.
         """
-        if self.config.model.init_from:
-            return self._imported()
+        if seed not in self._pretrained:
+            self._pretrained[seed] = self._imported if self.config.model.init_from else self._pretrain(seed)
+        return self._pretrained[seed]
+
+    def _pretrain(self, seed: int) -> Params | None:
         recipe = Recipe(**self.config.pretrain)
         if not recipe.epochs:
             return None
@@ -93,22 +96,23 @@ class Experiment:
             return {"train_acc": metrics.accuracy(correct)}
 
         task = Task(
-            name="pretrain",
-            seed=PRETRAIN_SEED,
+            name=f"seed{seed}/pretrain",
+            seed=seed,
             train=examples,
             group=np.zeros(len(examples), np.int32),
             selector=selectors.everyone(len(examples)),
             objective=objectives.erm(),
             recipe=recipe,
-            params=(network.init_params(PRETRAIN_SEED),),
+            params=(network.init_params(seed),),
             validate=validate,
             rule="last",
         )
         kind = programs.PLAIN._replace(form=recipes.form(recipe))
-        fitted = self._fit(task, self.keys.base, n_labels, kind)
-        self.progress.done("pretrain", fitted.history[-1])
+        fitted = self._fit(task, self.keys.pretrain(seed), n_labels, kind)
+        self.progress.done(task.name, fitted.history[-1])
         return {name: value for name, value in fitted.params.items() if name != "head"}
 
+    @functools.cached_property
     def _imported(self) -> Params:
         """The weights of `model.init_from`."""
         folder = Path(self.config.model.init_from)
@@ -122,15 +126,17 @@ class Experiment:
         )
         return {name: value for name, value in params.items() if name != "head"}
 
-    def start(self, seed: int, network: int = 0) -> Params:
+    def start(self, seed: int, network: int = 0, pretrained: int | None = None) -> Params:
         """Where every training of a seed starts: its own weights, pretrained or imported below the last layer.
 
-        Further networks that a method trains beside the first start from random weights of their own.
+        `pretrained` is the seed whose pretraining it is; None: its own. Further networks that a method trains beside
+        the first start from random weights of their own.
         """
         if network:
             return self.network.init_params(rng.name_id(f"network {network}") % 2**31 + seed)
         params = self.network.init_params(seed)
-        return params if self.pretrained is None else {**params, **self.pretrained}
+        begun = self.pretrained(seed if pretrained is None else pretrained)
+        return params if begun is None else {**params, **begun}
 
     def train(
         self,

@@ -6,7 +6,8 @@ stage; a run folder's stage of another key is computed anew.
 
 Stage          Read by
 data           everything
-base           every training: the network, its pretraining, how training is done
+pretrain       every training of the seed
+base           every training: the network, how it is pretrained, how training is done
 attack         whatever looks at the poisoned data
 stock          what a row's last stage works on: the data, or what the stages before left of them
 reference      the model that methods look at on a stock
@@ -58,22 +59,30 @@ class Keys:
         return key_of(__version__, entry, self._without("data", "source"), self.identity, self.config.smoke)
 
     @functools.cached_property
-    def base(self) -> str:
-        """What every training depends on, beside its recipe and its data."""
+    def _network(self) -> tuple[Any, ...]:
+        """The network, and how any training is done."""
         model = dict(self.settings["model"])
         if self.config.model.init_from:
             imported = record.read(Path(self.config.model.init_from))
             model["init_from"] = imported.sha256  # the weights, wherever they lie
         entry = self.registry.model(self.config.model.name)
         scores = [self.of(score) for score in self.registry.scores()]
+        train = self._without("train", "select", "select_reference", "attributes")
+        return self.of(entry), model, scores, train
+
+    def pretrain(self, seed: int) -> str:
+        """A seed's pretraining: whatever is set aside of the training samples."""
+        entry = self.of(self.registry.data(self.config.data.name))
+        entry["seen"].pop("data", None)
+        smoke = self.config.smoke
         return key_of(
-            self.data,
-            self.of(entry),
-            model,
-            scores,
-            self._without("train", "select", "select_reference", "attributes"),
-            self.settings["pretrain"],
+            __version__, entry, self.identity, smoke, *self._network, self.settings["pretrain"], seed
         )
+
+    @functools.cached_property
+    def base(self) -> str:
+        """What every training depends on, beside its recipe and its data."""
+        return key_of(self.data, *self._network, self.settings["pretrain"])
 
     def attacker(self, name: str, seed: int) -> str:
         """A model that the attacker trains."""

@@ -118,6 +118,13 @@ def shares_within(
     return {name: None if math.isnan(share) else share for name, share in shares.items()}
 
 
+def above_class(weights: Float[np.ndarray, " n"], label: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Who is drawn above the mean of the class as given: identified beyond belonging to a rare class."""
+    total = np.bincount(label, weights=weights)
+    mean = total / np.maximum(np.bincount(label), 1)
+    return weights > mean[label] * (1 + 1e-9)
+
+
 def means_within(
     values: Float[np.ndarray, " n"], sets: Mapping[str, Bool[np.ndarray, " n"]]
 ) -> dict[str, float | None]:

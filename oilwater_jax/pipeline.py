@@ -70,7 +70,7 @@ def run(
         log=log,
     ) as (experiment, numbers):
         small, progress = experiment.config, experiment.progress
-        progress.begin(1 + (small.pretrain.epochs > 0) + len(numbers) * stage_count(experiment))
+        progress.begin(1 + len(numbers) * stage_count(experiment))
         first = Rooms(experiment, numbers[0])
         figures = first.walk()
         for seed in numbers[1:]:
@@ -209,7 +209,7 @@ def check_kind(config: Config, splits: Splits) -> None:
 
 
 def stage_count(experiment: Experiment) -> int:
-    """Stages of one seed: attack and the attacker's models, what methods find, rows."""
+    """Stages of one seed: pretraining, attack and the attacker's models, what methods find, rows."""
     e = experiment
     looking = {
         (part.before, part.data, atom.name)
@@ -219,7 +219,7 @@ def stage_count(experiment: Experiment) -> int:
         if e.registry.method(atom.name).find
     }
     models = e.attack.models(view(e.config, e.attack))
-    return 1 + len(models) + len(looking) + len(e.rows)
+    return 1 + (e.config.pretrain.epochs > 0) + len(models) + len(looking) + len(e.rows)
 
 
 def draw(folder: Path, rooms: Rooms, result: dict[str, Any]) -> None:

@@ -11,18 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from oilwater_jax import metrics, rng, rows, selectors, treatments
+from oilwater_jax import intervals, metrics, rng, rows, selectors, treatments
 from oilwater_jax.attacks.lab import Lab
-from oilwater_jax.entries import Method
+from oilwater_jax.entries import Attack, Method
 from oilwater_jax.errors import UserError
 from oilwater_jax.experiment import Experiment
-from oilwater_jax.groups import group_counts, report_sets
+from oilwater_jax.groups import group_counts, group_ids, report_sets
 from oilwater_jax.keys import recipe_section
 from oilwater_jax.models.variables import HEAD
 from oilwater_jax.per_sample import Params
-from oilwater_jax.reporting.summary import no_nan
+from oilwater_jax.reporting.summary import TEST_ERROR, no_nan
 from oilwater_jax.rows import Atom, Row
 from oilwater_jax.settings.config import view
+from oilwater_jax.shapes import NET
 from oilwater_jax.stages import Stage
 from oilwater_jax.training.fit import Fitted
 from oilwater_jax.types import (
@@ -104,7 +105,8 @@ class Rooms:
                 "n_poison": int(attacked.poisons.is_poison.sum()),
                 "n_train": len(splits.train),
                 "groups": [splits.group_name(group) for group in range(splits.n_groups)],
-                "measures": dict(e.attack.figures),
+                "measures": e.attack.measures,
+                "signed": [*e.attack.signed, *([NET] if e.attack.baseline else [])],
                 "baseline": e.attack.baseline,
             }
             poisons = {f"poison.{name}": array for name, array in attacked.poisons.arrays().items()}
@@ -116,14 +118,15 @@ class Rooms:
 
     @property
     def lab(self) -> Lab:
-        """The attacker's tools. His models have random streams that no measured model has."""
+        """The attacker's tools. His models have random streams that no measured model has, and its pretraining."""
         e = self.experiment
 
         def train(name: str, examples: Examples) -> Params:
             own_seed = (rng.name_id(f"attacker's {name}") + self.seed) % 2**31
             treatment = Treatment(selectors.everyone(len(examples)), rule="last")
             key, recipe = self.keys.attacker(name, self.seed), Recipe(**self.config.erm)
-            fitted = e.train(own_seed, self.name(name), key, examples, recipe, treatment)
+            start = e.start(own_seed, pretrained=self.seed)
+            fitted = e.train(own_seed, self.name(name), key, examples, recipe, treatment, start)
             e.progress.done(self.name(name), fitted.history[-1])
             return fitted.params
 
@@ -244,6 +247,9 @@ class Rooms:
                 "row": str(on),
                 "label": rows.label(on, e.registry),
                 "idnf": metrics.shares_within(flagged, sets),
+                "idnf_class": metrics.shares_within(
+                    metrics.above_class(flagged.astype(float), stock.train.label), sets
+                ),
                 "n_flagged": int(flagged.sum()),
                 "warnings": list(warnings),
             }
@@ -358,16 +364,28 @@ class Rooms:
             "acc_adjusted": metrics.adjusted_accuracy(by_group, counts),
             "wga": wga,
             "worst_group": worst,
+            TEST_ERROR: self._test_error(scores["correct"], counted, worst),
             "group_acc": by_group.tolist(),
             **metrics.by_class(scores["logits"][counted], e.judged.true_label[counted]),
-            **self.goal.measure(goal_logits, clean),
+            **net(e.attack, self.goal.measure(goal_logits, clean)),
             "selected_epoch": fitted.epoch,
+            "trials": self.goal.trials,
             **self._on_sets(row, stock, fitted),
             "rounds": stock.rounds + rounds_of(fitted),
             "warnings": warnings,
             **treatment.figures,
         }
         return Stage({"logits": scores["logits"], "goal_logits": goal_logits}, no_nan(figures))
+
+    def _test_error(self, correct: np.ndarray, counted: np.ndarray, group: int) -> float:
+        """Standard error of a group's accuracy from the finite split: images of the same raw image count together."""
+        e = self.experiment
+        rows = np.flatnonzero(counted & (group_ids(e.judged, e.n_attributes) == group))
+        index = e.judged.index[rows]
+        origins = self.splits.origins.get(self.config.evaluate)
+        return intervals.clustered_error(
+            correct[rows].astype(float), index if origins is None else origins[index]
+        )
 
     def _on_sets(self, row: Row, stock: Stock, fitted: Fitted) -> dict[str, Any]:
         """Of each set of the whole training set: whom the row drew above once and whom not at all at last, and draws.
@@ -388,6 +406,7 @@ class Rooms:
             draws[name] = float(np.mean(known)) * left if known else (0.0 if members.any() else None)
         return {
             "idnf": metrics.shares_within(weights > 1, sets),
+            "idnf_class": metrics.shares_within(metrics.above_class(weights, whole.label), sets),
             "elmf": metrics.shares_within(weights == 0, sets),
             "draws": draws,
         }
@@ -409,6 +428,13 @@ def nobody_or_all(flagged: Bool[np.ndarray, " n"]) -> tuple[str, ...]:
         f"flags {n} of {len(flagged)} training samples: its training is then plain training or close to it; look at "
         "the recipe of its reference model (identify.epochs, learning rate, decay)",
     )
+
+
+def net(attack: Attack, measured: dict[str, float]) -> dict[str, float]:
+    """The attack's figures, and its success less the rate without its doing, where it has such a rate."""
+    if not attack.baseline:
+        return measured
+    return measured | {NET: measured[next(iter(attack.figures))] - measured[attack.baseline]}
 
 
 def rounds_of(fitted: Fitted) -> list[dict[str, Any]]:

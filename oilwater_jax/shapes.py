@@ -62,6 +62,7 @@ def _word(value: Any) -> str:
     return kinds.get(type(value), "a number")
 
 
+NET = "net"  # the figure that verdicts are taken on where an attack has a baseline: its success less that
 NUMBER = (float, None)
 SPREAD = Each((float, None, [NUMBER]))  # means, deviations and lists of one value per seed, by name
 ROUNDS = [{"epoch": int, "elmf": Each(NUMBER)}]
@@ -86,7 +87,9 @@ ROW = {
     "group_acc": [NUMBER],
     "group_acc_seeds": [[NUMBER]],
     "selected_epoch_seeds": [int],
+    "trials_seeds": [int],
     "idnf": SPREAD,
+    "idnf_class": SPREAD,
     "elmf": SPREAD,
     "draws": SPREAD,
     "rounds_seeds": [ROUNDS],
@@ -98,7 +101,7 @@ ROW = {
 }
 RUN_SUMMARY = {
     "rows": Each(ROW),
-    "found": Each({"label": str, "idnf": SPREAD, "n_flagged_seeds": [int]}),
+    "found": Each({"label": str, "idnf": SPREAD, "idnf_class": SPREAD, "n_flagged_seeds": [int]}),
     "seeds": [int],
     "smoke": bool,
     "split": str,
@@ -107,6 +110,7 @@ RUN_SUMMARY = {
     "n_poison_seeds": [int],
     "groups": [str],
     "measures": Each(str),
+    "signed": [str],
     "baseline": str,
     "key": str,
     "sha256": str,
@@ -141,6 +145,16 @@ STUDY_SUMMARY = {
     "sha256": str,
 }
 
+POINT = {
+    **{"row": str, "label": str, "oracle": bool, "methods": Each(str), "setting": Each((float, str, bool))},
+    **{"val": Each([NUMBER]), "test": Each([NUMBER])},
+}
+FRONTIER = {
+    **{"command": str, "seeds": [int], "smoke": bool, "data": str, "attack": str, "budget": float},
+    **{"measures": Each(str), "signed": [str], "verdict": str, "points": [POINT], "failed": Each(str)},
+    **{"key": str, "sha256": str},
+}
+
 STAGE = {
     "name": str,
     "key": str,
@@ -152,12 +166,19 @@ STAGE = {
 }
 """A stage's record: what it is, of which data, what made it, its figures, the digest of its arrays, and the seal."""
 
-ATTACK_FIGURES = {"n_poison": int, "n_train": int, "groups": [str], "measures": Each(str), "baseline": str}
-FOUND_FIGURES = {"row": str, "label": str, "idnf": Each(NUMBER), "n_flagged": int}
+ATTACK_FIGURES = {
+    **{"n_poison": int, "n_train": int, "groups": [str]},
+    **{"measures": Each(str), "signed": [str], "baseline": str},
+}
+FOUND_FIGURES = {
+    **{"row": str, "label": str, "n_flagged": int},
+    **{"idnf": Each(NUMBER), "idnf_class": Each(NUMBER)},
+}
 ROW_FIGURES = {
     **{"row": str, "label": str, "aims": [str], "oracle": bool, "alone": str},
     **{"acc": NUMBER, "acc_adjusted": NUMBER, "wga": NUMBER, "worst_group": int, "group_acc": [NUMBER]},
-    **{"selected_epoch": int, "idnf": Each(NUMBER), "elmf": Each(NUMBER), "draws": Each(NUMBER)},
+    **{"selected_epoch": int, "trials": int, "elmf": Each(NUMBER), "draws": Each(NUMBER)},
+    **{"idnf": Each(NUMBER), "idnf_class": Each(NUMBER)},
     "rounds": ROUNDS,
 }
 

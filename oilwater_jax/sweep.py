@@ -9,7 +9,7 @@ does.
 import fcntl
 import platform
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import NamedTuple
@@ -107,7 +107,12 @@ def claim(path: Path, config: Config) -> None:
 
 
 class Units:
-    """The units of a sweep: which wait, which are at work, what came of each."""
+    """The units of a sweep: which wait, which are at work, what came of each. `job` does one, in a worker process.
+
+    With `reports`, a run whose seeds are done has one unit more: its tables and figures.
+    """
+
+    reports = True
 
     def __init__(
         self,
@@ -138,8 +143,9 @@ class Units:
             transient=True,
             speed_estimate_period=AVERAGED,
         )
-        done = sum(len(self.seeds(name)) + 1 for name in finished)
-        self.task = self.bar.add_task("", total=done + len(self.waiting) + len(todo), completed=done)
+        done = sum(len(self.seeds(name)) + self.reports for name in finished)
+        total = done + len(self.waiting) + len(todo) * self.reports
+        self.task = self.bar.add_task("", total=total, completed=done)
 
     def seeds(self, name: str) -> list[int]:
         """The seeds of a run."""
@@ -165,10 +171,7 @@ class Units:
                     if unit.run in self.failed:
                         self.bar.advance(self.task)
                     else:
-                        future = self.executor.submit(
-                            work, self.grid, self.workdir.absolute(), unit, tuple(self.log)
-                        )
-                        running[future] = unit
+                        running[self.submit(unit)] = unit
                 self.show(running.values())
                 for future in wait(running, timeout=EVERY, return_when=FIRST_COMPLETED).done:
                     self.end(running.pop(future), future)
@@ -176,6 +179,13 @@ class Units:
                     self.told = time.monotonic()
                     self.say(where(self.bar.tasks[0]))
         return self.failed
+
+    def submit(self, unit: Unit) -> Future[Done]:
+        """Have a worker do a unit."""
+        config = self.grid.runs[unit.run]
+        return self.executor.submit(
+            work, config, self.grid.seeds, self.workdir.absolute(), unit, tuple(self.log)
+        )
 
     def show(self, units: Iterable[Unit]) -> None:
         """Name the units at work, on the bar or where there is none."""
@@ -198,7 +208,7 @@ class Units:
             self.fail(unit.run, f"{what}: {done.error}")
         elif unit.seed is not None:
             self.left[unit.run].discard(unit.seed)
-            if not self.left[unit.run]:
+            if not self.left[unit.run] and self.reports:
                 self.waiting.insert(0, Unit(unit.run, None))
 
     def died(self, unit: Unit) -> None:
@@ -214,7 +224,8 @@ class Units:
         """Give a run up."""
         if run not in self.failed:
             self.failed[run] = reason
-            self.bar.advance(self.task)  # its report
+            if self.reports:
+                self.bar.advance(self.task)
 
     def say(self, line: str, *, bar: bool = False) -> None:
         """A line with the time, where there is no bar, or beside it."""
@@ -244,20 +255,25 @@ def check_held(workdir: Path) -> None:
     )
 
 
-def work(grid: Grid, workdir: Path, unit: Unit, log: tuple[str, ...] = ()) -> Done:
-    """Do a unit, in a worker process."""
+def work(config: Config, seeds: int, workdir: Path, unit: Unit, log: tuple[str, ...]) -> Done:
+    """Do a unit of a run of so many seeds, in a worker process."""
     from oilwater_jax import pipeline
 
+    def do(warn: Callable[[str], None]) -> None:
+        if unit.seed is None:
+            pipeline.run(config, workdir / "runs" / unit.run, seeds=seeds, shared=workdir, warn=warn)
+        else:
+            pipeline.run_seed(config, workdir, unit.seed, warn, log)
+
+    return guarded(do, workdir)
+
+
+def guarded(do: Callable[[Callable[[str], None]], None], workdir: Path) -> Done:
+    """What came of a piece of work in a sweep's folder; it is given what takes its warnings."""
     warnings: list[str] = []
-    config = grid.runs[unit.run]
     try:
         check_held(workdir)
-        if unit.seed is None:
-            pipeline.run(
-                config, workdir / "runs" / unit.run, seeds=grid.seeds, shared=workdir, warn=warnings.append
-            )
-        else:
-            pipeline.run_seed(config, workdir, unit.seed, warnings.append, log)
+        do(warnings.append)
     except UserError as error:
         return Done(str(error), warnings)
     except Exception as error:  # the other runs go on; where it happened is told

@@ -87,7 +87,8 @@ class Splits(NamedTuple):
 
     `auxiliary` is what an attacker holds, `base` what a defender is trusted to have (often nothing; `data.load` carves
     both from train): never trained on, never measured on, `base` never poisoned. `columns` says what the numbers of a
-    table are; images have none. `remarks` are what a user should know of the data before anything runs.
+    table are; images have none. `remarks` are what a user should know of the data before anything runs. `origins` say,
+    by split, from which raw image each sample is made (by `Examples.index`); nothing where no two samples share one.
     """
 
     train: Examples
@@ -102,6 +103,7 @@ class Splits(NamedTuple):
     base: Examples = nobody()
     columns: tuple[Column, ...] = ()
     remarks: tuple[str, ...] = ()
+    origins: Mapping[str, Int[np.ndarray, " n"]] = MappingProxyType({})
 
     @property
     def kind(self) -> str:
@@ -212,12 +214,14 @@ class Goal(NamedTuple):
     """How an attack's success is measured on a split: inputs, and a pure function from their logits to figures.
 
     `measure(logits, clean)` also gets the logits of the model trained on clean data for an attack that `needs_clean`,
-    else None. `counted` are the split's samples that the accuracies are taken on (not an attack's targets).
+    else None. `counted` are the split's samples that the accuracies are taken on (not an attack's targets). Where
+    success is a share of few independent targets, `trials` is how many: its interval is that of a count.
     """
 
     image: Inputs
     measure: Callable[[Float[np.ndarray, "m k"], Float[np.ndarray, "m k"] | None], dict[str, float]]
     counted: Bool[np.ndarray, " n"]
+    trials: int = 0
 
 
 class Evidence(NamedTuple):

@@ -1,4 +1,4 @@
-"""Random kills over `run`, `sweep` and `study`: the same command again ends in the same bytes.
+"""Random kills over `run`, `sweep`, `study` and `frontier`: the same command again ends in the same bytes.
 
     python tests/kills.py --kills=50 [--first=0] [--out=kills.csv]
 
@@ -27,6 +27,7 @@ SETTINGS = {
     **{"erm.epochs": "4", "robust.epochs": "4", "identify.epochs": "2", "rows": "erm@clean,erm,jtt,epic+jtt"},
     **{"flip.count": "30", "study.epochs": "1,3", "checkpoint.seconds": "0"},
 }
+COMMANDS = ("run", "sweep", "study", "frontier")
 GRID = f"""
 import oilwater_jax as ow
 def get_grid():
@@ -41,11 +42,14 @@ def get_grid():
 
 
 def arguments(command: str, folder: Path, files: Path) -> list[str]:
-    """The command line of one of the three."""
+    """The command line of one of the four."""
     python = [sys.executable, "-m", "oilwater_jax", command, f"--workdir={folder}"]
     if command == "sweep":
         (files / "grid.py").write_text(GRID)
         return [*python, f"--config={files / 'grid.py'}", "--workers=1"]
+    if command == "frontier":
+        python += ["--workers=1", "--dial=jtt.lambda_up=2,4", "--dial=identify.epochs=", "--dial=epic.ratio="]
+        python += ["--dial=epic.stop_after=2,3"]
     settings = [f"--config.{name}={value}" for name, value in SETTINGS.items()]
     return [*python, f"--config={ROOT / 'configs/waterdigits/dlbd.py'}", f"--plugins={PLUGINS}", *settings]
 
@@ -53,6 +57,7 @@ def arguments(command: str, folder: Path, files: Path) -> list[str]:
 def digests(folder: Path) -> dict[str, str]:
     """What must be the same, by its place: summaries, scores, finished stages, and that there is a report."""
     kept = ("summary.json", "config.json", "grid.json", "scores.npz", "stage.json", "arrays.npz")
+    kept += ("frontier.json", "frontier.md", "points.csv")
     files = [path for path in sorted(folder.rglob("*")) if path.name in kept and path.is_file()]
     found = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     found["reports"] = str(len(list(folder.rglob("report.html"))))
@@ -98,14 +103,14 @@ def main() -> None:
     rows, faults = [], 0
     with tempfile.TemporaryDirectory() as below:
         whole: dict[str, tuple[dict[str, str], float]] = {}
-        for command in ("run", "sweep", "study"):
+        for command in COMMANDS:
             folder = Path(below) / f"whole-{command}"
             code, err, seconds = finish(arguments(command, folder, Path(below)))
             assert code == 0, err
             whole[command] = digests(folder), seconds
         for number in range(given.first, given.first + given.kills):
             draw = random.Random(number)
-            command = ("run", "sweep", "study")[number % 3]
+            command = COMMANDS[number % len(COMMANDS)]
             wanted, seconds = whole[command]
             line = arguments(command, Path(below) / f"kill-{number}", Path(below))
             times = [round(draw.uniform(0.2, 1.0) * seconds, 2) for _ in range(draw.randint(1, 3))]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
 from scipy.stats import binomtest, ks_2samp
 
-from oilwater_jax.study import advantage as study
+from oilwater_jax.intervals import clopper_pearson
 from oilwater_jax.study.advantage import Advantage, advantage, difference, minimax, permuted, radius
 from oilwater_jax.study.auroc import auroc
 from oilwater_jax.study.rules import cross_fitted, threshold
@@ -152,12 +152,12 @@ def test_permutations_by_hand():
     ("k", "n", "low", "high"), [(0, 5, 0, 0.52), (1, 5, 0.01, 0.72), (0, 8, 0, 0.37), (6, 8, 0.35, 0.97)]
 )
 def test_exact_intervals_of_proportions(k, n, low, high):
-    found = study.clopper_pearson(k, n)
+    found = clopper_pearson(k, n)
     assert found == pytest.approx((low, high), abs=0.005)
     theirs = binomtest(k, n).proportion_ci()
     assert found == pytest.approx((theirs.low, theirs.high), abs=1e-9)
     with pytest.raises(ValueError, match="9 of 8 is no proportion"):
-        study.clopper_pearson(9, 8)
+        clopper_pearson(9, 8)
 
 
 def test_a_rule_fixed_beforehand():

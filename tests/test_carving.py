@@ -161,3 +161,28 @@ def test_a_configs_base_set_is_carved_after_the_auxiliary_part(waterdigits):
     assert not set(splits.base.index) & (set(splits.train.index) | set(splits.auxiliary.index))
     np.testing.assert_array_equal(splits.base.image, waterdigits.train.image[splits.base.index])
     assert len(held.base) == 0
+
+
+@given(st.integers(0, 5), st.floats(0, 0.9))
+def test_samples_of_one_raw_image_stay_together(seed, share):
+    """As in waterdigits: few raw images, of which a large group uses each many times."""
+    splits = splits_of([200, 20, 12, 60])
+    draws = np.random.default_rng(seed)
+    origin = np.where(splits.train.true_label == 0, draws.integers(0, 12, 292), draws.integers(12, 24, 292))
+    held = carve(splits._replace(origins={"train": origin}), share)
+    ours, his = (set(origin[part.index].tolist()) for part in (held.train, held.auxiliary))
+    assert not ours & his
+    assert len(held.train) + len(held.auxiliary) == 292
+    _, of_20, of_12, _ = counts(held.auxiliary)  # each the smaller of its class: it has its choice
+    assert of_20 <= int(share * 20)
+    assert of_12 <= int(share * 12)
+
+
+def test_waterdigits_auxiliary_part_shares_no_digit_image_and_nearly_has_its_share(waterdigits):
+    held = carve(waterdigits, 0.3)
+    origin = waterdigits.origins["train"]
+    assert not set(origin[held.train.index]) & set(origin[held.auxiliary.index])
+    wanted = [int(0.3 * size) for size in counts(waterdigits.train)]
+    assert (
+        max(a - b for a, b in zip(wanted, counts(held.auxiliary), strict=True)) < 15
+    )  # the uses of one image

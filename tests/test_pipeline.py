@@ -43,7 +43,7 @@ def stages_of(folder):
 def test_the_rows_of_a_seed_share_one_identification(undisturbed):
     names = stages_of(undisturbed)
     assert names.count("seed0/reference") == 1
-    assert names.count("pretrain") == 1
+    assert names.count("seed0/pretrain") == 1
     assert {path.name for path in (undisturbed / "stages/seed0").iterdir()} == {
         "attack",
         "jtt.found",
@@ -129,7 +129,7 @@ def test_the_bar_of_epochs_counts_each_stages_own(tmp_path, monkeypatch):
             assert name == current
     assert totals == {
         "seed0/attack": 0,
-        "pretrain": 1,
+        "seed0/pretrain": 1,
         "seed0/erm": 2,
         "report": 0,
     }

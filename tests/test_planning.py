@@ -224,13 +224,11 @@ def test_calls_are_counted_as_a_run_makes_them():
         "rounds": (programs.GRADIENT, 2 * 21),  # rounds at epochs 2 and 3
         "crafting": ("crafting step", 250),
     }
-    assert [one.what for one in made if one.once] == ["pretraining"]  # for all seeds
 
 
 def test_hours_by_the_clock_by_hand():
-    """1 s once; in each of 2 seeds 2 s shared, then rows of 5, 3 and 1 s."""
+    """In each of 2 seeds 2 s shared, then rows of 5, 3 and 1 s."""
     some = [
-        Work("once", "a", 1, 1, "", once=True),
         Work("shared", "a", 2, 1, ""),
         Work("row", "a", 5, 1, "", "x"),
         Work("row", "a", 1, 3, "", "y"),
@@ -238,11 +236,11 @@ def test_hours_by_the_clock_by_hand():
         Work("does not fit", "b", 9, 9, "", "z"),
     ]
     seconds = {"a": 1.0}
-    assert work.wall(some, seconds, seeds=2, chips=1) == 1 + 2 * (2 + 5 + 3 + 1)
-    # Two chips, a seed on each: 3 s, then 5 s on both, then 3 s on both, then 1 s on both.
-    assert work.wall(some, seconds, seeds=2, chips=2) == 1 + 2 + 5 + 3 + 1
+    assert work.wall(some, seconds, seeds=2, chips=1) == 2 * (2 + 5 + 3 + 1)
+    # Two chips, a seed on each: 2 s, then 5 s on both, then 3 s on both, then 1 s on both.
+    assert work.wall(some, seconds, seeds=2, chips=2) == 2 + 5 + 3 + 1
     # Enough chips: the longest chain.
-    assert work.wall(some, seconds, seeds=2, chips=100) == 1 + 2 + 5
+    assert work.wall(some, seconds, seeds=2, chips=100) == 2 + 5
 
 
 def test_sizes_of_a_data_set_that_is_not_here_are_the_published_ones(tmp_path, monkeypatch):

@@ -238,12 +238,12 @@ from pathlib import Path
 from oilwater_jax import pipeline, sweep
 from oilwater_jax.settings import config as cfg
 
-def die(grid, workdir, unit):
+def die(config, seeds, workdir, unit):
     mark = Path(workdir) / "died"
     if unit == sweep.Unit("jtt_0.01", 1) and (not mark.exists() or sys.argv[3] == "always"):
         mark.touch()
         os._exit(1)
-    return work(grid, workdir, unit)
+    return work(config, seeds, workdir, unit)
 
 work, sweep.work = sweep.work, die
 if __name__ == "__main__":
@@ -276,12 +276,12 @@ def test_a_worker_that_dies_is_replaced_but_not_for_ever(how, failed, grid_file,
 
 
 def test_a_machine_that_does_not_see_the_sweeps_lock_refuses_its_units(tmp_path):
-    grid, unit = cfg.Grid({"a": cfg.default()}, 1), Unit("a", 0)
-    assert "cannot be used on" in (work(grid, tmp_path / "absent", unit).error or "")
+    config, unit = cfg.default(), Unit("a", 0)
+    assert "cannot be used on" in (work(config, 1, tmp_path / "absent", unit).error or "")
     held = RunFolder.open(tmp_path / "sweep", {"sweep": True}, overwrite=False)
     check_held(tmp_path / "sweep")
     held.close()
-    assert "does not show that the sweep holds it" in (work(grid, tmp_path / "sweep", unit).error or "")
+    assert "does not show that the sweep holds it" in (work(config, 1, tmp_path / "sweep", unit).error or "")
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [".lock", "config.json"]
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from oilwater_jax import intervals
 from oilwater_jax.files import read_json, write_text
-from oilwater_jax.reporting import grid, plots
+from oilwater_jax.reporting import plots
 from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
@@ -55,7 +56,7 @@ def net(row: dict) -> list[float]:
 def paired(rows: Rows, run: str, name: str, against: str) -> str:
     """How much more success than another row, seed by seed."""
     ones = zip(net(rows[run, name]), net(rows[run, against]), strict=True)
-    return str(grid.estimate([mine - other for mine, other in ones]))
+    return str(intervals.over_seeds([mine - other for mine, other in ones]))
 
 
 def write_csv(lines: list[grid.Line], path: Path) -> None:
@@ -81,7 +82,7 @@ def dial(rows: Rows, lines: Found, first: str) -> str:
     body = []
     for run in dict.fromkeys(run for run, _ in rows if run.startswith(f"{first}_")):
         found = lines.get((run, f"{grid.FOUND}jtt"))
-        own = [str(grid.estimate(net(rows[run, name]))) for name in LABELS if (run, name) in rows]
+        own = [str(intervals.over_seeds(net(rows[run, name]))) for name in LABELS if (run, name) in rows]
         wga = [str(lines[run, name].figures["wga"]) for name in LABELS if (run, name) in rows]
         flagged = [str(found.figures[f"idnf.{one}"]) for one in ("poison", "lrg_1")] if found else ["-", "-"]
         body.append([run.partition("_")[2], *own, paired(rows, run, "jtt", "erm"), *wga, *flagged])
@@ -109,7 +110,7 @@ def simple(rows: Rows, lines: Found, runs: list[str], names: list[str] | None = 
             [
                 run,
                 row["label"],
-                str(grid.estimate(net(row))),
+                str(intervals.over_seeds(net(row))),
                 *(grid.cell(one, figures.get(one)) for one in ("wga", "acc", *sets)),
             ]
         )
@@ -132,7 +133,7 @@ def draw(rows: Rows, path: Path) -> None:
                 ([net(rows[run, name]) for run in runs], [rows[run, name]["wga_seeds"] for run in runs]),
                 strict=True,
             ):
-                ones = [grid.estimate(one) for one in values]
+                ones = [intervals.over_seeds(one) for one in values]
                 means = [100 * one.mean for one in ones if one]
                 halves = [100 * (one.half or 0) for one in ones if one]
                 axis.errorbar(

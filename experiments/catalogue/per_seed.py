@@ -12,8 +12,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from oilwater_jax.files import read_json, write_text
-from oilwater_jax.reporting.grid import Estimate, estimate
-from oilwater_jax.study.advantage import clopper_pearson
+from oilwater_jax.intervals import Estimate, clopper_pearson, over_seeds
 
 Line = dict[str, Any]
 RATES = ("acc", "acc_adjusted", "wga")
@@ -118,12 +117,12 @@ def of(lines: Sequence[Line], run: str, row: str) -> dict[int, Line]:
 
 def mean(own: Mapping[int, Line], name: str) -> Estimate | None:
     """Mean and Student's 95% interval over the seeds."""
-    return estimate([line.get(name) for line in own.values()])
+    return over_seeds([line.get(name) for line in own.values()])
 
 
 def paired(own: Mapping[int, Line], other: Mapping[int, Line], name: str) -> Estimate | None:
     """The same of the difference to another row, seed by seed."""
-    return estimate([own[seed][name] - other[seed][name] for seed in own if seed in other])
+    return over_seeds([own[seed][name] - other[seed][name] for seed in own if seed in other])
 
 
 def share(own: Mapping[int, Line], holds: Callable[[Line], bool]) -> str:

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 
-from oilwater_jax import rng
+from oilwater_jax import intervals, rng
 from oilwater_jax.files import read_json, write_text
-from oilwater_jax.reporting import grid, plots, study_plots
+from oilwater_jax.reporting import plots, study_plots
 from oilwater_jax.reporting.study import NESTED, SCORES, strongest
 from oilwater_jax.reporting.tables import markdown_table
 from oilwater_jax.study.auroc import LEAST, auroc
@@ -73,7 +73,7 @@ class Study(NamedTuple):
         """The row of an epoch."""
         return self.summary["epochs"].index(epoch)
 
-    def estimate(self, question: str, score: str, epoch: int) -> grid.Estimate | None:
+    def estimate(self, question: str, score: str, epoch: int) -> intervals.Estimate | None:
         """A score's AUROC over the seeds; None where a seed has fewer than LEAST samples in a set."""
         values: list[float | None] = []
         for array in self.seeds():
@@ -81,9 +81,9 @@ class Study(NamedTuple):
             row = array(score)[self.at(epoch)].astype(float)
             enough = min(first.sum(), second.sum()) >= LEAST
             values.append(auroc(row[first], row[second]) if enough else None)
-        return grid.estimate(values)
+        return intervals.over_seeds(values)
 
-    def pairs(self, question: str, epoch: int) -> dict[str, grid.Estimate | None]:
+    def pairs(self, question: str, epoch: int) -> dict[str, intervals.Estimate | None]:
         """The nested choices of NESTED, as `oilwater study` makes them, for any question."""
         found: dict[str, list[float | None]] = {name: [] for name in NESTED}
         for seed, array in zip(self.summary["seeds"], self.seeds(), strict=True):
@@ -98,9 +98,9 @@ class Study(NamedTuple):
             )._asdict()
             for name, values in found.items():
                 values.append(chosen[name])
-        return {name: grid.estimate(values) for name, values in found.items()}
+        return {name: intervals.over_seeds(values) for name, values in found.items()}
 
-    def losses(self, score: str, epoch: int) -> dict[str, grid.Estimate | None]:
+    def losses(self, score: str, epoch: int) -> dict[str, intervals.Estimate | None]:
         """Share of each set that goes with CAUGHT of the poisons where a threshold on the score drops them.
 
         The direction is that of the mean AUROC of poisons against LRG.
@@ -113,7 +113,7 @@ class Study(NamedTuple):
             threshold = np.quantile(row[of(sets, "poison")], 1 - CAUGHT, method="lower")
             for kind, values in shares.items():
                 values.append(float(np.mean(row[of(sets, kind)] >= threshold)))
-        return {kind: grid.estimate(values) for kind, values in shares.items()}
+        return {kind: intervals.over_seeds(values) for kind, values in shares.items()}
 
 
 def read(workdir: Path) -> dict[tuple[str, str], Study]:
@@ -130,11 +130,9 @@ def read(workdir: Path) -> dict[tuple[str, str], Study]:
     return found
 
 
-def cell(one: grid.Estimate | None, digits: int = 2) -> str:
-    """`0.93 ± 0.02`, or `-`."""
-    if one is None:
-        return "-"
-    return f"{one.mean:.{digits}f}" + ("" if one.half is None else f" ± {one.half:.{digits}f}")
+def cell(one: intervals.Estimate | None, digits: int = 2) -> str:
+    """`0.93 [0.91, 0.95]`, or `-`."""
+    return "-" if one is None else one.text(digits=digits)
 
 
 def table(studies: dict[tuple[str, str], Study], question: str) -> str:

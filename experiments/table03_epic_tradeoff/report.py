@@ -15,6 +15,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
+from oilwater_jax import intervals
 from oilwater_jax.files import write_text
 from oilwater_jax.reporting import grid, plots
 from oilwater_jax.reporting.tables import markdown_table
@@ -33,7 +34,7 @@ class Point(NamedTuple):
     """One training: EPIc's stopping epoch (None: without EPIc) and its figures by name."""
 
     stop: int | None
-    figures: dict[str, grid.Estimate]
+    figures: dict[str, intervals.Estimate]
 
 
 def read(workdir: Path) -> Found:
@@ -50,7 +51,7 @@ def points(found: Found, attack: str, method: str, training: str, reference: str
     return [start, *(Point(stop, found[run, training].figures) for stop, run in pairs)]
 
 
-def answers(ones: Sequence[Point], reference: grid.Estimate) -> list[int]:
+def answers(ones: Sequence[Point], reference: intervals.Estimate) -> list[int]:
     """The stopping epochs whose mean success is at most LOW and whose mean WGA at most NEAR below the reference."""
     return [
         one.stop

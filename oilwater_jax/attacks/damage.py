@@ -7,6 +7,7 @@ from oilwater_jax import metrics
 from oilwater_jax.types import Examples, Goal
 
 FIGURES = {"target_damage": "damage", "collateral": "collateral", "target_acc": "ACC on F"}
+SIGNED = ("target_damage", "collateral")
 
 
 def goal(judged: Examples, inside: Bool[np.ndarray, " n"]) -> Goal:

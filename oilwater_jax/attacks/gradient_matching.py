@@ -52,17 +52,20 @@ def check_counts(config: Config, splits: Splits, targets: int, section: str) -> 
 
 
 def draw_targets(
-    judged: Examples, n_attributes: int, group: int, count: int, seed: int
+    judged: Examples, n_attributes: int, group: int, count: int, seed: int, trial: int = 0
 ) -> Int[np.ndarray, " t"]:
-    """Rows of `count` distinct samples of a group."""
+    """Rows of `count` distinct samples of a group; those of another trial of the seed are others, while there are."""
     pool = np.flatnonzero(group_ids(judged, n_attributes) == group)
-    return np.sort(rng.generator(seed, "gm targets").choice(pool, count, replace=False))
+    order = rng.generator(seed, "gm targets").permutation(pool)
+    return np.sort(order[(trial * count + np.arange(count)) % len(order)])
 
 
-def draw_sources(train: Examples, target: int, count: int, seed: int) -> Int[np.ndarray, " m"]:
+def draw_sources(
+    train: Examples, target: int, count: int, seed: int, trial: int = 0
+) -> Int[np.ndarray, " m"]:
     """Rows of `count` distinct training samples of the intended class, whatever their group."""
     pool = np.flatnonzero(train.true_label == target)
-    return np.sort(rng.generator(seed, "gm sources").choice(pool, count, replace=False))
+    return np.sort(rng.generator(seed, "gm sources", trial).choice(pool, count, replace=False))
 
 
 def first_step(gm: Config) -> float:
@@ -75,8 +78,9 @@ def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, l
     assert judged is not None
     gm, label = config.gm, config.attack.target
     group, n_attributes = source_group(config, splits), len(splits.attribute_names)
-    targets = draw_targets(judged, n_attributes, group, gm.targets, seed)
-    rows = draw_sources(splits.train, label, poison_count(config.attack.budget, len(splits.train)), seed)
+    targets = draw_targets(judged, n_attributes, group, gm.targets, seed, gm.trial)
+    count = poison_count(config.attack.budget, len(splits.train))
+    rows = draw_sources(splits.train, label, count, seed, gm.trial)
     source = splits.train.take(rows).in_memory()
     victim = lab.train("victim", splits.train)
     settings = crafting.Settings(
@@ -91,7 +95,7 @@ def attack(config: Config, splits: Splits, judged: Examples | None, seed: int, l
         label=source.label,
         target_gradient=wanted,
         settings=settings,
-        key=rng.key(seed, "gm crafting"),
+        key=jax.random.fold_in(rng.key(seed, "gm crafting"), gm.trial),
         listener=lambda step, of, loss: lab.tick(step, of, f"1 - cosine {loss:.3f}"),
     )
     poisons = dataclasses.replace(source, image=crafted.image, is_poison=np.ones(len(rows), bool))
@@ -107,7 +111,7 @@ def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray])
     def measure(logits: Float[np.ndarray, "t k"], clean: Float[np.ndarray, "t k"] | None) -> dict[str, float]:
         return {"asr": metrics.accuracy(np.argmax(logits, axis=-1) == config.attack.target)}
 
-    return Goal(judged.image[targets], measure, counted)
+    return Goal(judged.image[targets], measure, counted, trials=len(targets))
 
 
 def costs(
@@ -177,6 +181,12 @@ ATTACK = Attack(
     reads=("evaluate", "train.shift"),
     fields={
         "targets": Field(5, "test images that one set of poisons is for", 1, 10_000),
+        "trial": Field(
+            0,
+            "which of a seed's targets: other targets and poisons, all else of the seed the same",
+            0,
+            100_000,
+        ),
         "eps": Field(16.0, "largest change of a pixel, in steps of 0..255", above=0, high=255),
         "steps": Field(250, "steps of signed Adam", 1, 100_000),
         "restarts": Field(8, "random starts, of which the best is kept", 1, 1000),

@@ -45,6 +45,7 @@ ATTACK = Attack(
     label="label flipping",
     help="labels of random samples of a group flipped to the target",
     figures=damage.FIGURES,
+    signed=damage.SIGNED,
     check_data=check,
     attack=attack,
     goal=make_goal,

@@ -170,6 +170,7 @@ ATTACK = Attack(
     label="SA",
     help="subpopulation attack: flipped labels on samples of one subpopulation",
     figures=damage.FIGURES,
+    signed=damage.SIGNED,
     reads=("data.auxiliary", "evaluate"),
     fields={
         "match": Field(

@@ -92,18 +92,17 @@ def splits(name: str, version: int, build: Callable[[], Splits]) -> Splits:
             for key, array in getattr(built, split).arrays().items()
         }
         names = {"class_names": built.class_names, "attribute_names": built.attribute_names}
+        out |= {f"origins.{key}": array for key, array in built.origins.items()}
         return out | {key: np.array(value) for key, value in names.items()}
 
     saved = arrays(name, version, flat)
 
-    def split(which: str) -> Examples:
-        own = {k.partition(".")[2]: a for k, a in saved.items() if k.startswith(f"{which}.")}
-        return Examples(**own)
+    def below(what: str) -> dict[str, np.ndarray]:
+        return {k.partition(".")[2]: a for k, a in saved.items() if k.startswith(f"{what}.")}
 
     return Splits(
-        split("train"),
-        split("val"),
-        split("test"),
-        tuple(map(str, saved["class_names"])),
-        tuple(map(str, saved["attribute_names"])),
+        *(Examples(**below(split)) for split in ("train", "val", "test")),
+        class_names=tuple(map(str, saved["class_names"])),
+        attribute_names=tuple(map(str, saved["attribute_names"])),
+        origins=below("origins"),
     )

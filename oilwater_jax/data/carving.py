@@ -12,16 +12,28 @@ from oilwater_jax.types import Splits
 def carve(splits: Splits, share: float) -> Splits:
     """Move a share of every group's training samples, rounded down, to the auxiliary part (in place of the old).
 
-    The same samples for every seed. Share 0 leaves the auxiliary part empty.
+    The same samples for every seed. Share 0 leaves the auxiliary part empty. Samples made of one raw image
+    (`Splits.origins`) stay together, so that the parts share none: the smallest group comes within the uses of one
+    image of its share, the larger ones about as close as the images weigh alike in them.
     """
     train = splits.train
     if not share:  # without a copy of all images
         return splits._replace(auxiliary=train.take(np.arange(0)))
     groups = group_ids(train, len(splits.attribute_names))
-    aside = np.zeros(len(train), bool)
-    for group in range(splits.n_groups):
+    origin = splits.origins["train"][train.index] if "train" in splits.origins else np.arange(len(train))
+    goes = np.zeros(int(origin.max(initial=0)) + 1, bool)  # of each raw image, once it is settled
+    settled = np.zeros_like(goes)
+    sizes = np.bincount(groups, minlength=splits.n_groups)
+    for group in np.argsort(sizes, kind="stable").tolist():  # the smallest come closest to their share
         members = rng.generator(0, "auxiliary", group).permutation(np.flatnonzero(groups == group))
-        aside[members[: int(share * len(members))]] = True
+        own = origin[members]
+        uses = np.bincount(own, minlength=len(goes))
+        room = int(share * len(members)) - int(uses[goes].sum())
+        for raw in dict.fromkeys(own[~settled[own]].tolist()):
+            goes[raw] = uses[raw] <= room
+            room -= int(uses[raw] * goes[raw])
+        settled[own] = True
+    aside = goes[origin]
     return splits._replace(train=train.take(~aside), auxiliary=train.take(aside))
 
 

@@ -1,7 +1,7 @@
 """waterdigits: scikit-learn's handwritten digits over its two photographs, with Waterbirds' group counts.
 
 The label is a class of digits, the attribute is the photograph. Needs no download. No digit image and no
-photograph region is shared by two splits; within a split digits are re-used over other crops.
+photograph region is shared by two splits; within a split digits are re-used over other crops (`Splits.origins`).
 """
 
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from oilwater_jax.data.compose import ALPHA_ONE, compose, enlarge
 from oilwater_jax.entries import Dataset
 from oilwater_jax.types import Examples, Splits
 
-VERSION = 1  # of the cached file; raise it when the bytes change
+VERSION = 2  # of the cached file; raise it when the bytes change
 CLASSES = {"straight": (1, 4, 7), "round": (0, 6, 8)}
 DIGIT_SHARES = {"train": 50, "val": 20, "test": 30}  # per cent of the digit images
 DIGIT_SIZE, JITTER, OPACITY, RIM = 20, 2, 243, 160
@@ -77,8 +77,8 @@ def paint(
     return compose(sources.alpha[rows], background, top=top, left=left, shade=shade, opacity=OPACITY, rim=RIM)
 
 
-def build_split(sources: Sources, split: str) -> Examples:
-    """One split: its groups one after the other, then shuffled."""
+def build_split(sources: Sources, split: str) -> tuple[Examples, Int[np.ndarray, " n"]]:
+    """One split, its groups one after the other, then shuffled; and the digit image that each sample is made of."""
     rng = np.random.RandomState((SEED + 1 + list(COUNTS).index(split)) % 2**32)
     own = digit_rows(sources.digit, split)
     label, attribute = group_columns(split)
@@ -90,15 +90,21 @@ def build_split(sources: Sources, split: str) -> Examples:
         rows.append(np.concatenate(rounds)[:count])
     order = rng.permutation(sum(COUNTS[split]))
     label, attribute = label[order], attribute[order]
-    image = paint(sources, np.concatenate(rows)[order], attribute, split, rng)
-    return clean_examples(image, label, attribute)
+    origin = np.concatenate(rows)[order]
+    image = paint(sources, origin, attribute, split, rng)
+    return clean_examples(image, label, attribute), origin
 
 
 def build() -> Splits:
     """The data set: train 4,795, val 1,199, test 5,794 images of 32x32x3 uint8."""
     sources = read_sources()
-    train, val, test = (build_split(sources, split) for split in ("train", "val", "test"))
-    return Splits(train, val, test, tuple(CLASSES), ATTRIBUTES)
+    built = {split: build_split(sources, split) for split in COUNTS}
+    return Splits(
+        *(examples for examples, _ in built.values()),
+        class_names=tuple(CLASSES),
+        attribute_names=ATTRIBUTES,
+        origins={split: origin for split, (_, origin) in built.items()},
+    )
 
 
 def build_pretraining(n: int = 8000) -> Examples:

@@ -172,6 +172,7 @@ METHOD = Method(
         "strength": Field(0.1, "rate of the ascent / learning rate (the reference code: 5e-4)", 0, 1000),
         "ceiling": Field(3.0, "nats of loss from which on a sample counts as unlearned", high=1000, above=0),
     },
+    dials={"share": (0.005, 0.01, 0.05)},
     smoke={"epochs": 1},
     reads=("identify",),
     scores=("logits",),

@@ -105,6 +105,7 @@ METHOD = Method(
         "size": Field(0.35, "a smaller cluster below this share of its class is eliminated", 0, 1),
         "layer": flagging.layer_field(),
     },
+    dials={"size": (0.15, 0.35, 0.5)},
     scores=lambda config: (config.activation_clustering.layer,),
     find=find,
     treat=flagging.eliminate,

@@ -135,6 +135,7 @@ METHOD = Method(
         ),
         "false_alarms": flagging.false_alarms_field(),
     },
+    dials={"false_alarms": (0.02, 0.1, 0.3)},
     scores=("logits", "features"),
     find=find,
     treat=flagging.eliminate,

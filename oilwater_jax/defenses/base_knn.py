@@ -81,6 +81,7 @@ METHOD = Method(
         "false_alarms": flagging.false_alarms_field(),
         "layer": flagging.layer_field(),
     },
+    dials={"false_alarms": (0.02, 0.1, 0.3)},
     scores=lambda config: (config.base_knn.layer,),
     find=find,
     treat=flagging.eliminate,

@@ -94,6 +94,7 @@ METHOD = Method(
         "false_alarms": flagging.false_alarms_field(),
         "strength": Field(1.0, "inverse L2 penalty of the logistic regression", high=1e6, above=0),
     },
+    dials={"false_alarms": (0.02, 0.1, 0.3)},
     scores=("features",),
     find=find,
     treat=flagging.eliminate,

@@ -64,6 +64,7 @@ METHOD = Method(
         "factor": Field(2.0, "neighbours looked at / poisons reckoned with", 0, 1000),
         "layer": flagging.layer_field(),
     },
+    dials={"budget": (0.005, 0.01, 0.05)},
     scores=lambda config: (config.deep_knn.layer,),
     find=find,
     treat=flagging.eliminate,

@@ -113,6 +113,7 @@ METHOD = Method(
         "noise": Field(1.0, "standard deviation of the noise / clip", 0, 1e6),
         "delta": Field(1e-5, "at which the guarantee's epsilon is told", high=0.5, above=0),
     },
+    dials={"noise": (0.1, 0.3, 1.0)},
     reads=("train.batch",),
     treat=treat,
 )

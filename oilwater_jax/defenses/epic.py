@@ -269,6 +269,7 @@ METHOD = Method(
             1, "number of the first epoch: 0 as in the reference code, whose rounds are an epoch later", 0, 1
         ),
     },
+    dials={"ratio": (0.1, 0.3), "stop_after": (3, 5, 9)},
     smoke={
         "drop_after": 2,
         "subset_freq": 1,

@@ -112,6 +112,7 @@ METHOD = Method(
         "degrees": Field(180.0, "an image is turned by up to this", 0, 180),
         "transforms": Field(4, "transforms of each image", 1, 1000),
     },
+    dials={"poison_share": (0.01, 0.05, 0.1)},
     check=check,
     smoke={"transforms": 2},
     scores=("features",),

@@ -85,6 +85,7 @@ METHOD = Method(
         "share": Field(0.02, "left out of each epoch / training samples", 0, 0.5),
         "start": Field(2, "first epoch that leaves any out (1: before any training)", 1, 100_000),
     },
+    dials={"share": (0.01, 0.02, 0.05)},
     smoke={"start": 2},
     treat=treat,
     in_rounds=lambda config: ("loss",),

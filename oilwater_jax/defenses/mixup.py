@@ -63,6 +63,7 @@ METHOD = Method(
     aim="train",
     sole=True,
     fields={"alpha": Field(1.0, "shares are drawn from Beta(alpha, alpha); 0: no mixing (ERM)", 0, 1000)},
+    dials={"alpha": (0.2, 1.0, 4.0)},
     treat=treat,
     largest=lambda config, n_classes: mixup(config.mixup.alpha),
 )

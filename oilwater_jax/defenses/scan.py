@@ -161,6 +161,7 @@ METHOD = Method(
         ),
         "layer": flagging.layer_field(),
     },
+    dials={"false_alarms": (0.01, 0.1, 0.3)},
     smoke={"draws": 39},
     scores=lambda config: (config.scan.layer,),
     find=find,

@@ -66,6 +66,7 @@ METHOD = Method(
         "factor": Field(1.5, "eliminated of each class / poisons reckoned with", 0, 1000),
         "layer": flagging.layer_field(),
     },
+    dials={"budget": (0.005, 0.01, 0.05)},
     scores=lambda config: (config.spectral.layer,),
     find=find,
     treat=flagging.eliminate,

@@ -159,6 +159,7 @@ METHOD = Method(
         "components": Field(16, "at most so many leading directions of a class's features", 1, 10_000),
         "layer": flagging.layer_field(),
     },
+    dials={"budget": (0.005, 0.01, 0.05)},
     scores=lambda config: (config.spectre.layer,),
     find=find,
     treat=flagging.eliminate,

@@ -88,6 +88,7 @@ METHOD = Method(
         "weight": Field(0.5, "of the base sample in a blend", 0, 1),
         "false_alarms": flagging.false_alarms_field()._replace(default=0.1),
     },
+    dials={"false_alarms": (0.02, 0.1, 0.3)},
     smoke={"blends": 4},
     find=find,
     treat=flagging.eliminate,

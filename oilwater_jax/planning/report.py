@@ -205,10 +205,9 @@ def _experiment(ways: Sequence[Way], target: Target, seeds: int) -> Table:
     totals = [0.0] * len(ways)
     for same in zip(*lines, strict=True):
         first = same[0]
-        times = "once" if first.once else f"{seeds}"
         cells = []
         for at, (way, one) in enumerate(zip(ways, same, strict=True)):
-            calls = one.calls * (1 if one.once else seeds)
+            calls = one.calls * seeds
             each = way.seconds(target).get(one.program)
             hours = None if each is None else calls * each * way.chips / 3600
             totals[at] += hours or 0.0
@@ -217,7 +216,7 @@ def _experiment(ways: Sequence[Way], target: Target, seeds: int) -> Table:
                 "-" if each is None else _seconds(each),
                 "-" if hours is None else f"{hours:.3f}",
             ]
-        table.add_row(first.what, first.program, f"{times} x {first.times:,} {first.counted}", *cells)
+        table.add_row(first.what, first.program, f"{seeds} x {first.times:,} {first.counted}", *cells)
     if any(way.seconds(target) for way in ways):
         table.add_section()
         all_fit = all(way.fits(target) for way in ways)
@@ -230,11 +229,7 @@ def _experiment(ways: Sequence[Way], target: Target, seeds: int) -> Table:
 def _total(way: Way, target: Target, seeds: int) -> str:
     """Chip-hours and hours by the clock of a whole sweep."""
     seconds = way.seconds(target)
-    once, each = (
-        sum(one.calls * seconds.get(one.program, 0) for one in way.counted if one.once == kind)
-        for kind in (True, False)
-    )
-    busy = (once + each * seeds) / 3600
+    busy = seeds * sum(one.calls * seconds.get(one.program, 0) for one in way.counted) / 3600
     if way.chips == target.devices:
         both = f"{busy * way.chips:.1f} chip-hours, {busy:.1f} hours by the clock"
         return f"One training over {_chips(way.chips)}: {both}."

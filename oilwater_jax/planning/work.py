@@ -21,8 +21,7 @@ from oilwater_jax.types import Examples, Treatment
 class Work(NamedTuple):
     """Calls of one program for one purpose, in one seed, and how they were counted.
 
-    `row` is the row that it is for; empty for what several share, which is then done once. What is done once for all
-    seeds says so.
+    `row` is the row that it is for; empty for what several share, which is then done once.
     """
 
     what: str
@@ -31,7 +30,6 @@ class Work(NamedTuple):
     each: int  # calls each time
     counted: str  # what is done `times` times
     row: str = ""
-    once: bool = False
 
     @property
     def calls(self) -> int:
@@ -180,7 +178,7 @@ def count(
     if sizes.pretraining:
         each = passes(TRAIN, sizes.pretraining)
         counted = f"epochs x {sizes.pretraining:,} draws"
-        work.append(Work("pretraining", TRAIN, config.pretrain.epochs, each, counted, once=True))
+        work.append(Work("pretraining", TRAIN, config.pretrain.epochs, each, counted))
     all_trainings, looks = everything(config, sizes)
     for one in all_trainings:
         name, counted = f"train {one.name}", f"epochs x {one.draws:,} draws"
@@ -209,9 +207,9 @@ def count(
 
 def merged(work: Iterable[Work]) -> list[Work]:
     """The same, with what is counted alike for several rows in one line."""
-    lines: dict[tuple[str, str, int, str, bool], Work] = {}
+    lines: dict[tuple[str, str, int, str], Work] = {}
     for one in work:
-        key = (one.what, one.program, one.each, one.counted, one.once)
+        key = (one.what, one.program, one.each, one.counted)
         lines[key] = one._replace(times=one.times + lines[key].times, row="") if key in lines else one
     return list(lines.values())
 
@@ -225,11 +223,10 @@ def wall(work: Sequence[Work], seconds: dict[str, float], seeds: int, chips: int
     def total(rows: Callable[[Work], bool]) -> float:
         return sum(one.calls * seconds[one.program] for one in work if one.program in seconds and rows(one))
 
-    start = total(lambda one: one.once)
-    shared = total(lambda one: not one.once and not one.row)
+    shared = total(lambda one: not one.row)
     names = dict.fromkeys(one.row for one in work if one.row)
     longest = sorted((total(lambda one, name=name: one.row == name) for name in names), reverse=True)
-    free, ready = [start] * chips, []
+    free, ready = [0.0] * chips, []
     for _ in range(seeds):
         at = free.index(min(free))
         free[at] += shared

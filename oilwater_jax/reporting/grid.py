@@ -4,9 +4,8 @@ import csv
 import fnmatch
 import math
 import re
-import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,8 @@ from rich.table import Table
 
 from oilwater_jax.errors import UserError, plain
 from oilwater_jax.files import Damaged, load_json
-from oilwater_jax.reporting.summary import ON_SETS, set_label
+from oilwater_jax.intervals import SHARE, SIGNED, Estimate, of_counts, over_seeds
+from oilwater_jax.reporting.summary import ON_SETS, set_label, verdict
 from oilwater_jax.reporting.summary import read as read_summary
 from oilwater_jax.reporting.tables import HEADINGS, markdown_table
 from oilwater_jax.reporting.terminal import Screen
@@ -29,32 +29,6 @@ LATEX = {
 }
 """What stands for a sign that LaTeX would take for a command."""
 DEFAULT = ("acc_adjusted", "wga", "success")
-
-
-class Estimate(NamedTuple):
-    """A figure over n seeds: its mean and the half width of its 95% interval (None for one seed)."""
-
-    mean: float
-    half: float | None
-    n: int
-
-    def __str__(self) -> str:
-        """In per cent: `87.3 ± 1.2`."""
-        return f"{100 * self.mean:.1f}" + ("" if self.half is None else f" ± {100 * self.half:.1f}")
-
-
-def estimate(values: Sequence[float | None]) -> Estimate | None:
-    """Mean and Student's 95% interval of one value per seed; None where it is undefined for any seed."""
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return None
-    n = len(known)
-    if n == 1:
-        return Estimate(known[0], None, 1)
-    from scipy.special import stdtrit  # Student's quantile; slow import
-
-    quantile = float(stdtrit(n - 1, 0.975))
-    return Estimate(statistics.fmean(known), quantile * statistics.stdev(known) / math.sqrt(n), n)
 
 
 class Line(NamedTuple):
@@ -92,26 +66,43 @@ def read(workdir: Path) -> list[Line]:
 
 
 def lines_of(run: str, summary: dict[str, Any]) -> list[Line]:
-    """A run's lines: what methods found, then its trainings."""
+    """A run's lines: what methods found, then its trainings. `success` is what a verdict is taken on (net)."""
     measures = summary["measures"]
+    signed = summary.get("signed", ())
     lines = [
-        Line(run, f"{FOUND}{key}", f"found by {one['label']}", _estimates(one["idnf"], "idnf."), measures)
+        Line(run, f"{FOUND}{key}", f"found by {one['label']}", _on_sets(one, FOUND_ON_SETS), measures)
         for key, one in summary["found"].items()
     ]
+    success = verdict(summary)
     for key, row in summary["rows"].items():
-        figures = _estimates(row, "")
-        for name in ON_SETS:
-            figures |= _estimates(row[name], f"{name}.")
-        success = next(iter(measures), "")
+        figures = _estimates(row, signed) | _on_sets(row, ON_SETS)
+        if trials := sum(row.get("trials_seeds", ())):
+            name = next(iter(measures))
+            hits = sum(k * n for k, n in zip(row[f"{name}_seeds"], row["trials_seeds"], strict=True))
+            figures[name] = of_counts(round(hits), trials)
         if success in figures:
             figures["success"] = figures[success]
-        lines.append(Line(run, key, row["label"], figures, measures))
+        lines.append(
+            Line(run, key, row["label"], figures, {**measures, "success": measures.get(success, "")})
+        )
     return lines
 
 
-def _estimates(figures: dict[str, Any], prefix: str) -> dict[str, Estimate]:
+def _on_sets(one: dict[str, Any], kinds: Iterable[str]) -> dict[str, Estimate]:
+    found = {}
+    for kind in kinds:
+        within = (0.0, math.inf) if kind == "draws" else SHARE
+        found |= {f"{kind}.{name}": each for name, each in _estimates(one.get(kind, {}), (), within).items()}
+    return found
+
+
+def _estimates(
+    figures: dict[str, Any], signed: Iterable[str], within: tuple[float, float] = SHARE
+) -> dict[str, Estimate]:
     names = [name for name in figures if f"{name}_seeds" in figures and f"{name}_std" in figures]
-    found = {f"{prefix}{name}": estimate(figures[f"{name}_seeds"]) for name in names}
+    found = {
+        name: over_seeds(figures[f"{name}_seeds"], SIGNED if name in signed else within) for name in names
+    }
     return {name: one for name, one in found.items() if one is not None}
 
 
@@ -168,35 +159,35 @@ def cell(column: str, one: Estimate | None) -> str:
     """An estimate in per cent; draws are a number."""
     if one is None:
         return "-"
-    if column.startswith("draws."):
-        return f"{one.mean:.2f}" + ("" if one.half is None else f" ± {one.half:.2f}")
-    return str(one)
+    return one.text() if column.startswith("draws.") else str(one)
 
 
 def print_table(
     lines: list[Line], form: str, *, rows: list[str] | None = None, columns: list[str] | None = None
 ) -> None:
-    """Print as text, Markdown, LaTeX (in per cent), or CSV (fractions: mean, half width, n of every column)."""
+    """Print as text, Markdown, LaTeX (in per cent), or CSV (fractions: mean, interval, n of each column)."""
     kept, names = select(lines, rows, columns)
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        parts = [f"{name}{part}" for name in names for part in ("", "_ci95", "_n")]
+        parts = [f"{name}{part}" for name in names for part in ("", "_low", "_high", "_n")]
         writer.writerow(["run", "training", *map(no_formula, parts)])
         for line in kept:
             found = [line.figures.get(name) for name in names]
             values = [
-                v for one in found for v in (("", "", "") if one is None else (one.mean, one.half, one.n))
+                v
+                for one in found
+                for v in (("",) * 4 if one is None else (one.mean, one.low, one.high, one.n))
             ]
             writer.writerow([no_formula(line.run), no_formula(line.training), *values])
         return
     head = ["run", "training", *(plain(heading(name, kept)) for name in names)]
     body = cells(kept, names)
     if form == "md":
-        print(markdown_table(head, body), end="")
+        print(f"{note(kept, names)}\n\n{markdown_table(head, body)}", end="")
     elif form == "latex":
-        print(latex(head, body), end="")
+        print(f"% {note(kept, names)}\n{latex(head, body)}", end="")
     else:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption="per cent; mean ± 95% interval over seeds")
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=note(kept, names))
         for at, name in enumerate(head):
             table.add_column(name, justify="left" if at < 2 else "right", no_wrap=True)
         for at, line in enumerate(body):
@@ -205,6 +196,14 @@ def print_table(
         whole = console.measure(table, options=console.options.update(max_width=1000)).maximum
         console.width = max(console.width, whole)
         console.print(table)
+
+
+def note(lines: list[Line], columns: list[str]) -> str:
+    """What the cells are, and of how many seeds."""
+    counts = sorted({line.figures[name].n for line in lines for name in columns if name in line.figures})
+    n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    unit = "draws per epoch" if all(name.startswith("draws.") for name in columns) else "per cent"
+    return f"{unit}; mean [95% interval], n = {n}"
 
 
 def no_formula(text: str) -> str:

@@ -10,8 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from oilwater_jax.intervals import SHARE, over_seeds
 from oilwater_jax.reporting import study_advantage
-from oilwater_jax.reporting.grid import estimate
 from oilwater_jax.reporting.study_advantage import labels
 from oilwater_jax.reporting.summary import spread
 
@@ -153,16 +153,16 @@ def interval_words(summary: Mapping[str, Any]) -> str:
     """What the intervals of the tables are."""
     if len(summary["seeds"]) == 1:
         return "in brackets the 95% bootstrap interval over the samples"
-    return "mean over the seeds ± 95% interval (Student's)"
+    return "mean over the seeds [95% interval, Student's]"
 
 
 def cell(one: Mapping[str, Any]) -> str:
-    """`0.93 [0.88, 0.97]` for one seed, `0.93 ± 0.02` for several, `-` if undefined."""
+    """`0.93 [0.88, 0.97]` for one seed, `0.93 [0.91, 0.95]` for several too, `-` if undefined."""
     if one["auroc"] is None:
         return "-"
-    over = estimate(one["auroc_seeds"])
-    if over is not None and over.half is not None:
-        return f"{over.mean:.2f} ± {over.half:.2f}"
+    over = over_seeds(one["auroc_seeds"], SHARE)
+    if over is not None and over.n > 1:
+        return over.text()
     if "low_seeds" not in one:  # a mean over folds
         return f"{one['auroc']:.2f}"
     return f"{one['auroc']:.2f} [{one['low_seeds'][0]:.2f}, {one['high_seeds'][0]:.2f}]"

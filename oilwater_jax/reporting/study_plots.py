@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from oilwater_jax.reporting.grid import estimate
+from oilwater_jax.intervals import SHARE, over_seeds
 from oilwater_jax.reporting.plots import ASR, save
 from oilwater_jax.reporting.study import NESTED, score_names, title
 from oilwater_jax.reporting.study_advantage import labels, shown
@@ -117,12 +117,12 @@ def band_words(summary: Mapping[str, Any]) -> str:
 
 def bounds(one: Mapping[str, Any]) -> tuple[float, float, float]:
     """Mean and interval of one AUROC: of one seed the bootstrap's, of several Student's over the seeds, within 0..1."""
-    over = estimate(one["auroc_seeds"])
+    over = over_seeds(one["auroc_seeds"], SHARE)
     if over is None:
         return float("nan"), float("nan"), float("nan")
-    if over.half is None:
+    if over.low is None or over.high is None:
         return over.mean, one["low_seeds"][0], one["high_seeds"][0]
-    return over.mean, max(over.mean - over.half, 0.0), min(over.mean + over.half, 1.0)
+    return over.mean, over.low, over.high
 
 
 def write_plane(

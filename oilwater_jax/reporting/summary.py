@@ -17,6 +17,7 @@ from oilwater_jax.files import Damaged, load_json, seal
 from oilwater_jax.shapes import (
     ATTACK_FIGURES,
     FOUND_FIGURES,
+    NET,
     NUMBER,
     ROW_FIGURES,
     RUN_SUMMARY,
@@ -27,8 +28,12 @@ from oilwater_jax.stages import read_figures
 
 RATES = ("acc", "acc_adjusted", "wga")  # measured whatever the attack is
 BY_CLASS = ("acc_worst_class", "acc_balanced", "f1_worst", "ece")  # `metrics.by_class`
-ON_SETS = {"idnf": "IDNF", "elmf": "ELMF", "draws": "draws"}
-"""Figures of each set of training samples, by their headings: shares identified and eliminated, draws per epoch."""
+TEST_ERROR = "wga_error"  # WGA's standard error from the finite test set
+ON_SETS = {"idnf": "IDNF", "idnf_class": "IDNF in class", "elmf": "ELMF", "draws": "draws"}
+"""Figures of each set of training samples, by their headings: shares drawn above once, above the mean of their class,
+not at all; draws per epoch."""
+FOUND_ON_SETS = ("idnf", "idnf_class")
+"""The same of what a method found: shares flagged, shares flagged where not all of their class are."""
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -91,7 +96,11 @@ def _fault(summary: dict[str, Any]) -> str:
         if not 0 <= row["worst_group"] < groups or len(row["group_acc"]) != groups:
             return f"rows.{name} is not of {groups} groups"
     whole = [(f"rows.{name}.{kind}", row[kind]) for name, row in summary["rows"].items() for kind in ON_SETS]
-    whole += [(f"found.{name}.idnf", one["idnf"]) for name, one in summary["found"].items()]
+    whole += [
+        (f"found.{name}.{kind}", one[kind])
+        for name, one in summary["found"].items()
+        for kind in FOUND_ON_SETS
+    ]
     for place, figures in whole:
         for name in figures:
             base = name.removesuffix("_seeds").removesuffix("_std")
@@ -180,6 +189,12 @@ def no_nan(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {key: clean(value) for key, value in figures.items()}
 
 
+def verdict(summary: Mapping[str, Any]) -> str:
+    """The figure that a verdict on the attack's success is taken on: net of the rate without the attack's doing."""
+    measures = summary["measures"]
+    return NET if NET in measures else next(iter(measures), "")
+
+
 def spread(name: str, values: Iterable[float | None]) -> dict[str, Any]:
     """Mean, standard deviation and values of one figure; undefined if it is undefined for any seed."""
     values = list(values)
@@ -207,7 +222,7 @@ def summarise(
     found = {
         row: {
             "label": done[0]["label"],
-            "idnf": _spreads([one["idnf"] for one in done]),
+            **{kind: _spreads([one[kind] for one in done]) for kind in FOUND_ON_SETS},
             "n_flagged_seeds": [one["n_flagged"] for one in done],
         }
         for row, done in _by_row(stages, seeds, lambda figures: "n_flagged" in figures).items()
@@ -225,6 +240,7 @@ def summarise(
         "n_poison_seeds": [attack["n_poison"] for attack in attacks],
         "groups": first.get("groups", []),
         "measures": measures,
+        "signed": first.get("signed", []),
         "baseline": first.get("baseline", ""),
     }
 
@@ -245,7 +261,7 @@ def _row(own: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
     row: dict[str, Any] = {name: own[0][name] for name in ("label", "aims", "oracle", "alone")}
     for name in names:
         row |= spread(name, (one[name] for one in own))
-    for name in BY_CLASS:  # runs of before had none
+    for name in (*BY_CLASS, TEST_ERROR):
         row |= spread(name, (one.get(name) for one in own))
     by_group = [one["group_acc"] for one in own]
     means = [spread("", group)[""] for group in zip(*by_group, strict=True)]
@@ -256,6 +272,7 @@ def _row(own: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
         "group_acc": means,
         "group_acc_seeds": by_group,
         "selected_epoch_seeds": [one["selected_epoch"] for one in own],
+        "trials_seeds": [one.get("trials", 0) for one in own],
         **{name: _spreads([one[name] for one in own]) for name in ON_SETS},
         "rounds_seeds": [one["rounds"] for one in own],
     }

@@ -66,6 +66,11 @@ def set_tables(summary: dict[str, Any]) -> list[OnSets]:
     """What methods found (IDNF), whom rows eliminated (ELMF), and how often a row draws a sample of each set."""
     rows = summary["rows"]
     found = {one["label"]: one["idnf"] for one in summary["found"].values()}
+    beyond = {
+        one["label"]: one["idnf_class"]
+        for one in summary["found"].values()
+        if one["idnf_class"] != one["idnf"]
+    }
     elmf = {
         row["label"]: row["elmf"] for row in rows.values() if any(row["rounds_seeds"]) or _any(row["elmf"])
     }
@@ -73,6 +78,7 @@ def set_tables(summary: dict[str, Any]) -> list[OnSets]:
     tables = []
     for title, figures, show in (
         ("IDNF: share that a method finds, per cent", found, per_cent),
+        ("IDNF within class: the same without classes that are found whole", beyond, per_cent),
         ("ELMF: share eliminated, per cent", elmf, per_cent),
         ("draws per epoch of a sample (1: as in plain training)", draws, number),
     ):

@@ -99,6 +99,7 @@ METHOD = Method(
         "learning_rate": Field(0.01, "SGD learning rate of the last layer", 0, 1000),
         "epochs": Field(20, "epochs of the last layer", 1, 100_000),
     },
+    dials={"gamma": (1.0, 4.0, 10.0)},
     smoke={"epochs": 2},
     scores=("loss", "correct"),
     reference=reference,

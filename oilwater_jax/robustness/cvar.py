@@ -58,6 +58,7 @@ METHOD = Method(
     aim="amplify",
     sole=True,
     fields={"alpha": Field(0.1, "share of the batch that counts, the worst; 1: ERM", above=0, high=1)},
+    dials={"alpha": (0.1, 0.3, 0.7)},
     treat=treat,
     largest=lambda config, n_classes: cvar(config.cvar.alpha),
 )

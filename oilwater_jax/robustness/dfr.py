@@ -88,6 +88,7 @@ METHOD = Method(
         "learning_rate": Field(0.01, "SGD learning rate of the last layer", 0, 1000),
         "epochs": Field(20, "epochs of the last layer", 1, 100_000),
     },
+    dials={"pull": (0.0, 0.1, 1.0)},
     smoke={"epochs": 2},
     reference=reference,
     find=find,

@@ -142,6 +142,7 @@ METHOD = Method(
         "rate": Field(0.01, "its learning rate", 0, 1000),
         "adjustment": Field(0.0, "size adjustment C of group DRO over the groups", 0, 1000),
     },
+    dials={"epochs": (1, 2, 4)},
     smoke={"steps": 100},
     scores=("logits", "correct"),
     reference=reference,

@@ -143,6 +143,7 @@ METHOD = Method(
         "adjustment": Field(2.0, "size adjustment C of group DRO over the clusters", 0, 1000),
         "select": Field("val_worst_cluster", "which epoch's model GEORGE reports", choices=CLUSTER_RULES),
     },
+    dials={"adjustment": (0.0, 2.0, 4.0)},
     check=check,
     scores=("loss", "correct", "features"),
     find=find,

@@ -51,6 +51,7 @@ METHOD = Method(
             0.0, "size adjustment C over true groups: C / sqrt(n_g) is added to L_g", 0, 1000
         ),
     },
+    dials={"adjustment": (0.0, 2.0)},
     treat=treat,
     largest=largest,
 )

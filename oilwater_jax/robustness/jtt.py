@@ -40,6 +40,7 @@ METHOD = Method(
     fields={
         "lambda_up": Field(50.0, "times that a flagged sample is drawn per epoch", 1, 100_000),
     },
+    dials={"lambda_up": (3.0, 10.0, 50.0), "identify.epochs": (2, 4, 8)},
     smoke={"lambda_up": 4.0},
     scores=("correct", "loss", "margin"),  # the last two for a reader of the run folder
     find=find,

@@ -117,6 +117,7 @@ METHOD = Method(
         ),
         "decay": Field(0.7, "of the running loss: this share of the old one stays", 0, 1),
     },
+    dials={"q": (0.3, 0.7, 0.95)},
     treat=treat,
     largest=lambda config, n_classes: lff(
         np.zeros(STEP, np.int32), n_classes, config.lff.q, config.lff.decay

@@ -69,6 +69,7 @@ METHOD = Method(
         "high": Field(0.75, "the band ends at this quantile of the error set's losses; 1: no bound", 0, 1),
         "lambda_up": Field(50.0, "times that a flagged sample is drawn per epoch", 1, 100_000),
     },
+    dials={"high": (0.5, 0.75, 0.95), "lambda_up": (10.0, 50.0)},
     check=check,
     scores=("correct", "loss"),
     find=find,

@@ -139,6 +139,7 @@ METHOD = Method(
         "learning_rate": Field(0.01, "SGD learning rate of the last layer", 0, 1000),
         "epochs": Field(10, "epochs of the last layer", 1, 100_000),
     },
+    dials={"learning_rate": (0.01, 0.1)},
     smoke={"points": 20, "epochs": 2},
     scores=("logits", "correct"),
     reference=reference,

@@ -118,6 +118,7 @@ METHOD = Method(
         "threshold": Field(0.9, "silhouette below which the larger power is taken", -1, 1),
         "power": Field(2.0, "the larger power p: draws ~ 1 / size^p of the cluster", 0, 10),
     },
+    dials={"epochs": (1, 2, 4)},
     scores=("logits", "correct"),
     reference=reference,
     find=find,

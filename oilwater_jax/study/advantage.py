@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linprog
-from scipy.special import betaincinv, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
-ALPHA = 0.05
+from oilwater_jax.intervals import ALPHA, clopper_pearson
+
 PERMUTATIONS = 499
 BLOCK = 50  # permutations that exist at once
 ROUNDING = 1e-12  # of a sum of steps
@@ -180,14 +181,6 @@ def radius(n: int, m: int, *, alpha: float = ALPHA, asymptotic: bool = False) ->
         return float(KOLMOGOROV * np.sqrt(1 / n + 1 / m))
     reach = np.log(4 / alpha) / 2
     return float(np.sqrt(reach / n) + np.sqrt(reach / m))
-
-
-def clopper_pearson(k: int, n: int, *, alpha: float = ALPHA) -> tuple[float, float]:
-    """Exact interval of a proportion, k of n, with alpha / 2 on each side. Raises ValueError unless 0 <= k <= n."""
-    if not 0 <= k <= n or n < 1:
-        raise ValueError(f"clopper_pearson: {k} of {n} is no proportion")
-    low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, alpha / 2))
-    return low, 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - alpha / 2))
 
 
 def rule_bound(

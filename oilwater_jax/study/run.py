@@ -54,7 +54,7 @@ def run(
         numbers,
     ):
         models = len(e.attack.models(view(e.config, e.attack)))
-        e.progress.begin(1 + (e.config.pretrain.epochs > 0) + len(numbers) * (2 + models))
+        e.progress.begin(1 + len(numbers) * (2 + models + (e.config.pretrain.epochs > 0)))
         found = {seed: studied(Rooms(e, seed)) for seed in numbers}
         figures = {seed: stage.figures for seed, stage in found.items()}
         whole = summarise(figures, to_json(e.config), numbers, labels(e.config))

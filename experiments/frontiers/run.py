@@ -1,0 +1,92 @@
+"""Frontiers on waterdigits: what JTT, GEORGE, EPIc and their combinations reach over their dials, attack by attack.
+
+    python experiments/frontiers/run.py dlbd --workdir=runs/frontiers
+    python experiments/frontiers/run.py all --workdir=runs/frontiers
+
+One folder serves all, since they share pretraining, ERM and reference models. Each goes on where it was cut off and
+leaves NAME.csv (every setting, split and seed), NAME.md and NAME.png beside this file.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from oilwater_jax import load
+from oilwater_jax.files import write_text
+from oilwater_jax.frontier import report
+from oilwater_jax.frontier.run import run
+
+HERE = Path(__file__).parent
+CONFIGS = HERE.parent.parent / "configs" / "waterdigits"
+LAMBDA = "jtt.lambda_up=3,10,50"
+STOPS = "epic.stop_after=3,5,9"
+FIXED = ("identify.epochs=", "epic.ratio=")  # as the config has them
+BUDGETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+CURVE = ("jtt", "george", "epic", "epic+jtt")
+
+
+class Frontier(NamedTuple):
+    """One frontier: config file, what is changed in it, rows, dials, seeds."""
+
+    file: str
+    changed: dict[str, str]
+    rows: tuple[str, ...]
+    dials: tuple[str, ...]
+    seeds: int
+
+
+FRONTIERS = {
+    # The headline: JTT over both of its dials, and the same acting on the right samples only.
+    "headline": Frontier(
+        "dlbd.py",
+        {},
+        ("erm@clean", "jtt", "jtt:ideal"),
+        ("jtt.lambda_up=3,5,10,20,50", "identify.epochs=2,4,8"),
+        5,
+    ),
+    # Tables 1, 2, 3 and 19: amplification and elimination, alone and together.
+    **{
+        name: Frontier(
+            file,
+            changed,
+            (
+                *("jtt", "jtt:ideal", "george", "george:ideal", "epic", "epic:ideal"),
+                *("epic+jtt", "epic/jtt", "epic/george"),
+            ),
+            (LAMBDA, STOPS, "george.adjustment=", *FIXED),
+            5,
+        )
+        for name, file, changed in (("dlbd", "dlbd.py", {}), ("sa", "sa.py", {}))
+    },
+    # The same against the budget; 1% is the main job's.
+    **{
+        f"budget_{budget:g}": Frontier(
+            "dlbd.py",
+            {"attack.budget": f"{budget:g}"},
+            CURVE,
+            (LAMBDA, "epic.stop_after=5", "george.adjustment=", *FIXED),
+            3,
+        )
+        for budget in BUDGETS
+    },
+}
+
+
+def main(name: str, workdir: Path) -> None:
+    """Work a frontier out, and leave what it says beside this file."""
+    one = FRONTIERS[name]
+    config = load(CONFIGS / one.file, {**one.changed, "rows": ",".join(one.rows)})
+    result = run(config, workdir, dial=one.dials, seeds=one.seeds)
+    write_text(HERE / f"{name}.md", report.markdown(result))
+    shutil.copy(workdir / "points.csv", HERE / f"{name}.csv")
+    shutil.copy(workdir / "figures" / "frontier.png", HERE / f"{name}.png")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Frontiers on waterdigits.")
+    parser.add_argument("name", choices=(*FRONTIERS, "all"))
+    parser.add_argument("--workdir", type=Path, required=True)
+    options = parser.parse_args()
+    for name in FRONTIERS if options.name == "all" else [options.name]:
+        main(name, options.workdir)

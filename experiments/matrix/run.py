@@ -1,0 +1,82 @@
+"""The matrix: every amplifying method with every defence, alone and one after the other, over their dials.
+
+    python experiments/matrix/run.py adult --workdir=runs/matrix_adult
+    python experiments/matrix/run.py waterdigits --workdir=runs/frontiers
+    python experiments/matrix/run.py adult --workdir=runs/matrix_adult --finished   # of what there is so far
+
+Leaves NAME.csv (every setting, split and seed), NAME.md, NAME.png (frontiers) and NAME_matrix.png beside this file.
+Goes on where it was cut off, seed after seed, so that --finished --seeds=1 has a whole matrix early.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from oilwater_jax import load
+from oilwater_jax.files import write_text
+from oilwater_jax.frontier import report
+from oilwater_jax.frontier.run import run
+
+HERE = Path(__file__).parent
+CONFIGS = HERE.parent.parent / "configs"
+AMPLIFIERS = ("jtt", "george", "cvar", "loss_band", "eiil", "lff", "afr", "self")
+DEFENCES = (
+    *(
+        "epic",
+        "loss_trim",
+        "deep_knn",
+        "spectral",
+        "activation_clustering",
+        "spectre",
+        "strip",
+        "abl",
+        "scan",
+    ),
+    *("base_loss", "base_knn", "base_gradient"),
+)
+TRAINS = ("mixup",)  # nobody is chosen: alone only
+# Two values of what decides most, the rest as the config has it: the matrix of all declared dials is ten times as long.
+DIALS = (
+    *("jtt.lambda_up=3,10", "identify.epochs=", "george.adjustment=", "cvar.alpha=0.1,0.3"),
+    *("loss_band.high=0.5,0.75", "loss_band.lambda_up=10", "eiil.epochs=", "lff.q=", "afr.gamma=4,10"),
+    *("self.learning_rate=", "epic.ratio=0.3", "epic.stop_after=3,5", "loss_trim.share=0.02,0.05"),
+    *("deep_knn.budget=0.01,0.05", "spectral.budget=0.01,0.05", "spectre.budget=0.01,0.05"),
+    *("activation_clustering.size=", "strip.false_alarms=0.1,0.3", "abl.share=", "scan.false_alarms="),
+    *(
+        "base_loss.false_alarms=0.1,0.3",
+        "base_knn.false_alarms=0.1,0.3",
+        "base_gradient.false_alarms=0.1,0.3",
+    ),
+    "mixup.alpha=",
+)
+ROWS = (
+    *AMPLIFIERS,
+    *DEFENCES,
+    *TRAINS,
+    *(f"{defence}/{method}" for method in AMPLIFIERS for defence in DEFENCES),
+)
+BASE = {"data.base": "100"}  # samples that a defender is trusted to have, in the training set's proportions
+CONFIG_OF = {
+    "adult": ("adult/tabular_trigger.py", BASE),
+    "waterdigits": ("waterdigits/dlbd.py", BASE),
+}
+
+
+def main(name: str, workdir: Path, seeds: int, *, finished: bool) -> None:
+    """Work a matrix out, and leave what it says beside this file."""
+    file, changed = CONFIG_OF[name]
+    config = load(CONFIGS / file, {**changed, "rows": ",".join(ROWS)})
+    result = run(config, workdir, dial=DIALS, seeds=seeds, finished=finished)
+    write_text(HERE / f"{name}.md", report.markdown(result))
+    shutil.copy(workdir / "points.csv", HERE / f"{name}.csv")
+    shutil.copy(workdir / "figures" / "matrix.png", HERE / f"{name}_matrix.png")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Every amplifying method with every defence.")
+    parser.add_argument("name", choices=CONFIG_OF)
+    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--finished", action="store_true")
+    options = parser.parse_args()
+    main(options.name, options.workdir, options.seeds, finished=options.finished)

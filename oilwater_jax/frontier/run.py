@@ -1,0 +1,258 @@
+"""`oilwater frontier`: every setting of every row's dials on validation and on test, and what can be had at best.
+
+The folder is a sweep's: stages that settings, rows and splits have in common are computed once; a run that is cut off
+goes on; rows, seeds and dials may be added later. What comes out is in frontier.json, points.csv and figures/.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oilwater_jax import executors, pipeline, sweep
+from oilwater_jax.errors import UserError
+from oilwater_jax.executors import Executor, WorkerDied
+from oilwater_jax.files import load_json, read_json, seal, write_json
+from oilwater_jax.frontier import cost, dials
+from oilwater_jax.frontier.dials import Setting
+from oilwater_jax.keys import Keys
+from oilwater_jax.planning import sizes
+from oilwater_jax.reporting.summary import verdict
+from oilwater_jax.rows import Row, label, nature, parse_all, plain
+from oilwater_jax.run_folder import RunFolder, check_path
+from oilwater_jax.settings.config import Config, Grid, checked, registry_of, shrink
+from oilwater_jax.shapes import GRID, STAGE
+from oilwater_jax.stages import key_of
+from oilwater_jax.sweep import Done, Unit
+
+SPLITS = ("val", "test")  # chosen on, told on
+
+
+class Trial(NamedTuple):
+    """One setting of one row: its configs, by the split that they evaluate."""
+
+    row: Row
+    setting: Setting
+    configs: dict[str, Config]
+
+    @property
+    def name(self) -> str:
+        """As it is shown."""
+        return f"{self.row} {dials.text(self.setting)}"
+
+
+class Trials(sweep.Units):
+    """The units of a frontier: each is one seed of one trial, on both splits."""
+
+    reports = False
+
+    def __init__(self, trials: Mapping[str, Trial], place: "Place", executor: Executor, seeds: int) -> None:
+        self.trials, self.place = trials, place
+        runs = {name: trial.configs["test"] for name, trial in trials.items()}
+        super().__init__(Grid(runs, seeds), place.workdir, executor, {})
+        self.waiting.sort(key=lambda unit: unit.seed or 0)  # what is cut off has whole seeds
+
+    def is_finished(self, name: str) -> bool:
+        """Whether every seed is there, on both splits."""
+        trial = self.trials[name]
+        return all(self.place.figures(trial, split, seed) for split in SPLITS for seed in self.seeds(name))
+
+    def submit(self, unit: Unit) -> Future[Done]:
+        """Have a worker do a unit."""
+        assert unit.seed is not None
+        configs = [self.trials[unit.run].configs[split] for split in SPLITS]
+        return self.executor.submit(work, configs, self.workdir.absolute(), unit.seed)
+
+
+def work(configs: Sequence[Config], workdir: Path, seed: int) -> Done:
+    """One seed of a trial, in a worker process."""
+
+    def do(warn: Any) -> None:
+        for config in configs:
+            pipeline.run_seed(config, workdir, seed, warn)
+
+    return sweep.guarded(do, workdir)
+
+
+class Place:
+    """Where the figures of trials are found again."""
+
+    def __init__(self, workdir: Path, identity: str) -> None:
+        self.workdir, self.identity = workdir, identity
+        self._keys: dict[tuple[str, str], Keys] = {}
+
+    def keys(self, trial: Trial, split: str) -> Keys:
+        """The keys of a trial's stages."""
+        at = trial.name, split
+        if at not in self._keys:
+            self._keys[at] = Keys(shrink(trial.configs[split]), self.identity)
+        return self._keys[at]
+
+    def figures(self, trial: Trial, split: str, seed: int) -> dict[str, Any] | None:
+        """The figures of a trial's row, None where it is not finished."""
+        return self._stage(f"seed{seed}/{trial.row.slug}", self.keys(trial, split).row(trial.row, seed))
+
+    def attack(self, trial: Trial, split: str, seed: int) -> dict[str, Any] | None:
+        """The figures of the attack."""
+        return self._stage(f"seed{seed}/attack", self.keys(trial, split).attack(seed))
+
+    def _stage(self, name: str, key: str) -> dict[str, Any] | None:
+        record = read_json(self.workdir / "stages" / f"{name}-{key}" / "stage.json", STAGE, sealed=True)
+        return None if record is None or record["key"] != key else record["figures"]
+
+
+def trials_of(
+    config: Config, rows: Sequence[Row], given: Mapping[str, tuple[Any, ...]]
+) -> tuple[dict[str, Trial], dict[str, str]]:
+    """The trials by name, plain ERM first; and those whose settings do not fit together, with the reason."""
+    found, refused = {}, {}
+    for row in dict.fromkeys((plain(), *rows)):
+        for setting in dials.settings(row, config, given):
+            trial = Trial(row, setting, {})
+            try:
+                for split in SPLITS:
+                    own = {**setting, "rows": (str(row),), "look": (), "evaluate": split}
+                    trial.configs[split] = checked(config, own, f"row {row}")
+            except UserError as error:
+                refused[trial.name] = str(error)
+                continue
+            found[trial.name] = trial
+    return found, refused
+
+
+def run(
+    config: Config,
+    workdir: str | Path,
+    *,
+    rows: Sequence[str] = (),
+    dial: Sequence[str] = (),
+    seeds: int = 1,
+    executor: Executor | None = None,
+    overwrite: bool = False,
+    finished: bool = False,
+) -> dict[str, Any]:
+    """Work out, or go on with, the frontiers of rows (by default the config's) and return what frontier.json holds.
+
+    `dial` has values in place of the declared ones, as text: "jtt.lambda_up=3,10". A setting that fails is listed and
+    does not stop the others. With `finished` nothing is computed: it is told of the settings whose seeds are all
+    there. Raises UserError before anything is written where the config, its data, a dial or the folder do not do.
+    """
+    from oilwater_jax.frontier import report
+
+    executor = executor or executors.make("processes")
+    workdir = check_path(workdir)
+    parsed = parse_all(rows or config.rows, registry_of(config), "rows")
+    trials, refused = trials_of(config, parsed, dials.parse(dial, config))
+    if not trials:
+        raise UserError(f"no setting fits together; the first: {next(iter(refused.values()))}")
+    pipeline.prepare(checked(config, {"rows": tuple(map(str, parsed)), "look": ()}))
+    _, splits = pipeline.prepare(next(iter(trials.values())).configs["test"])
+    if any(trial.row.data == "poisoned" for trial in trials.values()) and not measured(config):
+        raise UserError(
+            f"attack.name = {config.attack.name!r} measures no success; a frontier wants an attack"
+        )
+    folder = RunFolder.open(workdir, {"sweep": True, "frontier": True}, overwrite=overwrite)
+    try:
+        if load_json(workdir / "grid.json", GRID) is None:
+            write_json(workdir / "grid.json", {"runs": []})
+        place = Place(workdir, splits.identity)
+        units = Trials(trials, place, executor, seeds)
+        with executor:
+            if units.waiting and not finished:
+                units.say(estimate(units, config), bar=True)
+            failed = refused | ({} if finished else units.run())
+        result = gather(trials, place, [*range(config.seed, config.seed + seeds)], failed, config)
+        report.write(workdir, result)
+        write_json(workdir / report.FILE, result)  # last: it says that all is there
+        return result
+    finally:
+        folder.close()
+
+
+def measured(config: Config) -> bool:
+    """Whether the config's attack has a success at all."""
+    return not registry_of(config).attack(config.attack.name).harmless
+
+
+def estimate(units: Trials, config: Config) -> str:
+    """What is still to be done and how long it will take, from a few timed steps in a worker."""
+    known = sizes.find(shrink(config))
+    wanted: dict[str, cost.Training] = {}
+    for unit in units.waiting:
+        trial = units.trials[unit.run]
+        for split in SPLITS:
+            keys = units.place.keys(trial, split)
+            assert unit.seed is not None
+            wanted |= cost.trainings(keys.config, keys, known, unit.seed)
+    left = {key: one for key, one in wanted.items() if key not in cost.done(units.workdir)}
+    count = f"{len(units.waiting)} units (a setting and a seed each), {len(left)} trainings"
+    try:
+        speed = units.executor.result(units.executor.submit(cost.speed, config))
+    except (UserError, WorkerDied) as error:
+        return f"{count}; how long they take is not known ({error})"
+    each = known.train + known.val + 2 * known.judged  # what is looked at, validated and judged, at least
+    scored = sum(known.val * 10 for _ in left) + len(units.waiting) * each
+    workers = units.executor.workers()
+    took = cost.seconds(left.values(), scored, speed, workers)
+    on = f"{workers} worker{'s' * (workers > 1)}"
+    return f"{count}; about {_clock(took)} on {on}, if the machine is free (attacks that are optimised come on top)"
+
+
+def _clock(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def gather(
+    trials: Mapping[str, Trial],
+    place: Place,
+    seeds: list[int],
+    failed: Mapping[str, str],
+    config: Config,
+) -> dict[str, Any]:
+    """What frontier.json holds: of each trial the figures of every seed on both splits."""
+    registry = registry_of(config)
+    points, keys, first = [], [], {}
+    for trial in trials.values():
+        found = {split: [place.figures(trial, split, seed) for seed in seeds] for split in SPLITS}
+        if any(one is None for ones in found.values() for one in ones):
+            continue
+        keys += [place.keys(trial, split).row(trial.row, seed) for split in SPLITS for seed in seeds]
+        first = first or place.attack(trial, "test", seeds[0]) or {}
+        points.append(
+            {
+                "row": str(trial.row),
+                "label": label(trial.row, registry),
+                **nature(trial.row, registry),
+                "methods": {atom.name: registry.method(atom.name).aim for atom in trial.row.atoms},
+                "setting": trial.setting,
+                **{split: _seeds(ones, first) for split, ones in found.items()},
+            }
+        )
+    return seal(
+        {
+            "command": "frontier",
+            "seeds": seeds,
+            "smoke": config.smoke,
+            "data": config.data.name,
+            "attack": config.attack.name,
+            "budget": config.attack.budget,
+            "measures": first.get("measures", {}),
+            "signed": first.get("signed", []),
+            "verdict": verdict({"measures": first.get("measures", {})}),
+            "points": points,
+            "failed": dict(failed),
+            "key": key_of("frontier", keys),
+        }
+    )
+
+
+def _seeds(ones: Iterable[Mapping[str, Any] | None], attack: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """By figure, a value per seed."""
+    own = [one for one in ones if one is not None]
+    names = ["acc_adjusted", "wga", "wga_error", *attack.get("measures", {}), "selected_epoch", "trials"]
+    found: dict[str, list[Any]] = {name: [one[name] for one in own] for name in names}
+    for kind in ("idnf", "idnf_class", "elmf", "draws"):
+        for name in own[0][kind]:
+            found[f"{kind}.{name}"] = [one[kind].get(name) for one in own]
+    return found
