@@ -4,12 +4,14 @@ Commands are those of blocks marked `sh`. They run as they stand, page by page i
 rule:
 
 - `run`, `sweep` and `study` get `--config.smoke=true`, and `--seeds` counts 1;
+- commands in the words of a tutorial are parsed; those in its cells run with the tutorial;
 - commands with a stand-in (DIR, FILE, HOST:PORT, in capitals) and commands on data that must be downloaded (waterbirds,
   celeba) are parsed and not run.
 
 Python blocks with a title are files of that name; other Python blocks run after the page's commands.
 """
 
+import json
 import os
 import re
 import runpy
@@ -37,9 +39,17 @@ STAND_IN = re.compile(r"\b(DIR|FILE|NAME|HOST:PORT)\b|waterbirds|celeba")
 SMOKED = ("run", "sweep", "study")
 
 
+def words_of(page: Path) -> str:
+    """A page's Markdown; of a tutorial, what is between its code."""
+    if page.suffix == ".md":
+        return page.read_text()
+    cells = json.loads(page.read_text())["cells"]
+    return "\n\n".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "markdown")
+
+
 def blocks(page: Path, kind: str) -> list[tuple[str, str]]:
     """(title, text) of a page's fenced blocks."""
-    return [(title or "", text) for found, title, text in FENCED.findall(page.read_text()) if found == kind]
+    return [(title or "", text) for found, title, text in FENCED.findall(words_of(page)) if found == kind]
 
 
 def commands(page: Path) -> list[str]:
@@ -58,7 +68,7 @@ def test_there_are_commands_and_tutorials():
     assert len(TUTORIALS) >= 5
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, *TUTORIALS], ids=lambda page: page.stem)
 def test_every_command_parses(page):
     for command in commands(page):
         assert command.startswith("oilwater "), command
@@ -86,7 +96,7 @@ def test_every_command_runs(page, tmp_path):
 
 @pytest.mark.parametrize("page", [*PAGES, *TUTORIALS], ids=lambda page: page.stem)
 def test_every_link_leads_somewhere(page):
-    for link in re.findall(r"\]\((?!https?:)([^)#]*)(?:#[^)]*)?\)", page.read_text()):
+    for link in re.findall(r"\]\((?!https?:)([^)#]*)(?:#[^)]*)?\)", words_of(page)):
         if link:
             assert (page.parent / link).exists(), link
 
