@@ -213,6 +213,7 @@ def test_the_schema_of_a_run_folder_is_that_of_a_run(tmp_path, capsys):
     for row in read_metrics(folder / "metrics.jsonl"):
         assert set(row) - keys <= {"train_acc"}  # of pretraining
     result = summary.read(folder)
+    assert result is not None
     table = page.split("## `summary.json`")[1].split("A row's figure")[0]
     keys = {key for cell in re.findall(r"^\| (`.*?) \|", table, re.M) for key in re.findall(r"`(\w+)`", cell)}
     assert keys == set(RUN_SUMMARY)

@@ -38,8 +38,8 @@ class Writer(Protocol):
 class TensorBoard:
     """Event files, a scalar per figure, the epoch as step: `tensorboard --logdir=DIR/log/tensorboard`."""
 
-    suffix = ""
-    needs = "tensorboardX"
+    suffix: ClassVar[str] = ""
+    needs: ClassVar[str] = "tensorboardX"
 
     def __init__(self, path: Path) -> None:
         from tensorboardX import SummaryWriter
@@ -62,8 +62,8 @@ class TensorBoard:
 class JsonLines:
     """One flat JSON object per epoch, in a file per training."""
 
-    suffix = ".jsonl"
-    needs = "json"
+    suffix: ClassVar[str] = ".jsonl"
+    needs: ClassVar[str] = "json"
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
