@@ -24,8 +24,9 @@ import pytest
 import yaml
 
 from oilwater_jax import cli, new
-from oilwater_jax.reporting import summary
+from oilwater_jax.reporting import logs, summary
 from oilwater_jax.settings import shipped
+from oilwater_jax.settings.config import load
 from oilwater_jax.settings.registry import BUILT_IN, known
 from oilwater_jax.shapes import RUN_SUMMARY
 from oilwater_jax.stages import read_metrics
@@ -76,9 +77,33 @@ def test_every_command_parses(page):
         cli.parser().parse_args(words)
 
 
+OF_ONE_CONFIG = ("run", "study", "frontier", "plan")
+
+
+@pytest.mark.parametrize(
+    "page", [one for one in (*PAGES, *TUTORIALS) if commands(one)], ids=lambda page: page.stem
+)
+def test_the_settings_of_every_command_fit_together(page, tmp_path, monkeypatch):
+    """Without running it: its config loads with its changes; weights are not there, and files are stood in for."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(shipped.names()["waterdigits/dlbd"].read_text())
+    (tmp_path / "trim.py").write_text((ROOT / "tests/own/trim.py").read_text())
+    for command in commands(page):
+        words, changes = cli.split_overrides(shlex.split(command)[1:])
+        options = cli.parser().parse_args(words)
+        if options.command in OF_ONE_CONFIG and options.config:
+            weightless = {"model.init_from": ""} if "waterbirds" in options.config else {}
+            config = load(options.config, changes | weightless, plugins=cli.plugins_of(options))
+            assert config.is_locked
+        if options.command in ("run", "sweep"):
+            assert set(filter(None, options.log.split(","))) <= set(logs.WRITERS)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [one for one in PAGES if commands(one)], ids=lambda page: page.stem)
 def test_every_command_runs(page, tmp_path):
+    if "--log=tensorboard" in words_of(page):
+        pytest.importorskip("tensorboardX")
     python = blocks(page, "python")
     for title, text in python:
         if title:
