@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from oilwater_jax import __version__, executors, preemption
+from oilwater_jax import __version__, executors, new, preemption
 from oilwater_jax.errors import UserError, one_line, plain
+from oilwater_jax.reporting import logs
 from oilwater_jax.settings.registry import BUILT_IN, blame
 from oilwater_jax.theory import command as theory
 
@@ -24,17 +25,19 @@ Group-robustness methods against poisoning defences, measured in JAX
 
 EPILOG = """\
 examples:
-  oilwater run --config=configs/waterdigits/dlbd.py --workdir=runs/first
-  oilwater run --config=configs/waterdigits/dlbd.py --config.attack.budget=0.005 --workdir=runs/half --seeds=5
+  oilwater run --config=waterdigits/dlbd --workdir=runs/first
+  oilwater run --config=waterdigits/dlbd --config.attack.budget=0.005 --workdir=runs/half --seeds=5
   oilwater show runs/first
   oilwater sweep --config=experiments/table02_amplification/grid.py --workdir=runs/waterdigits
-  oilwater study --config=configs/waterdigits/dlbd.py --workdir=runs/signals
-  oilwater plan --config=configs/waterdigits/dlbd.py --topology=v5e:2x4
+  oilwater study --config=waterdigits/dlbd --workdir=runs/signals
+  oilwater plan --config=waterdigits/dlbd --topology=v5e:2x4
   oilwater table runs/waterdigits --columns=wga,success --format=md
   oilwater report runs/first runs/half --out=both.html
   oilwater weights import resnet50.safetensors --model=resnet50 --out=weights/resnet50
   oilwater data prepare waterbirds --source=waterbird_complete95_forest2water2.tar.gz
-  oilwater data info waterbirds"""
+  oilwater data info waterbirds
+  oilwater configs
+  oilwater new method mine"""
 
 RUN_HELP = """\
 Train, attack, identify, amplify, evaluate and print, as a config file says. The same command again goes on
@@ -103,6 +106,15 @@ CHECK_HELP = """\
 Run everything that your files define in smoke experiments of seconds, by the suite that the built-in ones pass: a
 method alone, in its modes, and with others under / and +; an attack under ERM; a data set and a network end to end; a
 score on its own. Exit code 1 where something breaks its contract, with a line for each."""
+
+CONFIGS_HELP = """\
+List the configs that come with the package, or copy one out. Their names stand for their files everywhere:
+--config=waterdigits/dlbd."""
+
+NEW_HELP = """\
+Write NAME.py and test_NAME.py into the current folder: a working method, attack, data set or config, as a start for
+one of yours. `oilwater check NAME.py` holds an entry to its contract, `pytest test_NAME.py` runs its test. Nothing is
+overwritten."""
 
 DOCTOR_HELP = """\
 Read every file of a run's or sweep's folder and say what is damaged (digests), stale (versions, keys: the data are
@@ -189,7 +201,11 @@ def parser() -> Parser:
         (frontier, "get_config()", "change one field, e.g. --config.rows=jtt,epic+jtt"),
         (plan, "get_config()", "change one field, e.g. --config.train.batch=256"),
     ):
-        one.add_argument("--config", metavar="FILE.py", help=f"Python file with {function}")
+        one.add_argument(
+            "--config",
+            metavar="FILE",
+            help=f"Python file with {function}, or a name that `oilwater configs` lists",
+        )
         one.add_argument("--config.KEY", metavar="VALUE", dest="_", help=change)
         one.add_argument(
             "--plugins",
@@ -200,6 +216,13 @@ def parser() -> Parser:
     for one in (run, study, sweep, frontier):
         one.add_argument("--workdir", metavar="DIR", help="folder of results, made if needed")
         one.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
+    for one in (run, sweep):
+        one.add_argument(
+            "--log",
+            metavar="KIND,...",
+            default="",
+            help="write each epoch's figures also to DIR/log, for other tools: tensorboard (extra `log`), jsonl",
+        )
     for one in (run, study, frontier):
         one.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
     run.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of several listens")
@@ -264,6 +287,15 @@ def parser() -> Parser:
             one.add_argument("--verify", action="store_true", help="read all decoded images and check them")
     check = command("check", "hold methods, defences, attacks, ... of yours to their contract", CHECK_HELP)
     check.add_argument("files", metavar="FILE", nargs="+", help="mine.py, or an importable module")
+    shipped_configs = command("configs", "list the configs that come with it, or copy one", CONFIGS_HELP)
+    copying = shipped_configs.add_subparsers(dest="verb", metavar="[copy]", parser_class=Parser).add_parser(
+        "copy", description="Copy a config to a file.", formatter_class=raw, allow_abbrev=False
+    )
+    copying.add_argument("name", metavar="NAME", help="as `oilwater configs` lists it")
+    copying.add_argument("file", metavar="FILE", nargs="?", help="where to (default: the current folder)")
+    making = command("new", "write a working skeleton with its test", NEW_HELP)
+    making.add_argument("kind", metavar="KIND", choices=new.kinds(), help=", ".join(new.kinds()))
+    making.add_argument("name", metavar="NAME", help="its name, and that of the file")
     theory.add_parser(command)
     doctor = command("doctor", "say what of a run or sweep is damaged or stale", DOCTOR_HELP)
     doctor.add_argument("workdir", metavar="DIR", type=folder)
@@ -394,6 +426,10 @@ def dispatch(arguments: list[str]) -> None:
         check(options)
     elif options.command == "doctor":
         doctor(options)
+    elif options.command == "configs":
+        configs(options)
+    elif options.command == "new":
+        make_new(options)
     elif options.command == "theory":
         theory.run(options)
     else:
@@ -405,6 +441,7 @@ def run(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     from oilwater_jax.settings.config import load
 
     check_options(options)
+    log = logs.parse(options.log)
     several = check_processes(options)
     config = load(options.config, overrides, plugins=plugins_of(options))
     from oilwater_jax import devices, pipeline  # import JAX: only now is it sure to be needed
@@ -412,7 +449,7 @@ def run(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     if several:
         devices.join(options.coordinator, options.processes, options.process)
     with preemption.heard(at_once=not several):
-        pipeline.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite)
+        pipeline.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite, log=log)
     if devices.is_first():
         show(options.workdir)
 
@@ -493,13 +530,14 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
 
     check_options(options)
     platforms = leave_accelerators()
+    log = logs.parse(options.log)
     grid = load_grid(options.config, overrides, plugins=plugins_of(options))
     grid = grid._replace(seeds=options.seeds or grid.seeds)
     executor = executor_of(options, platforms)
     from oilwater_jax.sweep import sweep as run_sweep
 
     with preemption.heard(at_once=True):
-        failed = run_sweep(grid, options.workdir, executor=executor, overwrite=options.overwrite)
+        failed = run_sweep(grid, options.workdir, executor=executor, overwrite=options.overwrite, log=log)
     for run, reason in failed.items():
         print(f"oilwater: run {run} failed: {' '.join(reason.split())}", file=sys.stderr)
     print(
@@ -727,6 +765,24 @@ def doctor(options: argparse.Namespace) -> None:
 
     if not tell(options.workdir, mend=options.repair):
         sys.exit(FAILED)
+
+
+def configs(options: argparse.Namespace) -> None:
+    """`oilwater configs` and `oilwater configs copy`."""
+    from oilwater_jax.settings import shipped
+
+    if options.verb == "copy":
+        print(shipped.copy(options.name, options.file))
+        return
+    width = max(map(len, shipped.names()))
+    for name, path in shipped.names().items():
+        print(f"{name:<{width}}  {shipped.summary(path)}")
+
+
+def make_new(options: argparse.Namespace) -> None:
+    """`oilwater new`."""
+    file, test = new.write(options.kind, options.name)
+    print(f"{file}, {test}: the docstring of {file} has the commands; pytest {test}")
 
 
 def check(options: argparse.Namespace) -> None:

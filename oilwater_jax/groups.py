@@ -29,6 +29,11 @@ def minority_groups(counts: Int[np.ndarray, " g"], n_classes: int) -> Bool[np.nd
     Edge case              Result
     equal groups           none is a minority
     an empty group         a minority of size 0
+
+    Examples:
+        >>> minority_groups(np.array([3498, 184, 56, 1057]), 2).tolist()
+        [False, True, True, False]
+
     """
     return counts < counts.sum() / (n_classes * len(counts))
 

@@ -5,7 +5,7 @@ product is saved under `stages/`, so a run that was cut off re-enters where it w
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +46,16 @@ def run(
     overwrite: bool = False,
     shared: Path | None = None,
     warn: Callable[[str], None] | None = None,
+    log: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Run, or go on with, the experiment of a checked config; returns what summary.json holds.
 
     Seeds config.seed, config.seed + 1, ... `seeds` of them; more seeds may be asked of a folder later. A finished run
     that is asked for again is read and not touched.
     `shared` is a sweep's folder, whose stages are used and added to instead of the run folder's own.
-    `warn` hears the warnings; then nothing is shown. Of several processes all call this, with the same arguments; the
-    first alone touches the folder, and all return the same.
+    `warn` hears the warnings; then nothing is shown. `log` names the logs to write (`reporting.logs`).
+    Of several processes all call this, with the same arguments; the first alone touches the folder, and all return the
+    same.
     Raises UserError before anything is written where config, data or folder do not fit together.
     """
     workdir = check_path(workdir)
@@ -65,6 +67,7 @@ def run(
         overwrite=overwrite,
         shared=shared,
         warn=warn,
+        log=log,
     ) as (experiment, numbers):
         small, progress = experiment.config, experiment.progress
         progress.begin(1 + len(numbers) * stage_count(experiment))
@@ -92,6 +95,7 @@ def entered(
     key_of_run: Callable[[Keys, list[int]], str] = Keys.run,
     shared: Path | None = None,
     warn: Callable[[str], None] | None = None,
+    log: Sequence[str] = (),
 ) -> Iterator[tuple[Experiment, list[int]]]:
     """The experiment of a checked config in its folder, which is held until the end, and its seeds.
 
@@ -117,8 +121,14 @@ def entered(
         for remark in splits.remarks:
             progress.warn(f"data: {remark}")
         store = Store(
-            shared or workdir, progress.warn, shared=shared is not None, origin=origin(splits.identity)
+            shared or workdir,
+            progress.warn,
+            shared=shared is not None,
+            origin=origin(splits.identity),
+            log=log,
         )
+        held.callback(store.logs.close)
+        devices.first(store.fill_logs)
         yield Experiment(small, splits, store, progress), numbers
 
 
@@ -142,14 +152,17 @@ def report(
     write_json(workdir / "summary.json", result)  # last: it says that the run is finished
 
 
-def run_seed(config: Config, shared: Path, seed: int, warn: Callable[[str], None]) -> None:
+def run_seed(
+    config: Config, shared: Path, seed: int, warn: Callable[[str], None], log: Sequence[str] = ()
+) -> None:
     """The stages of one seed of a sweep's run, in the sweep's folder."""
     use_compilation_cache()
     small, splits = prepare(config)
     devices.check_batch(small.train.batch)
     with Progress(warn) as progress:
-        store = Store(shared, progress.warn, shared=True, origin=origin(splits.identity))
-        Rooms(Experiment(small, splits, store, progress), seed).walk()
+        store = Store(shared, progress.warn, shared=True, origin=origin(splits.identity), log=log)
+        with contextlib.closing(store.logs):
+            Rooms(Experiment(small, splits, store, progress), seed).walk()
 
 
 def prepare(config: Config) -> tuple[Config, Splits]:

@@ -68,7 +68,15 @@ class Row(NamedTuple):
 
 
 def parse(text: str, registry: Registry) -> Row:
-    """The row of an expression. Raises UserError, naming the expression and the mend."""
+    """The row of an expression. Raises UserError, naming the expression and the mend.
+
+    Examples:
+        >>> from oilwater_jax.settings.registry import known
+        >>> row = parse("epic/jtt:ideal", known())
+        >>> [atom.name for atom in row.atoms], row.data, str(row.before)
+        (['epic', 'jtt'], 'poisoned', 'epic')
+
+    """
 
     def refuse(why: str) -> UserError:
         return UserError(f"row {text!r}: {why}")

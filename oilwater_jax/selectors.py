@@ -37,6 +37,12 @@ def upsample(flagged: Bool[np.ndarray, " n"], factor: float) -> Selector:
 
     References: Liu et al. 2021, Just Train Twice, Algorithm 1. Its code appends `factor` copies to the
     original (factor + 1 draws); here the factor is the number of draws.
+
+    Examples:
+        >>> selector = upsample(np.array([True, False, False]), 50)
+        >>> selector.update((), 1, None)[1].tolist()
+        [50.0, 1.0, 1.0]
+
     """
     if factor < 1:
         raise ValueError(f"upsample: factor must be at least 1, not {factor}")
@@ -47,6 +53,11 @@ def balanced(groups: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Weights that draw every group that occurs equally often, n draws per epoch in all: n / (groups * n_g).
 
     For true groups the oracle's; for estimated ones GEORGE's uniform cluster sampling.
+
+    Examples:
+        >>> balanced(np.array([0, 0, 0, 1])).round(2).tolist()
+        [0.67, 0.67, 0.67, 2.0]
+
     """
     _, at, counts = np.unique(groups, return_inverse=True, return_counts=True)
     return len(groups) / (len(counts) * counts[at])
@@ -142,6 +153,12 @@ def draw_epoch(weights: Float[np.ndarray, " n"], rng: np.random.Generator) -> In
     Sample i is drawn floor(weights[i]) or ceil(weights[i]) times, exactly weights[i] times if that is a
     whole number, and weights[i] times in expectation. All-ones weights give a permutation.
     Raises ValueError for weights that are negative or not finite, or if nothing would be drawn.
+
+    Examples:
+        >>> draws = draw_epoch(np.array([0.0, 1.0, 3.0]), np.random.default_rng(0))
+        >>> np.bincount(draws).tolist()
+        [0, 1, 3]
+
     """
     if not np.all(np.isfinite(weights)) or np.any(weights < 0):
         bad = int(np.flatnonzero(~np.isfinite(weights) | (weights < 0))[0])

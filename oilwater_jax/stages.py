@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -33,6 +33,7 @@ from oilwater_jax.files import (
     write_npz,
     write_text,
 )
+from oilwater_jax.reporting.logs import Logs
 from oilwater_jax.shapes import STAGE
 
 MOST_ARRAYS = 1 << 36  # bytes of a stage's npz file
@@ -77,9 +78,16 @@ class Store:
     """
 
     def __init__(
-        self, root: Path, warn: Callable[[str], None], *, shared: bool = False, origin: Origin = NOWHERE
+        self,
+        root: Path,
+        warn: Callable[[str], None],
+        *,
+        shared: bool = False,
+        origin: Origin = NOWHERE,
+        log: Sequence[str] = (),
     ) -> None:
         self.root, self.warn, self.shared, self.origin = root, warn, shared, origin
+        self.logs = Logs(root, log)
 
     def place(self, name: str, key: str) -> str:
         """Where a stage lives: its name, and in a shared store also its key."""
@@ -161,12 +169,32 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         others = [row for row in read_metrics(path) if row.get("stage") != name]
         write_text(path, "".join(json.dumps(row) + "\n" for row in others + rows))
+        self.logs.begin(place, rows)
 
     def add_metrics(self, place: str, row: dict[str, Any]) -> None:
         """Append an epoch's row."""
         path = self.metrics(place)
         with named(path), path.open("a") as file:
             file.write(json.dumps(row) + "\n")
+        self.logs.add(row)
+
+    def fill_logs(self) -> None:
+        """Write the logs of trainings from before logs were asked for."""
+        if self.logs.names:
+            self.logs.fill(self.trainings())
+
+    def trainings(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows of every training so far, by its place."""
+        if self.shared:
+            root = self.root / "metrics"
+            files = {
+                str(path.relative_to(root).with_suffix("")): path for path in sorted(root.rglob("*.jsonl"))
+            }
+            return {place: read_metrics(path) for place, path in files.items()}
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in read_metrics(self.root / "metrics.jsonl"):
+            found.setdefault(row["stage"], []).append(row)
+        return found
 
 
 def read_arrays(path: Path, digest: str) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ does.
 import fcntl
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import NamedTuple
@@ -24,15 +24,17 @@ from rich.progress import (
 )
 
 from oilwater_jax import defects, executors, shapes
-from oilwater_jax.errors import UserError, one_line
+from oilwater_jax.errors import UserError, one_line, warn
 from oilwater_jax.executors import Executor, WorkerDied
 from oilwater_jax.files import open_lock, read_json, write_json
 from oilwater_jax.keys import Keys
 from oilwater_jax.reporting import summary
+from oilwater_jax.reporting.progress import AVERAGED, EVERY, where
 from oilwater_jax.reporting.terminal import Screen
 from oilwater_jax.run_folder import LOCK, RunFolder, check_path, is_run_folder
 from oilwater_jax.settings.config import Config, Grid, to_json
 from oilwater_jax.settings.registry import blame
+from oilwater_jax.stages import Store
 
 GRID = "grid.json"
 ATTEMPTS = 2  # of a unit whose worker process died
@@ -53,13 +55,18 @@ class Done(NamedTuple):
 
 
 def sweep(
-    grid: Grid, workdir: str | Path, *, executor: Executor | None = None, overwrite: bool = False
+    grid: Grid,
+    workdir: str | Path,
+    *,
+    executor: Executor | None = None,
+    overwrite: bool = False,
+    log: Sequence[str] = (),
 ) -> dict[str, str]:
     """Run, or go on with, every run of a grid; returns the failed ones with the reason of each.
 
     On `executor`, which is ended with the sweep; None: one process per accelerator, or else per core. A run that fails
-    does not stop the others. Raises UserError before anything is written where a run's config, its data or the folder
-    do not fit together.
+    does not stop the others. `log` names the logs to write (`reporting.logs`). Raises UserError before anything is
+    written where a run's config, its data or the folder do not fit together.
     """
     from oilwater_jax import pipeline  # imports JAX
 
@@ -78,7 +85,8 @@ def sweep(
         for name, config in grid.runs.items():
             claim(workdir / "runs" / name, config)
         write_json(workdir / GRID, {"runs": [*known, *(name for name in grid.runs if name not in known)]})
-        return Units(grid, workdir, executor, keys).run()
+        Store(workdir, warn, shared=True, log=log).fill_logs()
+        return Units(grid, workdir, executor, keys, log).run()
     finally:
         folder.close()
 
@@ -106,12 +114,19 @@ class Units:
 
     reports = True
 
-    def __init__(self, grid: Grid, workdir: Path, executor: Executor, keys: Mapping[str, str]) -> None:
-        self.grid, self.workdir, self.executor, self.keys = grid, workdir, executor, keys
+    def __init__(
+        self,
+        grid: Grid,
+        workdir: Path,
+        executor: Executor,
+        keys: Mapping[str, str],
+        log: Sequence[str] = (),
+    ) -> None:
+        self.grid, self.workdir, self.executor, self.keys, self.log = grid, workdir, executor, keys, log
         self.failed: dict[str, str] = {}
         self.attempts: dict[Unit, int] = {}
         self.console = Screen(stderr=True)
-        self.began = time.monotonic()
+        self.began = self.told = time.monotonic()
         finished = [name for name in grid.runs if self.is_finished(name)]
         todo = [name for name in grid.runs if name not in finished]
         self.left = {name: set(self.seeds(name)) for name in todo}
@@ -126,6 +141,7 @@ class Units:
             console=self.console,
             disable=not self.console.is_terminal,
             transient=True,
+            speed_estimate_period=AVERAGED,
         )
         done = sum(len(self.seeds(name)) + self.reports for name in finished)
         total = done + len(self.waiting) + len(todo) * self.reports
@@ -157,17 +173,22 @@ class Units:
                     else:
                         running[self.submit(unit)] = unit
                 self.show(running.values())
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for future in wait(running, timeout=EVERY, return_when=FIRST_COMPLETED).done:
                     self.end(running.pop(future), future)
+                if time.monotonic() - self.told >= EVERY:
+                    self.told = time.monotonic()
+                    self.say(where(self.bar.tasks[0]))
         return self.failed
 
     def submit(self, unit: Unit) -> Future[Done]:
         """Have a worker do a unit."""
         config = self.grid.runs[unit.run]
-        return self.executor.submit(work, config, self.grid.seeds, self.workdir.absolute(), unit)
+        return self.executor.submit(
+            work, config, self.grid.seeds, self.workdir.absolute(), unit, tuple(self.log)
+        )
 
     def show(self, units: Iterable[Unit]) -> None:
-        """Name the units at work on the bar."""
+        """Name the units at work, on the bar or where there is none."""
         names = [unit.run if unit.seed is None else f"{unit.run} seed {unit.seed}" for unit in units]
         self.bar.update(self.task, description=", ".join(names))
 
@@ -234,7 +255,7 @@ def check_held(workdir: Path) -> None:
     )
 
 
-def work(config: Config, seeds: int, workdir: Path, unit: Unit) -> Done:
+def work(config: Config, seeds: int, workdir: Path, unit: Unit, log: tuple[str, ...]) -> Done:
     """Do a unit of a run of so many seeds, in a worker process."""
     from oilwater_jax import pipeline
 
@@ -242,7 +263,7 @@ def work(config: Config, seeds: int, workdir: Path, unit: Unit) -> Done:
         if unit.seed is None:
             pipeline.run(config, workdir / "runs" / unit.run, seeds=seeds, shared=workdir, warn=warn)
         else:
-            pipeline.run_seed(config, workdir, unit.seed, warn)
+            pipeline.run_seed(config, workdir, unit.seed, warn, log)
 
     return guarded(do, workdir)
 

@@ -216,11 +216,12 @@ def test_the_example_of_the_docs_runs(monkeypatch):
     example = example.replace('name="mine"', 'name="mine_of_the_docs"').replace(
         ': "mine"', ': "mine_of_the_docs"'
     )
-    found = {"x": X, "label": LABEL, "attribute": ATTRIBUTE, "split": SPLIT}
+    found = {}
     exec(example, found)
+    given = {name: found[name] for name in ("attribute", "split")}
     assert (
         ow.data.of_config(found["config"]).identity
-        == from_arrays(X, LABEL, attribute=ATTRIBUTE, split=SPLIT).identity
+        == from_arrays(found["x"], found["label"], **given).identity
     )
     registry._known.cache_clear()
 

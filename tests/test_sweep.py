@@ -248,12 +248,12 @@ from pathlib import Path
 from oilwater_jax import pipeline, sweep
 from oilwater_jax.settings import config as cfg
 
-def die(config, seeds, workdir, unit):
+def die(config, seeds, workdir, unit, log):
     mark = Path(workdir) / "died"
     if unit == sweep.Unit("jtt_0.01", 1) and (not mark.exists() or sys.argv[3] == "always"):
         mark.touch()
         os._exit(1)
-    return work(config, seeds, workdir, unit)
+    return work(config, seeds, workdir, unit, log)
 
 work, sweep.work = sweep.work, die
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The grid of Table 1: whom JTT and GEORGE identify under three attacks, on CelebA.
+"""The grid of Table 1: which samples JTT and GEORGE identify under three attacks, on CelebA.
 
 oilwater sweep --config=configs/celeba/table01.py --workdir=runs/celeba
 

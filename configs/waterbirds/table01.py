@@ -1,4 +1,4 @@
-"""The grid of Table 1: whom JTT and GEORGE identify under three attacks, on Waterbirds.
+"""The grid of Table 1: which samples JTT and GEORGE identify under three attacks, on Waterbirds.
 
 oilwater sweep --config=configs/waterbirds/table01.py --workdir=runs/waterbirds
 

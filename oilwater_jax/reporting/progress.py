@@ -1,14 +1,45 @@
-"""What a waiting person sees: two progress bars on a terminal, a line per finished stage elsewhere."""
+"""What a waiting person sees: two progress bars on a terminal; elsewhere a line per finished stage, and every 30 s."""
 
+import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
 
 from oilwater_jax.reporting.terminal import Screen
+
+EVERY = 30.0  # seconds between lines, where there is no terminal
+AVERAGED = 3600.0  # seconds back over which a speed is averaged, for the time that is left
+
+
+def where(task: Task) -> str:
+    """How far a task is: `erm: 3 of 10, about 40 s left`; the time only where it can be estimated."""
+    left = f", about {duration(task.time_remaining)} left" if task.time_remaining else ""
+    total = "" if task.total is None else f": {task.completed:.0f} of {task.total:.0f}"
+    return f"{task.description}{total}{left}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    Examples:
+        >>> duration(40), duration(200), duration(9000)
+        ('40 s', '3 min', '2.5 h')
+
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 class Progress:
@@ -25,23 +56,45 @@ class Progress:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
             disable=bool(listener) or not self.console.is_terminal,
             transient=True,
+            speed_estimate_period=AVERAGED,
         )
         self._all = self._bars.add_task("stages", total=None, note="")
         self._epochs = self._bars.add_task("", total=None, visible=False, note="")
         self._began = time.monotonic()
+        self._over = threading.Event()
 
     def __enter__(self) -> "Progress":
         self._bars.start()
+        if not self._listener and not self.console.is_terminal:
+            threading.Thread(target=self._tell, name="progress", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
         self._bars.stop()
+
+    def _tell(self) -> None:
+        """Say every 30 s where the work is, also while a compiler or a device is at it."""
+        while not self._over.wait(EVERY):
+            self._line(self.where())
+
+    def where(self) -> str:
+        """The stage under way, how far it is, and how many stages are done, each with the time that is left."""
+        stages, epochs = self._bars.tasks
+        note = f" ({epochs.fields['note']})" if epochs.fields["note"] else ""
+        return f"{where(epochs)}{note}; {where(stages)}" if epochs.description else where(stages)
+
+    def _line(self, text: str) -> None:
+        seconds = time.monotonic() - self._began
+        self.console.print(f"[{seconds:6.1f} s] {text}", highlight=False, markup=False, soft_wrap=True)
 
     def begin(self, stages: int) -> None:
         """Say how many stages there are."""
@@ -85,9 +138,7 @@ class Progress:
         if not self._listener and not self.console.is_terminal:
             shown = {k: v for k, v in (figures or {}).items() if isinstance(v, float)}
             text = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())
-            seconds = time.monotonic() - self._began
-            line = f"[{seconds:6.1f} s] {name}  {text}"
-            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._line(f"{name}  {text}")
 
     def warn(self, message: str) -> None:
         """Say something that the user should know, without stopping."""

@@ -10,7 +10,6 @@ import functools
 import itertools
 import json
 import math
-import os
 import re
 import runpy
 import traceback
@@ -23,6 +22,7 @@ from ml_collections import ConfigDict
 from oilwater_jax import rows
 from oilwater_jax.entries import Entry, Method
 from oilwater_jax.errors import UserError, message_of, one_line
+from oilwater_jax.settings import shipped
 from oilwater_jax.settings.common import RECIPES, SMOKE
 from oilwater_jax.settings.field import Field
 from oilwater_jax.settings.nearest import nearest
@@ -169,10 +169,11 @@ def shown(value: Any) -> str:
 
 
 def call_file(path: str, function: str, plugins: Sequence[str] = ()) -> Any:
-    """Run a config file and return what its function of this name returns; `plugins` are known in it."""
-    if not os.path.isfile(path):
-        what = "is a folder" if os.path.isdir(path) else "does not exist"
-        raise UserError(f"config file {path} {what}; give a Python file with {function}()")
+    """Run a config file, given by path or by a shipped config's name; return what its function of this name returns.
+
+    `plugins` are known in it.
+    """
+    path = str(shipped.find(path, function))
     try:
         with _reads(Path(path).parent, plugins):
             found = runpy.run_path(path).get(function)

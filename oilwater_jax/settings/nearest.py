@@ -5,7 +5,13 @@ from collections.abc import Iterable
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
-    """`; did you mean ...?` for a key that is close to a known one by path or by last part, else empty."""
+    """`; did you mean ...?` for a key that is close to a known one by path or by last part, else empty.
+
+    Examples:
+        >>> nearest("attack.budgt", ["attack.budget", "attack.target"])
+        '; did you mean attack.budget?'
+
+    """
     known = list(known)
     close = difflib.get_close_matches(key, known, 1, 0.6)
     leaf = key.rpartition(".")[2]
