@@ -30,7 +30,17 @@ SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 SEEDS = 3
 CURVES = {"poison": ("minority", -1.0), "minority": ("poison", 0.0)}
 """What is dosed, and what the other is fixed at: the minority as JTT finds it; no poisons at all."""
-COLUMNS: tuple[str, ...] = ("dosed", "share", "lambda_up", "split", "seed", "wga", "net", "asr", "asr_untriggered")
+COLUMNS: tuple[str, ...] = (
+    "dosed",
+    "share",
+    "lambda_up",
+    "split",
+    "seed",
+    "wga",
+    "net",
+    "asr",
+    "asr_untriggered",
+)
 
 
 def run(workdir: Path) -> None:
