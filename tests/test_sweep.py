@@ -287,11 +287,13 @@ def test_a_worker_that_dies_is_replaced_but_not_for_ever(how, failed, grid_file,
 
 def test_a_machine_that_does_not_see_the_sweeps_lock_refuses_its_units(tmp_path):
     config, unit = cfg.default(), Unit("a", 0)
-    assert "cannot be used on" in (work(config, 1, tmp_path / "absent", unit).error or "")
+    assert "cannot be used on" in (work(config, 1, tmp_path / "absent", unit, ()).error or "")
     held = RunFolder.open(tmp_path / "sweep", {"sweep": True}, overwrite=False)
     check_held(tmp_path / "sweep")
     held.close()
-    assert "does not show that the sweep holds it" in (work(config, 1, tmp_path / "sweep", unit).error or "")
+    assert "does not show that the sweep holds it" in (
+        work(config, 1, tmp_path / "sweep", unit, ()).error or ""
+    )
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [".lock", "config.json"]
 
 
