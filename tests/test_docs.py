@@ -1,9 +1,9 @@
-"""The documentation: every command parses and runs, every tutorial executes, every link leads somewhere.
+"""README and the documentation: every command parses and runs, every tutorial executes, every link leads somewhere.
 
 Commands are those of blocks marked `sh`. They run as they stand, page by page in a folder of their own, but for this
 rule:
 
-- `run`, `sweep` and `study` get `--config.smoke=true`, and `--seeds` counts 1;
+- `run`, `sweep`, `study` and `frontier` get `--config.smoke=true`, and `--seeds` counts 1;
 - commands in the words of a tutorial are parsed; those in its cells run with the tutorial;
 - commands with a stand-in (DIR, FILE, HOST:PORT, in capitals) and commands on data that must be downloaded (waterbirds,
   celeba) are parsed and not run.
@@ -33,11 +33,11 @@ from oilwater_jax.stages import read_metrics
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.ipynb"))
 FENCED = re.compile(r"^```(\S*)(?: title=\"(.*?)\")?\n(.*?)^```$", re.M | re.S)
 STAND_IN = re.compile(r"\b(DIR|FILE|NAME|HOST:PORT)\b|waterbirds|celeba")
-SMOKED = ("run", "sweep", "study")
+SMOKED = ("run", "sweep", "study", "frontier")
 
 
 def words_of(page: Path) -> str:
@@ -87,7 +87,8 @@ def test_the_settings_of_every_command_fit_together(page, tmp_path, monkeypatch)
     """Without running it: its config loads with its changes; weights are not there, and files are stood in for."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(shipped.names()["waterdigits/dlbd"].read_text())
-    (tmp_path / "trim.py").write_text((ROOT / "tests/own/trim.py").read_text())
+    for name in ("trim.py", "hard.py"):
+        (tmp_path / name).write_text((ROOT / "tests/own" / name).read_text())
     for command in commands(page):
         words, changes = cli.split_overrides(shlex.split(command)[1:])
         options = cli.parser().parse_args(words)
@@ -174,7 +175,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
 def test_every_page_is_in_the_navigation():
     config = yaml.safe_load((ROOT / ".ci/mkdocs.yml").read_text())
     named = set(re.findall(r"[\w/]+\.(?:md|ipynb)", str(config["nav"])))
-    assert named == {str(page.relative_to(DOCS)) for page in (*PAGES, *TUTORIALS)}
+    assert named == {str(page.relative_to(DOCS)) for page in (*PAGES[1:], *TUTORIALS)}
 
 
 def first_cells(page: str) -> set[str]:
