@@ -250,6 +250,9 @@ def minimax(
         if row.min() < 0 or abs(row.sum() - 1) > 1e-9:
             raise ValueError(f"minimax: shares must be 0 or above and sum to 1, not to {row.sum():g}")
     k, j = attacks.shape
+    if k == 1:  # no programs: keep the bins in which the minority has more
+        gains = (minority - attacks)[0]
+        return Minimax(float(np.maximum(gains, 0).sum()), (gains > 0).astype(np.float64), np.ones(1), 0.0)
     # The solver drops matrix entries below 1e-9, and shares in the tails are that small.
     gains = SCALE * (minority - attacks)
     # The rule: maximise t, with t <= (P_i - Q_i).x for every attack and 0 <= x <= 1.
