@@ -3,7 +3,8 @@
     python experiments/separability/measure.py runs/separability     # a few minutes on one core
 
 Reads the studies' summary.json and scores.npz; leaves beside this file seeds.csv (a known attack: AUROC, advantages
-and cross-fitted rule by study and seed), unknown.csv (one rule against several attacks, by seed) and gradient_space.png.
+and cross-fitted rule by study and seed), unknown.csv (one rule against several attacks, by seed) and
+gradient_space.png.
 """
 
 import argparse
@@ -150,6 +151,8 @@ def faced(data: str, attacks: str, studies: Sequence[Study]) -> Iterator[Line]:
                     }
                     drawn = EXCHANGES if (epoch, score) == (looked, "loss") else 0
                     found = stand([views[one] for one in rest], views[seed], draws, exchanges=drawn)
+                    if data == BOTH:
+                        found = found._replace(unseen=math.nan)  # what is left out is seen on the other data
                     stands[score, epoch] = found
                     yield place | {"epoch": epoch, "score": score} | found._asdict()
             (_, epoch), found = max(stands.items(), key=lambda item: item[1].seen)
