@@ -32,8 +32,14 @@ SEEDS = 3
 CURVES = {"poison": ("minority", -1.0), "minority": ("poison", 0.0)}
 """What is dosed, and what the other is fixed at: the minority as JTT finds it; no poisons at all."""
 SPARED = (0.0, 0.3, 0.6, 0.9)
+BESIDE = (
+    *("LRG-1 flagged", "poisons flagged", "WGA", "WGA - W"),
+    *("net ASR", "net - V", "forced", "net - forced"),
+)
 WANTED = (0.6, 0.7, 0.75, 0.8, 0.85)
-COLUMNS = ("dosed", "share", "lambda_up", "split", "seed", "wga", "net", "asr", "asr_untriggered")
+COLUMNS: tuple[str, ...] = (
+    *("dosed", "share", "lambda_up", "split", "seed", "wga", "net", "asr", "asr_untriggered"),
+)
 
 
 def run(workdir: Path) -> None:
@@ -161,35 +167,35 @@ def reached() -> list[Reached]:
 
 
 def beside(lines: list[dict[str, Any]]) -> list[list[str]]:
-    """Each row's success beside what its WGA forces, on the seeds that have curves."""
+    """Each row beside W and V at the shares that it flags, and beside what its WGA forces, on the curves' seeds."""
     body = []
     for one in reached():
         own = curves(lines, one.lambda_up)
-        seeds = [seed for seed in own if seed in one.seeds]
-        rows = [one.seeds[seed] for seed in seeds]
-        if not rows:
+        pairs = [(one.seeds[seed], own[seed]) for seed in own if seed in one.seeds]
+        if not pairs:
             continue
-        cells = [
-            str(over_seeds([row[name] for row in rows], within))
-            for name, within in (
-                *(("idnf.lrg_1", SHARE), ("idnf.poison", SHARE)),
-                *(("wga", SHARE), ("net", SIGNED)),
+        columns: dict[str, list[float | None]] = {name: [] for name in BESIDE}
+        for row, (w, v) in pairs:
+            minority, poison = row["idnf.lrg_1"], row["idnf.poison"]
+            bound = forced(row["wga"], w, v, minority - poison)
+            values = (
+                *(minority, poison, row["wga"], row["wga"] - float(np.interp(minority, SHARES, w))),
+                *(row["net"], row["net"] - float(np.interp(poison, SHARES, v))),
+                *(bound, None if bound is None else row["net"] - bound),
             )
-        ]
-        for spares in (False, True):
-            bounds = []
-            for seed, row in zip(seeds, rows, strict=True):
-                spared = row["idnf.lrg_1"] - row["idnf.poison"] if spares else 0.0
-                bounds.append(forced(row["wga"], *own[seed], spared))
-            known = [
-                (row["net"], bound) for row, bound in zip(rows, bounds, strict=True) if bound is not None
-            ]
-            count = "" if len(known) == len(rows) else f" (n = {len(known)})"
-            cells.append(f"{over_seeds([b for _, b in known], SIGNED)}{count}" if known else "-")
-            if not spares:
-                cells.append(f"{over_seeds([net - b for net, b in known], SIGNED)}{count}" if known else "-")
+            for name, value in zip(BESIDE, values, strict=True):
+                columns[name].append(value)
+        ranges = (SHARE, SHARE, SHARE, SIGNED, SIGNED, SIGNED, SIGNED, SIGNED)
+        cells = [cell(values, within) for values, within in zip(columns.values(), ranges, strict=True)]
         body.append([one.row, one.setting, *cells])
     return body
+
+
+def cell(values: Sequence[float | None], within: tuple[float, float]) -> str:
+    """In per cent, of the seeds in which it is defined: `12.3 [1.0, 23.6]`, `12.3 (n = 1)`, `-`."""
+    known = [value for value in values if value is not None]
+    count = "" if len(known) == len(values) else f" (n = {len(known)})"
+    return f"{over_seeds(known, within)}{count}" if known else "-"
 
 
 def report(out: Path = HERE) -> None:
@@ -214,12 +220,9 @@ def report(out: Path = HERE) -> None:
     for lambda_up in LAMBDAS:
         own = curves(lines, lambda_up)
         for spared in SPARED:
-            cells = []
-            for wanted in WANTED:
-                found = [forced(wanted, *one, spared) for one in own.values()]
-                known = [value for value in found if value is not None]
-                count = "" if len(known) == len(found) else f" (n = {len(known)})"
-                cells.append(f"{over_seeds(known, SIGNED)}{count}" if known else "-")
+            cells = [
+                cell([forced(wanted, *one, spared) for one in own.values()], SIGNED) for wanted in WANTED
+            ]
             body.append([str(lambda_up), f"{spared:g}", *cells])
     text += (
         "\nNet ASR that a WGA forces on a rule which flags `spared` more of the minority than of the poisons (0: upper "
@@ -228,12 +231,11 @@ def report(out: Path = HERE) -> None:
     )
     text += markdown_table(["lambda_up", "spared", *(f"WGA {100 * w:g}" for w in WANTED)], body)
     text += (
-        "\nRows of experiments/frontiers on the same seeds: shares flagged, WGA and net ASR, beside the net ASR that "
-        "the WGA forces with\n`spared` 0, the difference, and what it forces with the row's own `spared` (flagged of "
-        "LRG-1 less flagged of the poisons)\n\n"
+        "\nRows of experiments/frontiers on the same seeds, beside W and V at the shares that they flag (the theorem "
+        "assumes WGA - W at most 0\nand net - V at least 0), and beside the net ASR that their WGA forces given these "
+        "shares; differences paired by seed\n\n"
     )
-    head = ["row", "setting", "LRG-1 flagged", "poisons flagged", "WGA", "net ASR", "forced", "net - forced"]
-    text += markdown_table([*head, "forced by its own shares"], beside(lines))
+    text += markdown_table(["row", "setting", *BESIDE], beside(lines))
     write_text(out / "doses.md", text)
     draw(lines, out / "doses.png")
 
@@ -243,36 +245,39 @@ COLOURS = ("#0072b2", "#009e73", "#e69f00", "#d55e00")
 
 def draw(lines: list[dict[str, Any]], path: Path) -> None:
     """Both curves at every lambda_up, and the WGA and success of equal doses beside JTT's."""
-    figure, axes = plt.subplots(1, 3, figsize=(12.5, 3.7))
+    figure, axes = plt.subplots(1, 3, figsize=(12.5, 3.9))
     style = list(zip(LAMBDAS, ("o", "s", "^", "D"), COLOURS, strict=True))
     for axis, (dosed, name, label) in zip(
         axes, (("minority", "wga", "WGA"), ("poison", "net", "net ASR")), strict=False
     ):
         for lambda_up, marker, colour in style:
-            found = curve(lines, dosed, lambda_up, name)
-            means = [100 * float(np.mean(found[share])) for share in SHARES]
-            axis.plot(SHARES, means, marker=marker, color=colour, label=f"lambda_up {lambda_up}")
+            by_share = np.array(list(curve(lines, dosed, lambda_up, name).values())) * 100
+            axis.plot(SHARES, by_share, color=colour, linewidth=0.6, alpha=0.5)
+            means = by_share.mean(axis=1)
+            axis.plot(SHARES, means, marker=marker, color=colour, linewidth=2, label=f"lambda_up {lambda_up}")
         set_ = "LRG-1" if dosed == "minority" else "the poisons"
-        axis.set(xlabel=f"share of {set_} that is amplified", ylabel=f"{label}, %", ylim=(-5, 102))
-        axis.set_xscale("symlog", linthresh=0.02)
+        axis.set_title(f"{label} against the share of {set_} amplified", fontsize=9)
+        axis.set(xlabel=f"share of {set_}", ylabel=f"{label}, %", ylim=(-5, 102))
+        axis.set_xscale("symlog", linthresh=0.02, linscale=0.3)
         axis.set_xticks(SHARES, [f"{share:g}" for share in SHARES], fontsize=8)
+        axis.set_xlim(-0.004, 1.25)
         axis.minorticks_off()
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
     axis = axes[2]
-    jtt = {one.lambda_up: one for one in reached() if one.row == "jtt"}
     for lambda_up, marker, colour in style:
         own = curves(lines, lambda_up)
         w, v = (np.mean([getattr(one, name) for one in own.values()], axis=0) for name in ("w", "v"))
         axis.plot(100 * v, 100 * w, color=colour, marker=".", markersize=4)
-        if lambda_up in jtt:
-            rows = [row for seed, row in jtt[lambda_up].seeds.items() if seed in own]
-            at = [100 * float(np.mean([row[name] for row in rows])) for name in ("net", "wga")]
+        for row, filled in (("jtt", colour), ("jtt:ideal", "white")):
+            found = [one for one in reached() if one.row == row and one.lambda_up == lambda_up]
+            figures = [figures for one in found for seed, figures in one.seeds.items() if seed in own]
+            at = [100 * float(np.mean([one[name] for one in figures])) for name in ("net", "wga")]
             axis.plot(
-                *at, marker=marker, color=colour, markersize=9, markeredgecolor="black", linestyle="none"
+                *at, marker, color=filled, markersize=9, markeredgecolor="black" if row == "jtt" else colour
             )
-    axis.set(xlabel="net ASR, %", ylabel="WGA, %", xlim=(-5, 102), ylim=(40, 102))
-    axis.set_title("lines: equal shares of both sets; marks: JTT", fontsize=9)
+    axis.set(xlabel="net ASR, %", ylabel="WGA, %", xlim=(-2, 102), ylim=(40, 102))
+    axis.set_title("lines: equal shares of both; filled: JTT; hollow: ideal", fontsize=9)
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     plots.save(figure, path)
