@@ -261,6 +261,22 @@ def test_the_unknown_attack_is_never_easier_than_the_known(seed, attacks, size):
     assert found.value == pytest.approx(0.5 * np.abs(minority - mixed).sum(), abs=1e-9)
 
 
+@settings(max_examples=15)
+@given(st.integers(0, 10_000), st.integers(1, 3), st.integers(2, 6))
+def test_minorities_of_their_own(seed, attacks, size):
+    """Rows of P_i as any other linear program: a grid of mixtures is never below the value, a rule's worst is it."""
+    rng = np.random.default_rng(seed)
+    minorities, others = rng.dirichlet(np.ones(size), (2, attacks))
+    found = minimax(minorities, others)
+    gains = minorities - others
+    assert found.value == pytest.approx((gains @ found.rule).min(), abs=1e-9)
+    assert found.value == pytest.approx(np.maximum(found.mixture @ gains, 0).sum(), abs=1e-9)
+    mixtures = rng.dirichlet(np.ones(attacks), 200)
+    assert found.value <= np.maximum(mixtures @ gains, 0).sum(axis=1).min() + 1e-9
+    same = minimax(np.tile(minorities[0], (attacks, 1)), others)
+    assert same.value == pytest.approx(minimax(minorities[0], others).value, abs=1e-9)
+
+
 def test_shares_of_bins_and_what_is_no_share():
     found = study.shares(np.array([0.0, 1.0, 1.0, 5.0]), np.array([1.0, 2.0]))
     np.testing.assert_allclose(found, [0.25, 0.5, 0.25])

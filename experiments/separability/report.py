@@ -1,282 +1,310 @@
-"""Tables and figures of the six studies in a folder that run.py made.
+"""Tables and figure from the committed per-seed values.
 
-    python experiments/separability/report.py runs/separability
+    python experiments/separability/report.py
 
-Writes results.csv (every AUROC, epoch and question), results.md (after epoch EPOCH), auroc.png (poisons against LRG
-over the epochs) and gradient_space.png (a map for each study, first seed) beside this file, or into a folder given
-after the first.
+Reads seeds.csv and unknown.csv, which measure.py made, and writes results.md and advantage.png beside this file (or
+into --out).
 """
 
+import argparse
 import csv
-import runpy
-import sys
-from collections.abc import Callable, Iterator
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
-import numpy as np
+from measure import AGAINST, ALL, ATTACKS, BOTH, CHOSEN, JUDGED, NAMES, UNKNOWN
+from run import DATA
 
-from oilwater_jax import intervals, rng
-from oilwater_jax.files import read_json, write_text
-from oilwater_jax.reporting import plots, study_plots
-from oilwater_jax.reporting.study import NESTED, SCORES, strongest
+from oilwater_jax import intervals
+from oilwater_jax.files import write_text
+from oilwater_jax.reporting import plots
+from oilwater_jax.reporting.study import SCORES
 from oilwater_jax.reporting.tables import markdown_table
-from oilwater_jax.study.auroc import LEAST, auroc
-from oilwater_jax.study.pairs import cross_validate
+from oilwater_jax.study.advantage import radius
 
 HERE = Path(__file__).parent
-RUN = runpy.run_path(str(HERE / "run.py"))
-LABELS = {"dlbd": "DLBD", "sa": "SA", "gm": "GM"}
-EPOCH = 4  # JTT's T on these data: when the paper's methods look
-CAUGHT = 0.9  # share of the poisons that a filter is asked to catch
-
-Masks = tuple[np.ndarray, np.ndarray]
-# What is compared: from each sample's set (by name), and whether it is classified as labelled, to two masks.
-QUESTIONS: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], Masks]]] = {
-    "poison_vs_lrg": ("poisons against LRG", lambda sets, _: (of(sets, "poison"), of(sets, "lrg"))),
-    "poison_vs_lrg_1": (
-        "poisons against LRG-1, the smallest minority",
-        lambda sets, _: (of(sets, "poison"), of(sets, "lrg_1")),
-    ),
-    "flagged": (
-        "poisons against LRG, both misclassified: those that JTT flags",
-        lambda sets, correct: (of(sets, "poison") & ~correct, of(sets, "lrg") & ~correct),
-    ),
-    "poison_vs_hrg": ("poisons against HRG", lambda sets, _: (of(sets, "poison"), of(sets, "hrg"))),
-    "lrg_vs_hrg": ("LRG against HRG", lambda sets, _: (of(sets, "lrg"), of(sets, "hrg"))),
-}
+SHOWN = 0.05  # level of the permutation tests
 
 
-def of(sets: np.ndarray, kind: str) -> np.ndarray:
-    """The samples of one kind of set."""
-    return np.char.startswith(sets, kind)
+def read_csv(name: str) -> list[dict[str, str]]:
+    """A committed table."""
+    with (HERE / name).open() as file:
+        return list(csv.DictReader(file))
 
 
-def masks(array: Callable[[str], np.ndarray], question: str, epoch: int) -> Masks:
-    """The two sets of a question after an epoch, from a seed's arrays."""
-    return QUESTIONS[question][1](array("set"), array("correct_by_epoch")[epoch - 1])
+class Table(NamedTuple):
+    """A committed table's lines by all that names them but the seed."""
+
+    keys: tuple[str, ...]
+    lines: dict[tuple[str, ...], list[dict[str, str]]]
+
+    def values(self, column: str, *key: str) -> list[float | None]:
+        """A column by seed; None where it is not defined; empty where there is no such line."""
+        return [float(one[column]) if one[column] else None for one in self.lines.get(key, [])]
+
+    def columns(self, count: int) -> list[tuple[str, ...]]:
+        """The first names of the lines, each once, in order."""
+        return list(dict.fromkeys(key[:count] for key in self.lines))
 
 
-class Study(NamedTuple):
-    """A finished study: its summary, and its scores by name."""
-
-    summary: dict[str, Any]
-    arrays: dict[str, np.ndarray]
-
-    def seeds(self) -> Iterator[Callable[[str], np.ndarray]]:
-        """For each seed, its arrays by name."""
-        for seed in self.summary["seeds"]:
-            yield lambda name, seed=seed: self.arrays[f"seed{seed}.{name}"]
-
-    def at(self, epoch: int) -> int:
-        """The row of an epoch."""
-        return self.summary["epochs"].index(epoch)
-
-    def estimate(self, question: str, score: str, epoch: int) -> intervals.Estimate | None:
-        """A score's AUROC over the seeds; None where a seed has fewer than LEAST samples in a set."""
-        values: list[float | None] = []
-        for array in self.seeds():
-            first, second = masks(array, question, epoch)
-            row = array(score)[self.at(epoch)].astype(float)
-            enough = min(first.sum(), second.sum()) >= LEAST
-            values.append(auroc(row[first], row[second]) if enough else None)
-        return intervals.over_seeds(values)
-
-    def pairs(self, question: str, epoch: int) -> dict[str, intervals.Estimate | None]:
-        """The nested choices of NESTED, as `oilwater study` makes them, for any question."""
-        found: dict[str, list[float | None]] = {name: [] for name in NESTED}
-        for seed, array in zip(self.summary["seeds"], self.seeds(), strict=True):
-            first, second = masks(array, question, epoch)
-            if min(first.sum(), second.sum()) < LEAST:
-                return dict.fromkeys(NESTED)
-            rows = np.concatenate([np.flatnonzero(first), np.flatnonzero(second)])
-            columns = np.stack([array(name)[self.at(epoch), rows] for name in SCORES], axis=1).astype(float)
-            draws = rng.generator(seed, "folds", epoch)
-            chosen = cross_validate(
-                columns, np.arange(len(rows)) < first.sum(), list(SCORES), draws
-            )._asdict()
-            for name, values in found.items():
-                values.append(chosen[name])
-        return {name: intervals.over_seeds(values) for name, values in found.items()}
-
-    def losses(self, score: str, epoch: int) -> dict[str, intervals.Estimate | None]:
-        """Share of each set that goes with CAUGHT of the poisons where a threshold on the score drops them.
-
-        The direction is that of the mean AUROC of poisons against LRG.
-        """
-        whole = self.estimate("poison_vs_lrg", score, epoch)
-        sign = 1 if whole is None or whole.mean >= 0.5 else -1
-        shares: dict[str, list[float | None]] = {kind: [] for kind in ("lrg", "lrg_1", "hrg")}
-        for array in self.seeds():
-            row, sets = sign * array(score)[self.at(epoch)].astype(float), array("set")
-            threshold = np.quantile(row[of(sets, "poison")], 1 - CAUGHT, method="lower")
-            for kind, values in shares.items():
-                values.append(float(np.mean(row[of(sets, kind)] >= threshold)))
-        return {kind: intervals.over_seeds(values) for kind, values in shares.items()}
+def grouped(lines: Iterable[dict[str, str]], keys: tuple[str, ...]) -> Table:
+    """Lines by `keys`."""
+    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for line in lines:
+        found.setdefault(tuple(line[name] for name in keys), []).append(line)
+    return Table(keys, found)
 
 
-def read(workdir: Path) -> dict[tuple[str, str], Study]:
-    """The finished studies by data set and attack."""
-    found = {}
-    for data in RUN["DATA"]:
-        for attack in RUN["ATTACKS"]:
-            folder = workdir / f"{data}_{attack}"
-            if (summary := read_json(folder / "summary.json")) is None:
-                print(f"{folder} is not finished and left out")
-                continue
-            with np.load(folder / "scores.npz", allow_pickle=False) as saved:
-                found[data, attack] = Study(summary, {name: saved[name] for name in saved.files})
-    return found
-
-
-def cell(one: intervals.Estimate | None, digits: int = 2) -> str:
+def cell(values: Sequence[float | None], within: tuple[float, float] = intervals.SIGNED) -> str:
     """`0.93 [0.91, 0.95]`, or `-`."""
-    return "-" if one is None else one.text(digits=digits)
+    one = intervals.over_seeds(values, within)
+    return "-" if one is None else one.text()
 
 
-def table(studies: dict[tuple[str, str], Study], question: str) -> str:
-    """A question's scores after EPOCH, a column for each study."""
-    head = ["score", *(f"{data} {LABELS[attack]}" for data, attack in studies)]
-    body = [
-        [label, *(cell(study.estimate(question, name, EPOCH)) for study in studies.values())]
-        for name, label in SCORES.items()
-    ]
-    if not question.endswith("hrg"):
-        pairs = [study.pairs(question, EPOCH) for study in studies.values()]
-        body += [[label, *(cell(one[name]) for one in pairs)] for name, label in NESTED.items()]
+def mean(values: Sequence[float | None]) -> str:
+    """`0.16`, or `-`."""
+    one = intervals.over_seeds(values)
+    return "-" if one is None else f"{one.mean:.2f}"
+
+
+def count(which: Sequence[bool]) -> str:
+    """`4 of 5 [28, 99]%`, the interval exact."""
+    one = intervals.of_counts(sum(which), len(which))
+    return f"{sum(which)} of {one.n} [{100 * (one.low or 0):.0f}, {100 * (one.high or 0):.0f}]%"
+
+
+def extent(values: Sequence[float | None]) -> str:
+    """`47`, or `43-152`."""
+    ends = sorted({f"{value:g}" for value in values if value is not None}, key=float)
+    return "-".join(dict.fromkeys((ends[0], ends[-1]))) if ends else "-"
+
+
+def below(values: Sequence[float | None], level: float) -> list[bool]:
+    """Which p-values are at most `level`."""
+    return [value is not None and value <= level for value in values]
+
+
+def loss_table(table: Table, epoch: str) -> str:
+    """What the loss says under a known attack."""
+    head = ["data", "attack", "against", "poisons", "minority", "AUROC", "poisons lower by at most"]
+    head += ["dominance refuted", "exact", "upper tail", "half-line", "band", "e"]
+    body = []
+    for data, attack in table.columns(2):
+        for against, label in AGAINST.items():
+            key = (data, attack, against, epoch, "loss")
+            if key not in table.lines:
+                continue
+
+            def of(column: str, key: tuple[str, ...] = key) -> list[float | None]:
+                return table.values(column, *key)
+
+            sizes = zip(of("poisons"), of("minority"), strict=True)
+            reach = statistics.median(radius(int(n or 0), int(m or 0)) for n, m in sizes)
+            less = [None if value is None else 0.0 - value for value in of("dominance")]
+            null = [None if value is None else 0.0 - value for value in of("null_dominance")]
+            body.append(
+                [
+                    *(data, ATTACKS[attack], label, extent(of("poisons")), extent(of("minority"))),
+                    cell(of("auroc"), intervals.SHARE),
+                    f"{cell(less, intervals.SHARE)} ({mean(null)})",
+                    count(below(of("p_dominance"), SHOWN)),
+                    f"{sum(value == 0 for value in less)} of {len(less)}",
+                    *(
+                        f"{cell(of(name), intervals.SHARE)} ({mean(of(f'null_{name}'))})"
+                        for name in ("upper", "half_lines", "band")
+                    ),
+                    f"{reach:.2f}",
+                ]
+            )
     return markdown_table(head, body)
 
 
-def best_table(studies: dict[tuple[str, str], Study]) -> str:
-    """The best score and pair of all epochs, and whom a threshold on that score costs."""
-    head = [
-        "data",
-        "attack",
-        "poisons",
-        "best score",
-        "AUROC",
-        "LRG lost",
-        "LRG-1 lost",
-        "HRG lost",
-        "best pair",
-        "AUROC",
+def score_table(table: Table, epoch: str, against: str, text: Callable[..., str]) -> str:
+    """A row for each score, a column for each study; `text` makes a cell of a line's names."""
+    studies = table.columns(2)
+    head = ["score", *(f"{data} {ATTACKS[attack]}" for data, attack in studies)]
+    body = [
+        [NAMES[score], *(text(*study, against, epoch, score) for study in studies)]
+        for score in (*SCORES, ALL)
     ]
+    return markdown_table(head, [line for line in body if set(line[1:]) != {"-"}])
+
+
+def learned_table(table: Table, against: str, epoch: str) -> str:
+    """What a rule made on other seeds is worth against each attack, and against all."""
+    places = [place for data in (*DATA, BOTH) for place in table.columns(2) if place[0] == data]
+    head = ["score", *(f"{data} {ATTACKS.get(attacks, attacks)}" for data, attacks in places)]
     body = []
-    for (data, attack), study in studies.items():
-        summary = study.summary
-        best = strongest(summary["auroc"]["poison_vs_lrg"], summary["epochs"])
-        if best is None or not summary["pairs"]:
+    for score in (*SCORES, ALL, CHOSEN):
+        cells = [cell(by_score(table, (*place, against), epoch, score, "learned")) for place in places]
+        body.append([NAMES[score], *cells])
+    return markdown_table(head, body)
+
+
+def by_score(table: Table, place: tuple[str, ...], epoch: str, score: str, column: str) -> list[float | None]:
+    """A column by seed; of what was chosen, whatever the epoch that was."""
+    if score != CHOSEN:
+        return table.values(column, *place, epoch, score)
+    return [
+        value
+        for key in table.lines
+        if key[:3] == place and key[4] == CHOSEN
+        for value in table.values(column, *key)
+    ]
+
+
+def unknown_table(table: Table, against: str, epoch: str) -> str:
+    """Every figure of rules that must stand against several attacks."""
+    places = [place for place in table.columns(2) if place[1] == UNKNOWN]
+    head = ["score", *(f"{data}: {part}" for data, _ in places for part in ("best", "learned", "unseen"))]
+    body = []
+    for score in (*SCORES, ALL, CHOSEN):
+        cells = [
+            cell(by_score(table, (*place, against), epoch, score, part))
+            for place in places
+            for part in ("best", "learned", "unseen")
+        ]
+        body.append([NAMES[score], *cells])
+    return markdown_table(head, body)
+
+
+def epoch_table(table: Table) -> str:
+    """The loss against an unknown attack over the epochs, and the highest of all scores and epochs."""
+    body = []
+    for data, attacks in table.columns(2):
+        if attacks != UNKNOWN:
             continue
-        pair = strongest(summary["pairs"]["by_pair"], summary["epochs"])
-        assert pair is not None
-        counts = sorted({*summary["counts_seeds"]["poison"]})
-        lost = study.losses(best.name, best.epoch)
+        place = (data, attacks, JUDGED[0])
+        keys = [key for key in table.lines if key[:3] == place and key[4] in SCORES]
+        epochs = sorted({key[3] for key in keys}, key=int)
+        best = max(keys, key=lambda key: statistics.fmean(v or 0.0 for v in table.values("best", *key)))
         body.append(
             [
                 data,
-                LABELS[attack],
-                "-".join(str(count) for count in counts[:1] + counts[1:][-1:]),
-                f"{SCORES[best.name]}, epoch {best.epoch}",
-                cell(study.estimate("poison_vs_lrg", best.name, best.epoch)),
-                *(str(one) for one in lost.values()),
-                " and ".join(SCORES[name] for name in pair.name.split(" + ")) + f", epoch {pair.epoch}",
-                f"{pair.auroc:.2f}",
+                *(cell(table.values("learned", *place, epoch, "loss")) for epoch in epochs),
+                f"{NAMES[best[4]]}, epoch {best[3]}",
+                cell(table.values("best", *best)),
+                cell(table.values("learned", *best)),
             ]
         )
+    if not body:
+        return ""
+    epochs = sorted({key[3] for key in table.lines if key[1] == UNKNOWN}, key=int)
+    head = ["data", *(f"loss, epoch {epoch}" for epoch in epochs), "highest `best`", "best", "learned"]
     return markdown_table(head, body)
 
 
-def common_table(studies: dict[tuple[str, str], Study]) -> str:
-    """How well each score does in all studies at once: one epoch, one direction, the worst of the studies counts."""
-    questions = ("poison_vs_lrg", "poison_vs_lrg_1")
-    epochs = next(iter(studies.values())).summary["epochs"]
-    body = []
-    for name, label in SCORES.items():
-        line = [label]
-        for question in questions:
-            worst = []
-            for epoch in epochs:
-                found = [study.estimate(question, name, epoch) for study in studies.values()]
-                if None in found:
-                    continue
-                means = [one.mean for one in found if one]
-                worst += [(min(means), f"epoch {epoch}"), (1 - max(means), f"epoch {epoch}, low")]
-            line.append("{:.2f} ({})".format(*max(worst)) if worst else "-")
-        body.append(line)
-    return markdown_table(["score", *(f"worst AUROC, {QUESTIONS[one][0]}" for one in questions)], body)
+def report(out: Path = HERE) -> None:
+    """Write results.md and advantage.png from the committed tables into a folder."""
+    known_lines, unknown_lines = read_csv("seeds.csv"), read_csv("unknown.csv")
+    table = grouped(known_lines, ("data", "attack", "against", "epoch", "score"))
+    rules = grouped(unknown_lines, ("data", "attacks", "against", "epoch", "score"))
+    epoch = next(line["epoch"] for line in known_lines if line["score"] == "margin")
+    seeds = extent([len(lines) for lines in table.lines.values()])
+    nulls = [mean(rules.values("null", *place, JUDGED[0], epoch, "loss")) for place in rules.columns(2)]
 
+    def auroc(*key: str) -> str:
+        return cell(table.values("auroc", *key), intervals.SHARE)
 
-def write_csv(studies: dict[tuple[str, str], Study], path: Path) -> None:
-    """Every AUROC: mean over seeds, half width of its 95% interval, number of seeds."""
-    with path.open("w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["data", "attack", "question", "score", "epoch", "auroc", "auroc_ci95", "seeds"])
-        for (data, attack), study in studies.items():
-            for question in QUESTIONS:
-                for name in SCORES:
-                    for epoch in study.summary["epochs"]:
-                        if one := study.estimate(question, name, epoch):
-                            half = "" if one.half is None else f"{one.half:.4f}"
-                            writer.writerow(
-                                [data, attack, question, name, epoch, f"{one.mean:.4f}", half, one.n]
-                            )
+    def band(*key: str) -> str:
+        if key[-1] == ALL:
+            low = [value for value in table.values("rule_low", *key) if value is not None]
+            return (
+                f"{cell(table.values('rule', *key))} (at least {statistics.median(low):.2f})" if low else "-"
+            )
+        found = cell(table.values("band", *key), intervals.SHARE)
+        return found if found == "-" else f"{found} ({mean(table.values('null_band', *key))})"
 
-
-def draw(studies: dict[tuple[str, str], Study], out: Path) -> None:
-    """Poisons against LRG over the epochs, and the maps: a panel for each study."""
-    shape = (len(RUN["DATA"]), len(RUN["ATTACKS"]))
-    lines, line_axes = plt.subplots(*shape, figsize=(12, 6.6), sharey=True, squeeze=False)
-    maps, map_axes = plt.subplots(*shape, figsize=(11, 6.6), squeeze=False)
-    for at, key in enumerate((data, attack) for data in RUN["DATA"] for attack in RUN["ATTACKS"]):
-        axis, plane = line_axes.flat[at], map_axes.flat[at]
-        for one in (axis, plane):
-            one.set_title(f"{key[0]}, {LABELS[key[1]]}", fontsize=10)
-        if key not in studies:
-            continue
-        study = studies[key]
-        study_plots.draw_question(axis, study.summary, "poison_vs_lrg")
-        axis.set(xlabel="after epoch", ylabel="AUROC" if at % shape[1] == 0 else "")
-        first = next(study.seeds())
-        study_plots.draw_plane(plane, first("plane")[study.at(EPOCH)], first("set"))
-        plane.set(xlabel="PC 1", ylabel="PC 2" if at % shape[1] == 0 else "")
-    for figure, axes in ((lines, line_axes), (maps, map_axes)):
-        handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.tight_layout()
-        legend = figure.legend(
-            handles, labels, frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5)
-        )
-        for handle in filter(None, legend.legend_handles):
-            handle.set_alpha(1)
-    plots.save(lines, out / "auroc.png")
-    plots.save(maps, out / "gradient_space.png")
-
-
-def main(workdir: Path, out: Path = HERE) -> None:
-    """Write everything."""
-    studies = read(workdir)
-    if not studies:
-        sys.exit(f"{workdir} has no finished study; run.py makes them")
-    if any(EPOCH not in study.summary["epochs"] for study in studies.values()):
-        sys.exit(f"{workdir} has a study without epoch {EPOCH} (a smoke run?)")
-    seeds = sorted({len(study.summary["seeds"]) for study in studies.values()})
     parts = [
-        f"Mean over {' or '.join(map(str, seeds))} seeds ± Student's 95% interval. "
-        "Above 0.5 the first set scores higher.",
-        f"## The best of all scores and epochs, chosen after the fact\n\n'Lost' is the share (per cent) of a set that "
-        f"goes with {100 * CAUGHT:.0f}% of the poisons where a threshold on the best score drops them.\n\n"
-        + best_table(studies),
+        f"Mean over {seeds} seeds [95% interval, Student's], after epoch {epoch}, when JTT looks, unless another is "
+        "named. Made by `report.py report` from [seeds.csv](seeds.csv) and [unknown.csv](unknown.csv).",
+        "## The loss under a known attack\n\nAUROC above 0.5: poisons have the higher loss. Dominance: the poisons' "
+        "losses are nowhere the lower; 'lower by at most' is max(F_poison - F_minority), 'refuted' in how many seeds a "
+        f"permutation test at {SHOWN} says so [exact interval], 'exact' in how many the maximum is 0. Advantage of the "
+        "best upper tail, half-line and band. In parentheses what equal sets would give (mean over permutations). e: "
+        "half width of one seed's 95% interval of upper tail and half-line (DKW, median over seeds); a band's is twice "
+        f"as wide.\n\n{loss_table(table, epoch)}",
     ]
+    for against, label in AGAINST.items():
+        parts.append(
+            f"## AUROC of every score, poisons against {label}\n\n{score_table(table, epoch, against, auroc)}"
+        )
     parts.append(
-        "## One signal for all\n\nEach score at the epoch and in the direction (low: poisons score lower) in which the "
-        "worst of the studies is best, chosen after the fact. 0.5 is a coin.\n\n" + common_table(studies)
+        "## Advantage of the best band of every score against LRG-1\n\nIn parentheses what equal sets would give. 'All "
+        "ten scores': logistic regression cross-fitted in two halves of the seed's samples, and the median of its "
+        f"lower bounds of the total variation.\n\n{score_table(table, epoch, JUDGED[0], band)}"
     )
-    for question, (label, _) in QUESTIONS.items():
-        parts.append(f"## AUROC after epoch {EPOCH}: {label}\n\n{table(studies, question)}")
+    for against in JUDGED:
+        parts.append(
+            f"## A rule made on the other seeds, against {AGAINST[against]}\n\nShare of the minority that it keeps "
+            "less share of the poisons, by what the rule was made against: one attack, or all (`unknown`), where the "
+            "worst counts. Ten bins at the minority's deciles. 'All ten scores': a random forest shown every attack. "
+            f"'Chosen': by the other seeds alone.\n\n{learned_table(rules, against, epoch)}"
+        )
+    if any(attacks == UNKNOWN for _, attacks in rules.columns(2)):
+        equal = ", ".join(
+            f"{data} {null}"
+            for (data, attacks), null in zip(rules.columns(2), nulls, strict=True)
+            if attacks == UNKNOWN
+        )
+        parts.append(
+            "## An unknown attack: the worst of all, against LRG-1\n\n'Best': the best rule for the very samples that "
+            f"it is judged on (minimax; biased upwards, for the loss of equal sets: {equal}). 'Learned': made on the "
+            "other seeds. 'Unseen': made on the other seeds and against the other attacks, judged by the attack left "
+            f"out.\n\n{unknown_table(rules, JUDGED[0], epoch)}"
+        )
+        parts.append(
+            "## Over the epochs, against LRG-1\n\n`learned` of the loss, and the score and epoch of the highest "
+            f"`best`, chosen after the fact.\n\n{epoch_table(rules)}"
+        )
     write_text(out / "results.md", "\n\n".join(part.rstrip("\n") for part in parts) + "\n")
-    write_csv(studies, out / "results.csv")
-    draw(studies, out)
+    draw(rules, epoch, out / "advantage.png")
+
+
+MARKS: Mapping[str, tuple[str, str]] = {
+    "dlbd": ("o", "#d55e00"),
+    "sa": ("s", "#0072b2"),
+    "gm": ("^", "#009e73"),
+    UNKNOWN: ("D", "#000000"),
+}
+
+
+def draw(rules: Table, epoch: str, path: Path) -> None:
+    """What a rule made on other seeds is worth against each attack and against all, a panel for each data set."""
+    shown = {
+        "loss": "loss",
+        "neighbour_distance": "k-th neighbour",
+        CHOSEN: "best score\nand epoch",
+        ALL: "all scores\n(forest)",
+    }
+    panels = [data for data in DATA if any(place[0] == data for place in rules.columns(2))]
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.6), sharey=True, squeeze=False)
+    for axis, data in zip(axes[0], panels, strict=True):
+        for at, score in enumerate(shown):
+            for shift, (attacks, (marker, colour)) in enumerate(MARKS.items()):
+                values = by_score(rules, (data, attacks, JUDGED[0]), epoch, score, "learned")
+                one = intervals.over_seeds(values, intervals.SIGNED)
+                if one is None:
+                    continue
+                ends = [[one.mean - (one.low or 0.0)], [(one.high or 0.0) - one.mean]]
+                label = f"made for {ATTACKS.get(attacks, 'all three, worst counts')}" if not at else None
+                x = at + 0.17 * (shift - 1.5)
+                axis.errorbar(
+                    x, one.mean, ends, fmt=marker, color=colour, capsize=2, label=label, markersize=5
+                )
+        axis.axhline(0, color="#999999", linewidth=0.8, zorder=0)
+        axis.set_xticks(range(len(shown)), list(shown.values()), fontsize=9)
+        axis.set_title(data, fontsize=10)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].set_ylabel("LRG-1 kept less poisons kept")
+    figure.tight_layout()
+    axes[0][-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    parser = argparse.ArgumentParser(description="Tables and figure from the committed per-seed values.")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder (default: beside this file)")
+    report(parser.parse_args().out)

@@ -4,13 +4,14 @@
     python experiments/theory/doses.py report
 
 `run` leaves doses.csv (every setting and seed); `report` makes doses.md and doses.png of it, beside what the rows of
-experiments/frontiers reach.
+experiments/frontiers reach (its headline.csv and dlbd.csv).
 """
 
 import argparse
 import csv
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -30,16 +31,14 @@ SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 SEEDS = 3
 CURVES = {"poison": ("minority", -1.0), "minority": ("poison", 0.0)}
 """What is dosed, and what the other is fixed at: the minority as JTT finds it; no poisons at all."""
+SPARED = (0.0, 0.3, 0.6, 0.9)
+BESIDE = (
+    *("LRG-1 flagged", "poisons flagged", "WGA", "WGA - W"),
+    *("net ASR", "net - V", "forced", "net - forced"),
+)
+WANTED = (0.6, 0.7, 0.75, 0.8, 0.85)
 COLUMNS: tuple[str, ...] = (
-    "dosed",
-    "share",
-    "lambda_up",
-    "split",
-    "seed",
-    "wga",
-    "net",
-    "asr",
-    "asr_untriggered",
+    *("dosed", "share", "lambda_up", "split", "seed", "wga", "net", "asr", "asr_untriggered"),
 )
 
 
@@ -70,7 +69,7 @@ def run(workdir: Path) -> None:
                 for at, seed in enumerate(result["seeds"])
             ]
     with (HERE / "doses.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
 
@@ -91,76 +90,195 @@ def curve(lines: list[dict[str, Any]], dosed: str, lambda_up: float, name: str) 
     return {share: [line[name] for line in own if line["share"] == share] for share in SHARES}
 
 
-def monotone(found: dict[float, list[float]]) -> np.ndarray:
-    """The nondecreasing curve closest to the means, at SHARES."""
-    means = [float(np.mean(found[share])) for share in SHARES]
-    return IsotonicRegression().fit_transform(np.array(SHARES), np.array(means))
+def monotone(values: Sequence[float]) -> np.ndarray:
+    """The nondecreasing curve closest to values at SHARES (least squares)."""
+    return IsotonicRegression().fit_transform(np.array(SHARES), np.array(values))
+
+
+def fall(values: Sequence[float]) -> float:
+    """The most that a curve falls below what it has been before: 0 for a nondecreasing one."""
+    return float(np.max(np.maximum.accumulate(values) - values))
 
 
 def forced(wanted: float, w: np.ndarray, v: np.ndarray, spared: float) -> float | None:
     """The least success that a WGA of `wanted` forces: V(T(W^-1(wanted))) with T(r) = max(0, r - spared).
 
-    `spared` is how many more of the minority than of the poisons a rule can flag: 0 for upper tails of a loss that
-    the poisons dominate, at most the total variation for any rule. None where no dose reaches `wanted`.
+    `w` and `v` are nondecreasing, at SHARES, straight between them. `spared` is how many more of the minority than of
+    the poisons a rule flags: at most 0 for upper tails of a loss that the poisons dominate, at most the total
+    variation for any rule. None where no dose reaches `wanted`.
     """
     if wanted > w[-1]:
         return None
-    recall = float(np.interp(wanted, np.maximum.accumulate(w + 1e-9 * np.arange(len(w))), SHARES))
+    at = int(np.argmax(w >= wanted))  # the least dose that reaches it
+    recall = SHARES[0]
+    if at:
+        part = (wanted - w[at - 1]) / (w[at] - w[at - 1])
+        recall = SHARES[at - 1] + part * (SHARES[at] - SHARES[at - 1])
     return float(np.interp(max(0.0, recall - spared), SHARES, v))
 
 
-def report() -> None:
-    """The curves as a table and a figure, and what they force."""
+class Curves(NamedTuple):
+    """One seed's W and V at one lambda_up, nondecreasing, at SHARES."""
+
+    w: np.ndarray
+    v: np.ndarray
+
+
+def curves(lines: list[dict[str, Any]], lambda_up: float) -> dict[int, Curves]:
+    """W and V by seed."""
+    w, v = curve(lines, "minority", lambda_up, "wga"), curve(lines, "poison", lambda_up, "net")
+    seeds = sorted({int(line["seed"]) for line in lines})
+    return {
+        seed: Curves(*(monotone([found[share][at] for share in SHARES]) for found in (w, v)))
+        for at, seed in enumerate(seeds)
+    }
+
+
+class Reached(NamedTuple):
+    """What a row of experiments/frontiers reaches at a setting on test, by seed."""
+
+    row: str
+    setting: str
+    lambda_up: int
+    seeds: dict[int, dict[str, float]]  # wga, net, and who is amplified: idnf.lrg_1, idnf.poison
+
+
+def reached() -> list[Reached]:
+    """The rows that turn jtt.lambda_up to one of LAMBDAS, JTT's `identify.epochs` as configured."""
+    found: dict[tuple[str, str], Reached] = {}
+    for name in ("headline", "dlbd"):
+        with (ROOT / "experiments" / "frontiers" / f"{name}.csv").open() as file:
+            for line in csv.DictReader(file):
+                dials = dict(part.split("=") for part in line["setting"].split() if "=" in part)
+                times = int(dials.get("jtt.lambda_up", 0))
+                if (
+                    line["split"] != "test"
+                    or times not in LAMBDAS
+                    or dials.get("identify.epochs", "4") != "4"
+                ):
+                    continue
+                others = [f"{key}={value}" for key, value in dials.items() if key == "epic.stop_after"]
+                key = (line["row"], f"lambda_up={times} {' '.join(others)}".strip())
+                one = found.setdefault(key, Reached(*key, times, {}))
+                one.seeds[int(line["seed"])] = {
+                    figure: float(line[figure]) for figure in ("wga", "net", "idnf.lrg_1", "idnf.poison")
+                }
+    return list(found.values())
+
+
+def beside(lines: list[dict[str, Any]]) -> list[list[str]]:
+    """Each row beside W and V at the shares that it flags, and beside what its WGA forces, on the curves' seeds."""
+    body = []
+    for one in reached():
+        own = curves(lines, one.lambda_up)
+        pairs = [(one.seeds[seed], own[seed]) for seed in own if seed in one.seeds]
+        if not pairs:
+            continue
+        columns: dict[str, list[float | None]] = {name: [] for name in BESIDE}
+        for row, (w, v) in pairs:
+            minority, poison = row["idnf.lrg_1"], row["idnf.poison"]
+            bound = forced(row["wga"], w, v, minority - poison)
+            values = (
+                *(minority, poison, row["wga"], row["wga"] - float(np.interp(minority, SHARES, w))),
+                *(row["net"], row["net"] - float(np.interp(poison, SHARES, v))),
+                *(bound, None if bound is None else row["net"] - bound),
+            )
+            for name, value in zip(BESIDE, values, strict=True):
+                columns[name].append(value)
+        ranges = (SHARE, SHARE, SHARE, SIGNED, SIGNED, SIGNED, SIGNED, SIGNED)
+        cells = [cell(values, within) for values, within in zip(columns.values(), ranges, strict=True)]
+        body.append([one.row, one.setting, *cells])
+    return body
+
+
+def cell(values: Sequence[float | None], within: tuple[float, float]) -> str:
+    """In per cent, of the seeds in which it is defined: `12.3 [1.0, 23.6]`, `12.3 (n = 1)`, `-`."""
+    known = [value for value in values if value is not None]
+    count = "" if len(known) == len(values) else f" (n = {len(known)})"
+    return f"{over_seeds(known, within)}{count}" if known else "-"
+
+
+def report(out: Path = HERE) -> None:
+    """The curves as tables and a figure, and what they force, beside what the rows of experiments/frontiers reach."""
     lines = read()
     body = []
     for dosed, name, within in (("minority", "wga", SHARE), ("poison", "net", SIGNED)):
         for lambda_up in LAMBDAS:
             found = curve(lines, dosed, lambda_up, name)
             cells = [str(over_seeds(found[share], within)) for share in SHARES]
-            label = "WGA, share of LRG-1" if name == "wga" else "net ASR, share of the poisons"
-            body.append([label, str(lambda_up), *cells])
+            label = "W: WGA, share of LRG-1" if name == "wga" else "V: net ASR, share of the poisons"
+            steps = fall([float(np.mean(found[share])) for share in SHARES])
+            body.append([label, str(lambda_up), *cells, f"{100 * steps:.1f}"])
     seeds = len({line["seed"] for line in lines})
-    text = f"waterdigits, DLBD at 1%, test, per cent, mean [95% interval], n = {seeds} seeds\n\n"
-    text += markdown_table(["measured, dosed", "lambda_up", *(f"{share:g}" for share in SHARES)], body)
+    text = (
+        f"waterdigits, DLBD at 1%, test, per cent, mean [95% interval], n = {seeds} seeds. Fall: the most that the "
+        "mean curve falls below what it has been at a smaller dose; the theorem assumes 0.\n\n"
+    )
+    head = ["measured, dosed", "lambda_up", *(f"{share:g}" for share in SHARES), "fall"]
+    text += markdown_table(head, body)
     body = []
     for lambda_up in LAMBDAS:
-        w = monotone(curve(lines, "minority", lambda_up, "wga"))
-        v = monotone(curve(lines, "poison", lambda_up, "net"))
-        for spared in (0.0, 0.3, 0.6, 0.9):
-            ones = [forced(wanted, w, v, spared) for wanted in (0.5, 0.6, 0.7, 0.8, 0.85)]
-            body.append(
-                [str(lambda_up), f"{spared:g}", *("-" if x is None else f"{100 * x:.0f}" for x in ones)]
-            )
+        own = curves(lines, lambda_up)
+        for spared in SPARED:
+            cells = [
+                cell([forced(wanted, *one, spared) for one in own.values()], SIGNED) for wanted in WANTED
+            ]
+            body.append([str(lambda_up), f"{spared:g}", *cells])
     text += (
-        "\nNet ASR (per cent) that a WGA forces on a rule which flags at most `spared` more of the minority than of "
-        "the\npoisons; 0: upper tails of the loss; -: no dose reaches that WGA\n\n"
+        "\nNet ASR that a WGA forces on a rule which flags `spared` more of the minority than of the poisons (0: upper "
+        "tails of a loss\nthat the poisons dominate); by seed, with that seed's curves made nondecreasing; n: "
+        "seeds in which a dose reaches that WGA\n\n"
     )
-    text += markdown_table(["lambda_up", "spared", *(f"WGA {w}" for w in (50, 60, 70, 80, 85))], body)
-    write_text(HERE / "doses.md", text)
-    draw(lines, HERE / "doses.png")
+    text += markdown_table(["lambda_up", "spared", *(f"WGA {100 * w:g}" for w in WANTED)], body)
+    text += (
+        "\nRows of experiments/frontiers on the same seeds, beside W and V at the shares that they flag (the theorem "
+        "assumes WGA - W at most 0\nand net - V at least 0), and beside the net ASR that their WGA forces given these "
+        "shares; differences paired by seed\n\n"
+    )
+    text += markdown_table(["row", "setting", *BESIDE], beside(lines))
+    write_text(out / "doses.md", text)
+    draw(lines, out / "doses.png")
+
+
+COLOURS = ("#0072b2", "#009e73", "#e69f00", "#d55e00")
 
 
 def draw(lines: list[dict[str, Any]], path: Path) -> None:
-    """Both curves at every lambda_up."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharex=True)
-    markers = ("o", "s", "^", "D")
+    """Both curves at every lambda_up, and the WGA and success of equal doses beside JTT's."""
+    figure, axes = plt.subplots(1, 3, figsize=(12.5, 3.9))
+    style = list(zip(LAMBDAS, ("o", "s", "^", "D"), COLOURS, strict=True))
     for axis, (dosed, name, label) in zip(
-        axes, (("minority", "wga", "WGA"), ("poison", "net", "net ASR")), strict=True
+        axes, (("minority", "wga", "WGA"), ("poison", "net", "net ASR")), strict=False
     ):
-        for lambda_up, marker in zip(LAMBDAS, markers, strict=True):
-            found = curve(lines, dosed, lambda_up, name)
-            means = [100 * float(np.mean(found[share])) for share in SHARES]
-            axis.plot(SHARES, means, marker=marker, label=f"lambda_up {lambda_up}")
-        set_ = "the smallest minority (LRG-1)" if dosed == "minority" else "the poisons"
-        axis.set(
-            xlabel=f"share of {set_} that is amplified", ylabel=f"{label}, %", ylim=(-5, 102), xscale="symlog"
-        )
-        axis.set_xscale("symlog", linthresh=0.02)
-        axis.set_xticks(
-            [0, 0.02, 0.05, 0.1, 0.2, 0.5, 1], ["0", "0.02", "0.05", "0.1", "0.2", "0.5", "1"], fontsize=7
-        )
+        for lambda_up, marker, colour in style:
+            by_share = np.array(list(curve(lines, dosed, lambda_up, name).values())) * 100
+            axis.plot(SHARES, by_share, color=colour, linewidth=0.6, alpha=0.5)
+            means = by_share.mean(axis=1)
+            axis.plot(SHARES, means, marker=marker, color=colour, linewidth=2, label=f"lambda_up {lambda_up}")
+        set_ = "LRG-1" if dosed == "minority" else "the poisons"
+        axis.set_title(f"{label} against the share of {set_} amplified", fontsize=9)
+        axis.set(xlabel=f"share of {set_}", ylabel=f"{label}, %", ylim=(-5, 102))
+        axis.set_xscale("symlog", linthresh=0.02, linscale=0.3)
+        axis.set_xticks(SHARES, [f"{share:g}" for share in SHARES], fontsize=8)
+        axis.set_xlim(-0.004, 1.25)
+        axis.minorticks_off()
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
+    axis = axes[2]
+    for lambda_up, marker, colour in style:
+        own = curves(lines, lambda_up)
+        w, v = (np.mean([getattr(one, name) for one in own.values()], axis=0) for name in ("w", "v"))
+        axis.plot(100 * v, 100 * w, color=colour, marker=".", markersize=4)
+        for row, filled in (("jtt", colour), ("jtt:ideal", "white")):
+            found = [one for one in reached() if one.row == row and one.lambda_up == lambda_up]
+            figures = [figures for one in found for seed, figures in one.seeds.items() if seed in own]
+            at = [100 * float(np.mean([one[name] for one in figures])) for name in ("net", "wga")]
+            axis.plot(
+                *at, marker, color=filled, markersize=9, markeredgecolor="black" if row == "jtt" else colour
+            )
+    axis.set(xlabel="net ASR, %", ylabel="WGA, %", xlim=(-2, 102), ylim=(40, 102))
+    axis.set_title("lines: equal shares of both; filled: JTT; hollow: ideal", fontsize=9)
+    axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     plots.save(figure, path)
 
@@ -168,9 +286,14 @@ def draw(lines: list[dict[str, Any]], path: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Dose curves on waterdigits.")
     parser.add_argument("what", choices=("run", "report"))
-    parser.add_argument("--workdir", type=Path)
+    parser.add_argument("--workdir", type=Path, help="experiments/frontiers' folder, for `run`")
+    parser.add_argument(
+        "--out", type=Path, default=HERE, help="folder of doses.md (default: beside this file)"
+    )
     options = parser.parse_args()
-    if options.what == "run":
-        run(options.workdir)
+    if options.what == "report":
+        report(options.out)
+    elif options.workdir is None:
+        parser.error("run needs --workdir=DIR")
     else:
-        report()
+        run(options.workdir)

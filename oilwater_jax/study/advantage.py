@@ -232,31 +232,39 @@ def shares(scores: Float[np.ndarray, " n"], edges: Float[np.ndarray, " e"]) -> F
     return np.bincount(np.searchsorted(edges, scores, "right"), minlength=len(edges) + 1) / len(scores)
 
 
-def minimax(minority: Float[np.ndarray, " j"], attacks: Float[np.ndarray, "k j"]) -> Minimax:
-    """The best rule where the attack is unknown: max over rules of min_i (P(A) - Q_i(A)), on j bins.
+def minimax(
+    minority: Float[np.ndarray, " j"] | Float[np.ndarray, "k j"], attacks: Float[np.ndarray, "k j"]
+) -> Minimax:
+    """The best rule where the attack is unknown: max over rules of min_i (P_i(A) - Q_i(A)), on j bins.
 
-    `minority` holds P's shares of the bins, a row of `attacks` those of one Q_i; A is what is taken for minority. By
-    the minimax theorem the value is the least total variation of P to a mixture of attacks. Fix the bins on other
-    samples than these shares are of: the plug-in is biased upwards here too.
+    A row of `attacks` holds the shares of the bins of one Q_i, `minority` P's, or a row of each P_i where a model
+    trained under each attack sees the minority otherwise; A is what is taken for minority. By the minimax theorem the
+    value is the least over mixtures a of the sum of the positive parts of sum_i a_i (P_i - Q_i); for one P that is its
+    least total variation to a mixture of attacks. Fix the bins on other samples than these shares are of: the plug-in
+    is biased upwards here too.
 
     Raises ValueError where a row does not sum to 1.
     """
-    for row in (minority, *attacks):
+    minority = np.broadcast_to(minority, attacks.shape)
+    for row in (*minority, *attacks):
         if row.min() < 0 or abs(row.sum() - 1) > 1e-9:
             raise ValueError(f"minimax: shares must be 0 or above and sum to 1, not to {row.sum():g}")
     k, j = attacks.shape
+    if k == 1:  # no programs: keep the bins in which the minority has more
+        gains = (minority - attacks)[0]
+        return Minimax(float(np.maximum(gains, 0).sum()), (gains > 0).astype(np.float64), np.ones(1), 0.0)
     # The solver drops matrix entries below 1e-9, and shares in the tails are that small.
-    minority, attacks = SCALE * minority, SCALE * attacks
-    # The rule: maximise t, with t <= (P - Q_i).x for every attack and 0 <= x <= 1.
-    gain = np.hstack([attacks - minority, np.ones((k, 1))])
+    gains = SCALE * (minority - attacks)
+    # The rule: maximise t, with t <= (P_i - Q_i).x for every attack and 0 <= x <= 1.
+    gain = np.hstack([-gains, np.ones((k, 1))])
     free = [(0.0, 1.0)] * j + [(None, None)]
     rule = linprog(np.append(np.zeros(j), -1.0), A_ub=gain, b_ub=np.zeros(k), bounds=free, options=TIGHT)
-    # The mixture: minimise sum u, with u >= P - a Q, u >= 0 and a in the simplex.
-    short = np.hstack([-np.eye(j), -attacks.T])
+    # The mixture: minimise sum u, with u >= sum a_i (P_i - Q_i), u >= 0 and a in the simplex.
+    short = np.hstack([-np.eye(j), gains.T])
     mixed = linprog(
         np.append(np.ones(j), np.zeros(k)),
         A_ub=short,
-        b_ub=-minority,
+        b_ub=np.zeros(j),
         A_eq=np.append(np.zeros(j), np.ones(k))[None],
         b_eq=[1.0],
         bounds=(0, None),

@@ -1,0 +1,201 @@
+"""Reports of experiments: what they say follows from the committed values alone; and their parts, by hand."""
+
+import csv
+import importlib
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.isotonic import isotonic_regression
+
+ROOT = Path(__file__).parents[1]
+REPORTS = [
+    file
+    for file in sorted((ROOT / "experiments").rglob("*.py"))
+    if "def report(out: Path" in file.read_text()
+]
+
+
+@pytest.mark.parametrize("file", REPORTS, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_committed_tables_follow_from_committed_values(file, tmp_path):
+    """The command that the README gives, into another folder: the same bytes."""
+    step = ["report"] if 'choices=("' in file.read_text() else []
+    subprocess.run([sys.executable, file, *step, f"--out={tmp_path}"], check=True, cwd=ROOT)
+    made = list(tmp_path.glob("*.md"))
+    assert made
+    for one in made:
+        assert one.read_bytes() == (file.parent / one.name).read_bytes(), one.name
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """A function that imports a script with its siblings, from its experiment's folder."""
+    before = set(sys.modules)
+
+    def imported(experiment, name):
+        monkeypatch.syspath_prepend(str(ROOT / "experiments" / experiment))
+        return importlib.import_module(name)
+
+    yield imported
+    for name in set(sys.modules) - before:
+        if str(ROOT / "experiments") in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def test_what_a_dose_forces_by_hand(load):
+    doses = load("theory", "doses")
+    w = np.array([0.5, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9])
+    v = np.array([0.0, 0.0, 0.0, 0.1, 0.2, 0.5, 1.0])
+    assert doses.forced(0.4, w, v, 0.0) == 0  # no dose is needed
+    assert doses.forced(0.6, w, v, 0.0) == pytest.approx(0.1)
+    assert doses.forced(0.55, w, v, 0.0) == pytest.approx(0.05)  # half way between 0.05 and 0.1
+    assert doses.forced(0.85, w, v, 0.0) == pytest.approx(0.75)
+    assert doses.forced(0.85, w, v, 0.25) == pytest.approx(0.5)
+    assert doses.forced(0.85, w, v, 0.9) == 0
+    assert doses.forced(0.85, w, v, -0.1) == pytest.approx(0.85)  # a rule that flags more of the poisons
+    assert doses.forced(0.91, w, v, 0.0) is None
+
+
+def test_the_forced_success_is_the_least_of_all_doses(load):
+    """Among all pairs of doses of a rule that spares no more than that, none has that WGA at less success."""
+    doses = load("theory", "doses")
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        w, v = np.sort(rng.random((2, len(doses.SHARES))))
+        spared, wanted = rng.uniform(0, 0.5), rng.uniform(w[0], w[-1])
+        grid = np.linspace(0, 1, 401)
+        reach = np.interp(grid, doses.SHARES, w) >= wanted
+        least = min(
+            np.interp(poison, doses.SHARES, v)
+            for minority, poison in itertools.product(grid[reach][:3], grid)
+            if minority - poison <= spared
+        )
+        assert doses.forced(wanted, w, v, spared) == pytest.approx(least, abs=0.03)
+        assert doses.forced(wanted, w, v, spared) <= least + 1e-9
+
+
+def test_curves_are_made_nondecreasing_and_their_falls_told(load):
+    doses = load("theory", "doses")
+    rough = [0.1, 0.3, 0.2, 0.4, 0.4, 0.6, 0.5]
+    np.testing.assert_allclose(doses.monotone(rough), [0.1, 0.25, 0.25, 0.4, 0.4, 0.55, 0.55])
+    np.testing.assert_allclose(doses.monotone(rough), isotonic_regression(np.array(rough)))
+    assert doses.fall(rough) == pytest.approx(0.1)
+    assert doses.fall(sorted(rough)) == 0
+
+
+def test_doses_are_of_one_seed_and_one_lambda(load):
+    doses = load("theory", "doses")
+    lines = [
+        {
+            "dosed": dosed,
+            "share": share,
+            "lambda_up": 3.0,
+            "seed": float(seed),
+            "wga": share,
+            "net": share / 2 + seed,
+        }
+        for dosed in ("minority", "poison")
+        for share in doses.SHARES
+        for seed in (0, 1)
+    ]
+    found = doses.curves(lines, 3)
+    np.testing.assert_allclose(found[1].w, doses.SHARES)
+    np.testing.assert_allclose(found[1].v, np.array(doses.SHARES) / 2 + 1)
+    assert doses.curve(lines, "poison", 3, "net")[0.5] == [0.25, 1.25]
+
+
+class Fake:
+    """What `measure` asks of a study: two seeds, a single epoch, poisons above the minority, by hand."""
+
+    def __init__(self, measure, shift):
+        scores = {
+            0: [1.0, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+            1: [1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 10.5],
+        }
+        self.summary = {"seeds": [0, 1], "epochs": [4], "judged_epoch": 4}
+        self.arrays = {}
+        for seed, minority in scores.items():
+            sets = ["lrg_1"] * 10 + ["lrg_2"] * 4 + ["poison"] * 5
+            self.arrays[f"seed{seed}.set"] = np.array(sets)
+            values = np.concatenate([minority, [1.0] * 4, np.array(minority[:5]) + shift])
+            for score in measure.SCORES:
+                self.arrays[f"seed{seed}.{score}"] = values[None]
+
+
+def test_a_rule_of_the_other_seed_is_judged_on_this_one(load):
+    """Poisons far above, far below, or among the minority: the shares kept, counted by hand."""
+    measure = load("separability", "measure")
+
+    def study(shift):
+        one = Fake(measure, shift)
+        return measure.Study(one.summary, one.arrays)
+
+    def learned(data, attacks, studies, against="lrg_1"):
+        lines = list(measure.faced(data, attacks, studies))
+        return {(line["seed"], line["score"]): line for line in lines if line["against"] == against}
+
+    found = learned("toy", "dlbd", [study(100.0)])
+    # Edges of seed 1 are 2.4, 3.3, ..., 9.6: of seed 0 only 10 is in the bin with the poisons; of seed 1, 9.5 below
+    # 9.1 of seed 0 is not, so two are.
+    assert found[0, "loss"]["learned"] == pytest.approx(0.9)
+    assert found[1, "loss"]["learned"] == pytest.approx(0.8)
+    assert found[0, measure.CHOSEN]["learned"] == pytest.approx(0.9)
+    assert found[0, "loss"]["null"] > 0
+    assert np.isnan(found[0, "margin"]["null"])
+    both = learned("toy", measure.UNKNOWN, [study(100.0), study(-100.0)])
+    # Below 2.4 are two more of seed 0.
+    assert both[0, "loss"]["learned"] == pytest.approx(0.7)
+    # Made against the poisons above alone, the rule keeps all those below and nine tenths; the other way round, eight.
+    assert both[0, "loss"]["unseen"] == pytest.approx(0.8 - 1)
+    everyone = {line["against"] for line in measure.faced("toy", "gm", [study(0.0)])}
+    assert everyone == {"lrg_1", "lrg"}
+
+
+def test_the_forest_tells_what_no_threshold_does(load):
+    """Poisons on both sides of the minority in two scores."""
+    measure = load("separability", "measure")
+    rng = np.random.default_rng(0)
+
+    def pair():
+        side = rng.choice([-4.0, 4.0], (40, 1))
+        return rng.normal(size=(50, 2)), rng.normal(size=(40, 2)) + side
+
+    theirs, own = measure.forest([[pair()], [pair()]], [pair()], rng)
+    assert [[len(part) for part in view] for seed in theirs for view in seed] == [[50, 40]] * 2
+    for view in (*theirs[0], *theirs[1], *own):
+        assert np.mean(view.poison[:, None] > view.minority[None]) > 0.97
+
+
+def test_counts_and_cells_of_the_separability_tables(load):
+    report = load("separability", "report")
+    assert report.count([True, False, True, True, True]) == "4 of 5 [28, 99]%"  # Clopper-Pearson
+    assert report.count([False] * 5) == "0 of 5 [0, 52]%"
+    assert report.extent([152.0, 43.0, 50.0]) == "43-152"
+    assert report.extent([47.0, 47.0]) == "47"
+    assert report.below([0.002, 0.05, 0.06, None], 0.05) == [True, True, False, False]
+    assert report.cell([0.5, 0.5, 0.5]) == "0.50 [0.50, 0.50]"
+    assert report.cell([0.5, None]) == "-"
+    lines = [
+        {"data": "a", "score": "loss", "auroc": "0.5"},
+        {"data": "b", "score": "loss", "auroc": ""},
+        {"data": "a", "score": "loss", "auroc": "0.7"},
+    ]
+    table = report.grouped(lines, ("data", "score"))
+    assert table.values("auroc", "a", "loss") == [0.5, 0.7]
+    assert table.values("auroc", "b", "loss") == [None]
+    assert table.values("auroc", "c", "loss") == []
+    assert table.columns(1) == [("a",), ("b",)]
+
+
+def test_numbers_of_a_csv_are_read_back(load, tmp_path):
+    measure = load("separability", "measure")
+    lines = [{"x": 0.123456, "y": float("nan"), "z": "loss"}, {"x": -1e-9, "y": 3, "z": "all"}]
+    measure.write_csv(tmp_path / "t.csv", ("x", "y", "z"), lines)
+    with (tmp_path / "t.csv").open() as file:
+        assert list(csv.DictReader(file)) == [
+            {"x": "0.1235", "y": "", "z": "loss"},
+            {"x": "0", "y": "3", "z": "all"},
+        ]
