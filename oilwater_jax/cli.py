@@ -489,16 +489,21 @@ def check_options(options: argparse.Namespace) -> None:
 
     if options.seeds is not None and not 1 <= options.seeds <= MOST_SEEDS:
         raise UserError(f"--seeds={options.seeds} is out of range (1 .. 10000)")
+    if not 0 <= (workers := getattr(options, "workers", 0)) <= 1000:
+        raise UserError(f"--workers={workers} is out of range (0 .. 1000; 0: as many as have room)")
     if getattr(options, "workdir", None) is not None:
         options.workdir = folder(options.workdir)
 
 
-def executor_of(options: argparse.Namespace) -> executors.Executor:
-    """The executor that the options ask for; this process leaves the accelerators to its workers."""
-    if not 0 <= options.workers <= 1000:
-        raise UserError(f"--workers={options.workers} is out of range (0 .. 1000; 0: as many as have room)")
+def leave_accelerators() -> str:
+    """Leave them to the workers, before a config file may import JAX; returns JAX_PLATFORMS as it was."""
     platforms = os.environ.get("JAX_PLATFORMS", "")
     os.environ["JAX_PLATFORMS"] = "cpu"
+    return platforms
+
+
+def executor_of(options: argparse.Namespace, platforms: str) -> executors.Executor:
+    """The executor that the options ask for, whose workers have `platforms`."""
     return executors.make(
         options.executor,
         workers=options.workers,
@@ -514,9 +519,10 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
 
     check_options(options)
     log = logs.parse(options.log)
+    platforms = leave_accelerators()
     grid = load_grid(options.config, overrides, plugins=plugins_of(options))
     grid = grid._replace(seeds=options.seeds or grid.seeds)
-    executor = executor_of(options)
+    executor = executor_of(options, platforms)
     from oilwater_jax.sweep import sweep as run_sweep
 
     with preemption.heard(at_once=True):
@@ -538,8 +544,9 @@ def frontier(options: argparse.Namespace, overrides: dict[str, str]) -> None:
         list_dials(options)
         return
     check_options(options)
+    platforms = leave_accelerators()
     config = load(options.config, overrides, plugins=plugins_of(options))
-    executor = executor_of(options)
+    executor = executor_of(options, platforms)
     from oilwater_jax.frontier import report
     from oilwater_jax.frontier.run import run as run_frontier
     from oilwater_jax.reporting.terminal import Screen

@@ -88,13 +88,14 @@ def whole(summary):
         measured |= {f"{measure}_seeds": [None] * count for measure in summary["measures"]}
         rows[name] = {
             **{"label": name, "aims": [], "oracle": False, "alone": "", "idnf": {}, "draws": {}},
+            **{"idnf_class": {}, "trials_seeds": [0] * count},
             **{"worst_group": 0, "worst_group_seeds": [0] * count, "selected_epoch_seeds": [1] * count},
             **measured,
             **one,
             "elmf": spread(one["elmf"]),
         }
     found = {
-        name: {"label": name, "n_flagged_seeds": [1] * count, "idnf": spread(one["idnf"])}
+        name: {"label": name, "n_flagged_seeds": [1] * count, "idnf": spread(one["idnf"]), "idnf_class": {}}
         for name, one in summary["found"].items()
     }
     rest = {
@@ -103,6 +104,7 @@ def whole(summary):
         "split": "test",
         "n_poison": 1,
         "baseline": "",
+        "signed": [],
         "key": "",
     }
     return seal({**summary, **rest, "rows": rows, "found": found})

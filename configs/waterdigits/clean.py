@@ -13,5 +13,6 @@ def get_config() -> Config:
     """Default + delta."""
     config = default()
     config.attack.name = "none"
+    config.jtt.lambda_up = 20.0  # as under the main job's attack
     config.rows = ("erm", "jtt", "balanced", "group_dro")
     return config

@@ -2,8 +2,8 @@
 
 oilwater run --config=configs/waterdigits/dlbd.py --workdir=runs/first
 
-About 75 seconds on 2 CPU cores. To expect (5 seeds, test, experiments/headline): ASR of ERM 5%, of JTT 93%, of
-ideal amplification 11%; IDNF of poisons 99.6%.
+About 50 seconds on 2 CPU cores. To expect (5 seeds, test, experiments/frontiers): net ASR of ERM 3%, of JTT 21%
+(0 to 70 from seed to seed), of the same without the poisons 5%; IDNF of poisons 98%.
 
 Any other row under the same attack: --config.rows=erm,epic,epic+jtt,epic/george,george:ideal
 """
@@ -21,6 +21,9 @@ def get_config() -> Config:
     config.dlbd.margin = 2
     config.dlbd.colour = (255, 0, 255)
     config.dlbd.opacity = 0.35  # chosen on validation by experiments/headline/headline.py
+    # Of 3, 5, 10, 20, 50 the one of highest validation WGA (experiments/frontiers); with 50, which earlier versions had
+    # here, net ASR is 81%.
+    config.jtt.lambda_up = 20.0
     config.epic.ratio = 0.3  # chosen on validation by experiments/table03_epic_tradeoff/choose.py
     config.epic.stop_after = 5
     return config

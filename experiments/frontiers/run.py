@@ -45,6 +45,15 @@ FRONTIERS = {
         ("jtt.lambda_up=3,5,10,20,50", "identify.epochs=2,4,8"),
         5,
     ),
+    # The control: the last epoch is reported, and not the one of highest validation WGA, which may come before the
+    # trigger is learned.
+    "headline_last": Frontier(
+        "dlbd.py",
+        {"train.select": "last"},
+        ("jtt", "jtt:ideal"),
+        ("jtt.lambda_up=3,10,20,50", "identify.epochs=4"),
+        5,
+    ),
     # Tables 1, 2, 3 and 19: amplification and elimination, alone and together.
     **{
         name: Frontier(

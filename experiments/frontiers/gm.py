@@ -1,0 +1,116 @@
+"""GM with one target per trial and many trials: exact shares of the targets that are hit, paired by McNemar's test.
+
+    oilwater sweep --config=experiments/frontiers/gm.py --workdir=runs/gm
+    python experiments/frontiers/gm.py runs/gm
+
+A trial is another target and other poisons of a seed; pretraining, the attacker's victim and ERM on clean data are
+the seed's. 20 trials x 5 seeds are 100 targets a line. Leaves gm.csv (a line per eps, row, seed and trial) and gm.md
+beside this file, of the trials that are finished in every row of an eps.
+"""
+
+import csv
+import itertools
+import sys
+from pathlib import Path
+from typing import Any
+
+from oilwater_jax import Config, Grid, load
+from oilwater_jax.files import write_text
+from oilwater_jax.intervals import mcnemar, of_counts, over_seeds
+from oilwater_jax.reporting.summary import read
+from oilwater_jax.reporting.tables import markdown_table
+
+HERE = Path(__file__).parent
+CONFIG = HERE.parent.parent / "configs" / "waterdigits" / "gm.py"
+EPS = (8, 16, 32)
+TRIALS, SEEDS = 20, 5
+# JTT at three lambdas, each a run of its own; what does not depend on lambda is shared.
+ROWS = {3.0: ("erm", "jtt", "george"), 10.0: ("jtt",), 50.0: ("jtt",)}
+SHOWN = ("poison", "lrg_1", "lrg_2", "hrg_1")
+
+
+def one(eps: int, trial: int, lambda_up: float) -> Config:
+    """One run."""
+    changed = {"gm.eps": str(eps), "gm.trial": str(trial), "gm.targets": "1"}
+    return load(CONFIG, {**changed, "jtt.lambda_up": str(lambda_up), "rows": ",".join(ROWS[lambda_up])})
+
+
+def get_grid() -> Grid:
+    """Trial after trial, so that what is cut off is whole."""
+    runs = {
+        f"eps{eps}_trial{trial}_lambda{lambda_up:g}": one(eps, trial, lambda_up)
+        for trial in range(TRIALS)
+        for eps in EPS
+        for lambda_up in ROWS
+    }
+    return Grid(runs, SEEDS)
+
+
+def lines_of(workdir: Path) -> list[dict[str, Any]]:
+    """A line per eps, row, seed and trial of the finished runs."""
+    found = []
+    for eps, trial, lambda_up in itertools.product(EPS, range(TRIALS), ROWS):
+        folder = workdir / "runs" / f"eps{eps}_trial{trial}_lambda{lambda_up:g}"
+        summary = read(folder) if folder.is_dir() else None
+        for name, row in (summary or {"rows": {}})["rows"].items():
+            label = f"{row['label']}, lambda_up {lambda_up:g}" if name == "jtt" else row["label"]
+            for at, seed in enumerate(summary["seeds"] if summary else ()):
+                line = {"eps": eps, "row": label, "seed": seed, "trial": trial}
+                line |= {"hit": int(row["asr_seeds"][at]), "wga": row["wga_seeds"][at]}
+                line |= {f"draws.{name}": row["draws"][f"{name}_seeds"][at] for name in SHOWN}
+                found.append(line)
+    return found
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Hits of each line with the exact interval, and p against ERM on the same targets."""
+    body = []
+    for eps in EPS:
+        rows = dict.fromkeys(line["row"] for line in lines if line["eps"] == eps)
+        hits = {
+            row: {
+                (x["seed"], x["trial"]): bool(x["hit"]) for x in lines if (x["eps"], x["row"]) == (eps, row)
+            }
+            for row in rows
+        }
+        both = sorted(set.intersection(*map(set, hits.values()))) if hits else []
+        for row in rows:
+            own = [hits[row][key] for key in both]
+            if not own:
+                continue
+            mine = [
+                x for x in lines if (x["eps"], x["row"]) == (eps, row) and (x["seed"], x["trial"]) in both
+            ]
+            p = "-" if row == "ERM" else f"{mcnemar(own, [hits['ERM'][key] for key in both]):.3f}"
+            draws = [over_seeds([x[f"draws.{name}"] for x in mine]) for name in SHOWN[:2]]
+            body.append(
+                [
+                    *(str(eps), row, f"{sum(own)} of {len(own)}", str(of_counts(sum(own), len(own))), p),
+                    *("-" if x is None else f"{x.mean:.2f}" for x in draws),
+                ]
+            )
+    head = (
+        "eps",
+        "training",
+        "targets hit",
+        "share [exact 95%]",
+        "p against ERM",
+        "draws, poisons",
+        "draws, LRG-1",
+    )
+    note = "waterdigits, GM at 1%, one target per trial, test; p: exact McNemar on the same targets\n\n"
+    return note + markdown_table(head, body)
+
+
+def main(workdir: Path) -> None:
+    """Write gm.csv and gm.md."""
+    lines = lines_of(workdir)
+    with (HERE / "gm.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    write_text(HERE / "gm.md", table(lines))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
