@@ -68,17 +68,20 @@ class Progress:
         self._epochs = self._bars.add_task("", total=None, visible=False, note="")
         self._began = time.monotonic()
         self._over = threading.Event()
+        self._teller = threading.Thread(target=self._tell, name="progress", daemon=True)
 
     def __enter__(self) -> "Progress":
         self._bars.start()
         if not self._listener and not self.console.is_terminal:
-            threading.Thread(target=self._tell, name="progress", daemon=True).start()
+            self._teller.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
+        if self._teller.is_alive():
+            self._teller.join()
         self._bars.stop()
 
     def _tell(self) -> None:
