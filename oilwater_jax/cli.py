@@ -32,6 +32,7 @@ examples:
   oilwater study --config=waterdigits/dlbd --workdir=runs/signals
   oilwater plan --config=waterdigits/dlbd --topology=v5e:2x4
   oilwater table runs/waterdigits --columns=wga,success --format=md
+  oilwater report runs/first runs/half --out=both.html
   oilwater weights import resnet50.safetensors --model=resnet50 --out=weights/resnet50
   oilwater data prepare waterbirds --source=waterbird_complete95_forest2water2.tar.gz
   oilwater data info waterbirds
@@ -82,10 +83,15 @@ memory, where neither way fits. Needs no data. A large network takes minutes; wh
 is kept in the cache folder, so the same plan again takes seconds. --topology=cpu: for this machine, memory and
 operations only."""
 
+REPORT_HELP = """\
+Write one page that compares runs: a table that can be sorted, figures side by side, the settings in which they differ.
+DIR is a run's folder or a sweep's, which stands for all of its runs. The page is one file, to open or to send:
+DIR/comparison.html of a sweep alone, else report.html in the current folder."""
+
 TABLE_HELP = """\
-Print mean and 95% interval over the seeds of every finished run of a sweep. Columns: acc, acc_adjusted, wga,
-success (the attack's own measure: ASR or target damage), any other figure of summary.json's rows, and
-idnf.poison, idnf.lrg_1, ... (rows RUN/identified). `idnf` stands for all of the latter."""
+Print mean and 95% interval over the seeds of every finished run of a sweep, or of single runs. Columns: acc,
+acc_adjusted, wga, success (the attack's own measure: ASR or target damage), any other figure of summary.json's rows,
+and idnf.poison, idnf.lrg_1, ... (rows RUN/identified). `idnf` stands for all of the latter."""
 
 FRONTIER_HELP = """\
 What can a method, a defence or both reach over all settings of their dials? Every setting of every row is trained and
@@ -240,8 +246,11 @@ def parser() -> Parser:
         add_executor(one)
     plan.add_argument("--topology", metavar="NAME", help="v5e:2x4, v5p:2x2x1, v6e:4x4, ..., or cpu")
     plan.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
-    table = command("table", "print the figures of a sweep as one table", TABLE_HELP)
-    table.add_argument("workdir", metavar="DIR", type=folder)
+    report = command("report", "write one page that compares runs", REPORT_HELP)
+    report.add_argument("workdirs", metavar="DIR", type=folder, nargs="+")
+    report.add_argument("--out", metavar="FILE", type=Path, help="where the page goes")
+    table = command("table", "print the figures of a sweep, or of runs, as one table", TABLE_HELP)
+    table.add_argument("workdirs", metavar="DIR", type=folder, nargs="+")
     table.add_argument("--format", choices=("text", "md", "csv", "latex"), default="text")
     table.add_argument("--rows", metavar="PATTERN,...", help="rows to show, as RUN/TRAINING with * and ?")
     table.add_argument("--columns", metavar="NAME,...", help="figures to show, in this order")
@@ -403,6 +412,8 @@ def dispatch(arguments: list[str]) -> None:
         frontier(options, overrides)
     elif options.command == "plan":
         plan(options, overrides)
+    elif options.command == "report":
+        report(options)
     elif options.command == "table":
         table(options)
     elif options.command == "weights":
@@ -518,8 +529,8 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     from oilwater_jax.settings.config import load_grid
 
     check_options(options)
-    log = logs.parse(options.log)
     platforms = leave_accelerators()
+    log = logs.parse(options.log)
     grid = load_grid(options.config, overrides, plugins=plugins_of(options))
     grid = grid._replace(seeds=options.seeds or grid.seeds)
     executor = executor_of(options, platforms)
@@ -598,15 +609,25 @@ def plan(options: argparse.Namespace, overrides: dict[str, str]) -> None:
         sys.exit(FAILED)
 
 
+def report(options: argparse.Namespace) -> None:
+    """`oilwater report`. Needs no JAX."""
+    from oilwater_jax.reporting import comparison, runs
+
+    found = runs.gather(options.workdirs)
+    out = comparison.out_file(options.out, options.workdirs)
+    comparison.write_comparison(out, found)
+    print(f"report: {out}")
+
+
 def table(options: argparse.Namespace) -> None:
     """`oilwater table`. Needs no JAX."""
-    from oilwater_jax.reporting import grid
+    from oilwater_jax.reporting import grid, runs
 
     rows, columns = (
         None if text is None else [part.strip() for part in text.split(",") if part.strip()]
         for text in (options.rows, options.columns)
     )
-    grid.print_table(grid.read(options.workdir), options.format, rows=rows, columns=columns)
+    grid.print_table(runs.lines(options.workdirs), options.format, rows=rows, columns=columns)
 
 
 def import_weights(options: argparse.Namespace) -> None:
@@ -682,8 +703,10 @@ def show(workdir: Path) -> None:
         last = f"; last: {rows[-1]['stage']}, epoch {rows[-1]['epoch']}" if rows else ""
         console.print(f"unfinished{last}; the command that began it goes on with it", highlight=False)
         return
-    main = f"scores: {workdir / 'scores.npz'}" if of_study else f"report: {workdir / 'report.html'}"
-    console.print(f"{main}   figures: {workdir / 'figures'}", highlight=False, soft_wrap=True)
+    main = f"scores: {workdir / 'scores.npz'}   " if of_study else ""
+    if not of_study or (workdir / "report.html").is_file():  # studies of earlier versions have none
+        main += f"report: {workdir / 'report.html'}   "
+    console.print(f"{main}figures: {workdir / 'figures'}", highlight=False, soft_wrap=True)
 
 
 def show_frontier(workdir: Path) -> None:
