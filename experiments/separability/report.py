@@ -219,7 +219,7 @@ def report(out: Path = HERE) -> None:
 
     parts = [
         f"Mean over {seeds} seeds [95% interval, Student's], after epoch {epoch}, when JTT looks, unless another is "
-        "named. Made by `report.py report` from [seeds.csv](seeds.csv) and [unknown.csv](unknown.csv).",
+        "named. Made by report.py from [seeds.csv](seeds.csv) and [unknown.csv](unknown.csv).",
         "## The loss under a known attack\n\nAUROC above 0.5: poisons have the higher loss. Dominance: the poisons' "
         "losses are nowhere the lower; 'lower by at most' is max(F_poison - F_minority), 'refuted' in how many seeds a "
         f"permutation test at {SHOWN} says so [exact interval], 'exact' in how many the maximum is 0. Advantage of the "
