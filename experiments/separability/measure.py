@@ -24,7 +24,7 @@ from oilwater_jax.files import read_json
 from oilwater_jax.reporting import plots, study_plots
 from oilwater_jax.reporting.study import SCORES
 from oilwater_jax.study.advantage import Advantage
-from oilwater_jax.study.unknown import Stand, View, stand
+from oilwater_jax.study.unknown import Stand, View, judged, stand
 
 HERE = Path(__file__).parent
 ATTACKS = {"dlbd": "DLBD", "sa": "SA", "gm": "GM"}
@@ -138,6 +138,21 @@ def forest(
     return theirs, [View(*(model.predict_proba(table)[:, 1] for table in pair)) for pair in own]
 
 
+def unseen(
+    tables: dict[int, list[tuple[np.ndarray, np.ndarray]]], seed: int, draws: np.random.Generator, data: str
+) -> float:
+    """The least over the attacks of a forest and a rule that were made without it; NaN as `Stand.unseen`."""
+    rest, attacks = [one for one in tables if one != seed], range(len(tables[seed]))
+    if len(attacks) < 2 or data == BOTH:
+        return math.nan
+    found = []
+    for left in attacks:
+        others = [[tables[one][at] for at in attacks if at != left] for one in rest]
+        theirs, own = forest(others, [tables[seed][left]], draws)
+        found.append(judged(theirs, own[0]))
+    return min(found)
+
+
 def faced(data: str, attacks: str, studies: Sequence[Study]) -> Iterator[Line]:
     """How one rule stands against the attacks of several studies (or of one), by seed."""
     seeds = sorted(set.intersection(*(set(study.summary["seeds"]) for study in studies)))
@@ -164,7 +179,7 @@ def faced(data: str, attacks: str, studies: Sequence[Study]) -> Iterator[Line]:
             yield place | {"epoch": epoch, "score": CHOSEN} | found._asdict()
             tables = {one: [study.table(one, looked, against) for study in studies] for one in seeds}
             theirs, own = forest([tables[one] for one in rest], tables[seed], draws)
-            found = stand(theirs, own, draws)._replace(unseen=math.nan)  # the forest has seen every attack
+            found = stand(theirs, own, draws)._replace(unseen=unseen(tables, seed, draws, data))
             yield place | {"epoch": looked, "score": ALL} | found._asdict()
 
 
