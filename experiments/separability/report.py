@@ -248,8 +248,8 @@ def report(out: Path = HERE) -> None:
             f"{place[0]} {mean(rules.values('null', *place, against, epoch, 'loss'))}" for place in places
         )
         parts.append(
-            f"## An unknown attack: the worst of all, against {AGAINST[against]}\n\n'Best': the best rule for the very "
-            f"samples that it is judged on (minimax; biased upwards, for the loss of equal sets: {equal}). 'Learned': "
+            f"## An unknown attack: the worst of all, against {AGAINST[against]}\n\n'Best': the best rule for the "
+            f"very samples that it is judged on (minimax; biased upwards, for the loss of equal sets: {equal}). 'Learned': "
             "made on the other seeds. 'Unseen': made on the other seeds and against the other attacks (the forest too), "
             f"judged by the attack left out, the worst of three.\n\n{unknown_table(rules, against, epoch)}"
         )
