@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from oilwater_jax.study import unknown
-from oilwater_jax.study.unknown import View, bin_edges, binned, exchanged, stand
+from oilwater_jax.study.unknown import View, bin_edges, binned, exchanged, judged, stand
 
 MIDDLE = np.linspace(-1.0, 1.0, 20)
 
@@ -37,6 +37,16 @@ def test_a_known_attack_is_told_and_both_of_two_by_a_band():
     # A rule against the one keeps what is on the other side.
     both = stand([[above, below]], [above, below], draws())
     assert both.unseen == pytest.approx(0.9 - 1)
+
+
+def test_an_attack_that_was_not_there():
+    """Made against poisons above: keeps nine tenths of the minority, and all poisons below."""
+    above, below = View(MIDDLE, MIDDLE + 9), View(MIDDLE, MIDDLE - 9)
+    assert judged([[above], [above]], above) == pytest.approx(0.9)
+    assert judged([[above], [above]], below) == pytest.approx(0.9 - 1)
+    assert judged([[above, below]], below) == pytest.approx(0.8)
+    with pytest.raises(ValueError, match="no other seed"):
+        judged([], above)
 
 
 def test_each_minority_is_where_the_other_attack_is():

@@ -24,7 +24,7 @@ from oilwater_jax.files import read_json
 from oilwater_jax.reporting import plots, study_plots
 from oilwater_jax.reporting.study import SCORES
 from oilwater_jax.study.advantage import Advantage
-from oilwater_jax.study.unknown import Stand, View, stand
+from oilwater_jax.study.unknown import Stand, View, judged, stand
 
 HERE = Path(__file__).parent
 ATTACKS = {"dlbd": "DLBD", "sa": "SA", "gm": "GM"}
@@ -35,6 +35,7 @@ ALL, CHOSEN = "all", "chosen"
 NAMES = SCORES | {ALL: "all ten scores", CHOSEN: "score and epoch chosen on the other seeds"}
 EXCHANGES = 20
 TREES, LEAF = 100, 5
+DRAWN = 0.5  # of the samples, for each tree: all are left out of many
 
 KNOWN_COLUMNS = (
     *("data", "attack", "seed", "against", "epoch", "score", "poisons", "minority", "auroc"),
@@ -125,7 +126,11 @@ def forest(
     label = np.concatenate([np.full(len(table), at % 2) for at, table in enumerate(tables)])
     weight = np.concatenate([np.full(len(table), 1 / len(table)) for table in tables])
     model = RandomForestClassifier(
-        TREES, min_samples_leaf=LEAF, oob_score=True, random_state=int(draws.integers(2**31))
+        TREES,
+        min_samples_leaf=LEAF,
+        max_samples=int(DRAWN * len(label)),
+        oob_score=True,
+        random_state=int(draws.integers(2**31)),
     ).fit(np.concatenate(tables), label, sample_weight=weight)
     ends = np.cumsum([len(table) for table in tables])[:-1]
     scored = iter(np.split(model.oob_decision_function_[:, 1], ends))
@@ -133,12 +138,27 @@ def forest(
     return theirs, [View(*(model.predict_proba(table)[:, 1] for table in pair)) for pair in own]
 
 
+def unseen(
+    tables: dict[int, list[tuple[np.ndarray, np.ndarray]]], seed: int, draws: np.random.Generator, data: str
+) -> float:
+    """The least over the attacks of a forest and a rule that were made without it; NaN as `Stand.unseen`."""
+    rest, attacks = [one for one in tables if one != seed], range(len(tables[seed]))
+    if len(attacks) < 2 or data == BOTH:
+        return math.nan
+    found = []
+    for left in attacks:
+        others = [[tables[one][at] for at in attacks if at != left] for one in rest]
+        theirs, own = forest(others, [tables[seed][left]], draws)
+        found.append(judged(theirs, own[0]))
+    return min(found)
+
+
 def faced(data: str, attacks: str, studies: Sequence[Study]) -> Iterator[Line]:
     """How one rule stands against the attacks of several studies (or of one), by seed."""
     seeds = sorted(set.intersection(*(set(study.summary["seeds"]) for study in studies)))
     looked, epochs = studies[0].summary["judged_epoch"], studies[0].summary["epochs"]
     for against in JUDGED:
-        every = attacks == UNKNOWN and against == JUDGED[0]
+        every = against == JUDGED[0]
         for seed in seeds:
             rest = [one for one in seeds if one != seed]
             draws = rng.generator(seed, f"unknown {data} {attacks} {against}")
@@ -159,7 +179,7 @@ def faced(data: str, attacks: str, studies: Sequence[Study]) -> Iterator[Line]:
             yield place | {"epoch": epoch, "score": CHOSEN} | found._asdict()
             tables = {one: [study.table(one, looked, against) for study in studies] for one in seeds}
             theirs, own = forest([tables[one] for one in rest], tables[seed], draws)
-            found = stand(theirs, own, draws)._replace(unseen=math.nan)  # the forest has seen every attack
+            found = stand(theirs, own, draws)._replace(unseen=unseen(tables, seed, draws, data))
             yield place | {"epoch": looked, "score": ALL} | found._asdict()
 
 

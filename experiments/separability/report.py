@@ -203,7 +203,6 @@ def report(out: Path = HERE) -> None:
     rules = grouped(unknown_lines, ("data", "attacks", "against", "epoch", "score"))
     epoch = next(line["epoch"] for line in known_lines if line["score"] == "margin")
     seeds = extent([len(lines) for lines in table.lines.values()])
-    nulls = [mean(rules.values("null", *place, JUDGED[0], epoch, "loss")) for place in rules.columns(2)]
 
     def auroc(*key: str) -> str:
         return cell(table.values("auroc", *key), intervals.SHARE)
@@ -219,7 +218,7 @@ def report(out: Path = HERE) -> None:
 
     parts = [
         f"Mean over {seeds} seeds [95% interval, Student's], after epoch {epoch}, when JTT looks, unless another is "
-        "named. Made by `report.py report` from [seeds.csv](seeds.csv) and [unknown.csv](unknown.csv).",
+        "named. Made by report.py from [seeds.csv](seeds.csv) and [unknown.csv](unknown.csv).",
         "## The loss under a known attack\n\nAUROC above 0.5: poisons have the higher loss. Dominance: the poisons' "
         "losses are nowhere the lower; 'lower by at most' is max(F_poison - F_minority), 'refuted' in how many seeds a "
         f"permutation test at {SHOWN} says so [exact interval], 'exact' in how many the maximum is 0. Advantage of the "
@@ -243,18 +242,18 @@ def report(out: Path = HERE) -> None:
             "worst counts. Ten bins at the minority's deciles. 'All ten scores': a random forest shown every attack. "
             f"'Chosen': by the other seeds alone.\n\n{learned_table(rules, against, epoch)}"
         )
-    if any(attacks == UNKNOWN for _, attacks in rules.columns(2)):
+    places = [place for place in rules.columns(2) if place[1] == UNKNOWN]
+    for against in JUDGED if places else ():
         equal = ", ".join(
-            f"{data} {null}"
-            for (data, attacks), null in zip(rules.columns(2), nulls, strict=True)
-            if attacks == UNKNOWN
+            f"{place[0]} {mean(rules.values('null', *place, against, epoch, 'loss'))}" for place in places
         )
         parts.append(
-            "## An unknown attack: the worst of all, against LRG-1\n\n'Best': the best rule for the very samples that "
-            f"it is judged on (minimax; biased upwards, for the loss of equal sets: {equal}). 'Learned': made on the "
-            "other seeds. 'Unseen': made on the other seeds and against the other attacks, judged by the attack left "
-            f"out.\n\n{unknown_table(rules, JUDGED[0], epoch)}"
+            f"## An unknown attack: the worst of all, against {AGAINST[against]}\n\n'Best': the best rule for the "
+            f"very samples that it is judged on (minimax; biased upwards, for the loss of equal sets: {equal}). 'Learned': "
+            "made on the other seeds. 'Unseen': made on the other seeds and against the other attacks (the forest too), "
+            f"judged by the attack left out, the worst of three.\n\n{unknown_table(rules, against, epoch)}"
         )
+    if places:
         parts.append(
             "## Over the epochs, against LRG-1\n\n`learned` of the loss, and the score and epoch of the highest "
             f"`best`, chosen after the fact.\n\n{epoch_table(rules)}"

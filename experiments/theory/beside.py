@@ -131,7 +131,9 @@ def report(out: Path = HERE) -> None:
         for times in LAMBDAS
         for setting in [f"jtt.lambda_up={times} identify.epochs={T}"]
     ]
-    text += "\nWGA of JTT less that of JTT ideal, which leaves the poisons out, paired by seed; in the model below 0\n\n"
+    text += (
+        "\nWGA of JTT less that of JTT ideal, without the poisons, paired by seed; below 0 in the model\n\n"
+    )
     text += markdown_table(["lambda_up", "WGA, difference"], gains)
     write_text(out / "beside.md", text)
 

@@ -60,6 +60,20 @@ def exchanged(view: View, rng: np.random.Generator) -> View:
     return View(pooled[: len(view.minority)], pooled[len(view.minority) :])
 
 
+def judged(others: Sequence[Sequence[View]], view: View) -> float:
+    """The rule that is best against the attacks of the other seeds, judged on a view of one that is not among them.
+
+    Raises ValueError where there is no other seed.
+    """
+    if not others:
+        raise ValueError("judged: no other seed to make a rule on")
+    edges = bin_edges([one for views in others for one in views])
+    before = [binned(views, edges) for views in others]
+    rule = minimax(*(np.mean([one[part] for one in before], axis=0) for part in range(2))).rule
+    minority, poison = binned([view], edges)
+    return float((minority - poison)[0] @ rule)
+
+
 def stand(
     others: Sequence[Sequence[View]],
     own: Sequence[View],
