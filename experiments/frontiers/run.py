@@ -54,6 +54,8 @@ FRONTIERS = {
         ("jtt.lambda_up=3,10,20,50", "identify.epochs=4"),
         5,
     ),
+    # Plain training against the trigger's strength (experiments/theory has the model's answer).
+    "opacity": Frontier("dlbd.py", {}, ("erm",), ("dlbd.opacity=0.2,0.35,0.6,1",), 5),
     # Tables 1, 2, 3 and 19: amplification and elimination, alone and together.
     **{
         name: Frontier(

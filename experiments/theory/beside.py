@@ -4,8 +4,8 @@
     python experiments/theory/beside.py report
 
 `measure` leaves beside.csv: plain training's figures and the set sizes, by seed, from the folder of
-experiments/frontiers. `report` fits the model to their means and makes beside.md of it and of
-experiments/frontiers/headline.csv.
+experiments/frontiers. `report` fits the model to their means and makes beside.md of it and of headline.csv,
+opacity.csv and dlbd.csv in experiments/frontiers.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from oilwater_jax.rows import plain
 from oilwater_jax.theory.amplification import flagged_moments
 from oilwater_jax.theory.figures import Figures
 from oilwater_jax.theory.fit import Target, fit, predicted
+from oilwater_jax.theory.isolation import density
 from oilwater_jax.theory.model import MIN, POI, Model, erm
 
 HERE = Path(__file__).parent
@@ -31,6 +32,7 @@ ROOT = HERE.parent.parent
 SEEDS = 5
 LAMBDAS = (3, 5, 10, 20, 50)
 T = 4
+OPACITY = 0.35  # of the main job's trigger; the model's tau is taken to be proportional to it
 COLUMNS = ("seed", "p", "beta", *Target._fields)
 
 
@@ -135,7 +137,56 @@ def report(out: Path = HERE) -> None:
         "\nWGA of JTT less that of JTT ideal, without the poisons, paired by seed; below 0 in the model\n\n"
     )
     text += markdown_table(["lambda_up", "WGA, difference"], gains)
-    write_text(out / "beside.md", text)
+    write_text(out / "beside.md", text + opacities(base) + isolation(base))
+
+
+def opacities(base: Model) -> str:
+    """ERM's success against the trigger's opacity: tau grows with it, nothing is fitted again."""
+    path = ROOT / "experiments" / "frontiers" / "opacity.csv"
+    if not path.exists():
+        return ""
+    body = []
+    lines = [line for line in read(path) if line["split"] == "test"]
+    for setting in dict.fromkeys(line["setting"] for line in lines):
+        opacity = float(setting.rpartition("=")[2])
+        model = base._replace(tau=base.tau * opacity / OPACITY)
+        own = predicted(model._replace(lambda_up=1.0), "erm", None)
+        assert own is not None
+        values = [float(line["asr"]) for line in lines if line["setting"] == setting]
+        body.append(
+            [
+                f"{opacity:g}",
+                f"{100 * float(own.asr):.1f}",
+                str(intervals.over_seeds(values, intervals.SHARE)),
+            ]
+        )
+    head = ["opacity", "ASR of ERM, model", "measured"]
+    return (
+        f"\nERM against the trigger's opacity (tau proportional to it; fitted at {OPACITY:g})\n\n"
+        + markdown_table(head, body)
+    )
+
+
+def isolation(base: Model) -> str:
+    """In which order EPIc should eliminate, by the model's densities, and the shares that it does eliminate."""
+    dense = density(base, erm(base))
+    body = []
+    lines = [
+        line for line in read(ROOT / "experiments" / "frontiers" / "dlbd.csv") if line["split"] == "test"
+    ]
+    names = {"majority": "hrg_1", "LRG-1": "lrg_1", "poisons": "poison"}
+    for setting in dict.fromkeys(line["setting"] for line in lines if line["row"] == "epic"):
+        own = [line for line in lines if (line["row"], line["setting"]) == ("epic", setting)]
+        cells = [
+            str(intervals.over_seeds([float(line[f"elmf.{name}"]) for line in own], intervals.SHARE))
+            for name in names.values()
+        ]
+        body.append([setting, *cells])
+    ranks = ", ".join(f"{name} {float(dense[at]):.3g}" for at, name in enumerate(names))
+    return (
+        f"\nEPIc should eliminate where gradients lie thinly. Density in the model: {ranks}. Eliminated (ELMF, HRG-1 "
+        "as the majority):\n\n" + markdown_table(["EPIc", *names], body)
+    )
 
 
 if __name__ == "__main__":
