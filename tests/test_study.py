@@ -180,7 +180,7 @@ def test_a_summary_of_two_seeds(tmp_path, figures):
     text = printed(summary)
     assert "15 poisons, 20 LRG, 85 HRG; 2 seeds" in text
     assert "best pair (nested)" in text
-    assert "mean over the seeds ± 95% interval" in text
+    assert "mean over the seeds [95% interval, Student's]" in text
     assert "poisons against LRG: best is loss after epoch 4" in text
     assert "poisons against LRG-2: best is loss after epoch 4" in text
     study_plots.write_questions(tmp_path, summary)

@@ -323,18 +323,20 @@ def test_the_table_has_the_summaries_means(swept, capsys):
     for row in rows:
         summary = json.loads(summaries(swept)[row["run"]])["rows"][row["training"]]
         assert float(row["wga"]) == pytest.approx(summary["wga"])
-        assert float(row["success"]) == pytest.approx(summary["asr"])
+        assert float(row["success"]) == pytest.approx(summary["net"])  # of the untriggered rate
+        assert float(row["wga_low"]) <= float(row["wga"]) <= float(row["wga_high"])
         assert row["wga_n"] == "2"
 
 
 def test_rows_and_columns_are_chosen(swept, capsys):
     text = table(capsys, swept, "--rows=*/erm,george_0.05/*", "--columns=acc", "--format=md")
-    lines = text.splitlines()
+    note, _, *lines = text.splitlines()
+    assert note == "per cent; mean [95% interval], n = 2"
     assert lines[0] == "| run | training | ACC |"
     assert len(lines) == 2 + 4 + 2
-    idnf = table(capsys, swept, "--columns=idnf", "--format=md").splitlines()
+    idnf = table(capsys, swept, "--columns=idnf", "--format=md").splitlines()[2:]
     assert len(idnf) == 2 + 4 + 12  # what each run found, and its rows
-    found = table(capsys, swept, "--rows=*/found:*", "--columns=idnf", "--format=md").splitlines()
+    found = table(capsys, swept, "--rows=*/found:*", "--columns=idnf", "--format=md").splitlines()[2:]
     assert len(found) == 2 + 4
     assert "| found by GEORGE |" in found[2] + found[3] + found[4] + found[5]
     assert "IDNF poisons" in idnf[0]
@@ -356,7 +358,7 @@ def test_bad_tables_are_one_line(swept, capsys, tmp_path):
         capsys, "table", swept, "--columns=wag"
     )
     assert "--rows: nothing is called x*" in complain(capsys, "table", swept, "--rows=x*")
-    assert "is not a sweep's folder" in complain(capsys, "table", tmp_path)
+    assert "is neither a run's folder nor a sweep's" in complain(capsys, "table", tmp_path)
     assert "holds a sweep; show one of" in complain(capsys, "show", swept)
     assert "has a column" in complain(capsys, "table", swept, "--rows=*/found:*", "--columns=wga")
 

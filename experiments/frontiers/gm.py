@@ -29,16 +29,19 @@ ROWS = {3.0: ("erm", "jtt", "george"), 10.0: ("jtt",), 50.0: ("jtt",)}
 SHOWN = ("poison", "lrg_1", "lrg_2", "hrg_1")
 
 
-def one(eps: int, trial: int, lambda_up: float) -> Config:
+def one(base: Config, eps: int, trial: int, lambda_up: float) -> Config:
     """One run."""
-    changed = {"gm.eps": str(eps), "gm.trial": str(trial), "gm.targets": "1"}
-    return load(CONFIG, {**changed, "jtt.lambda_up": str(lambda_up), "rows": ",".join(ROWS[lambda_up])})
+    config = base.copy_and_resolve_references()
+    config.gm.eps, config.gm.trial = float(eps), trial
+    config.jtt.lambda_up, config.rows = lambda_up, ROWS[lambda_up]
+    return config
 
 
 def get_grid() -> Grid:
     """Trial after trial, so that what is cut off is whole."""
+    base = load(CONFIG, {"gm.targets": 1})
     runs = {
-        f"eps{eps}_trial{trial}_lambda{lambda_up:g}": one(eps, trial, lambda_up)
+        f"eps{eps}_trial{trial}_lambda{lambda_up:g}": one(base, eps, trial, lambda_up)
         for trial in range(TRIALS)
         for eps in EPS
         for lambda_up in ROWS
