@@ -3,6 +3,7 @@
 import csv
 import importlib
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,8 @@ REPORTS = [
 def test_committed_tables_follow_from_committed_values(file, tmp_path):
     """The command that the README gives, into another folder: the same bytes."""
     step = ["report"] if 'choices=("' in file.read_text() else []
-    subprocess.run([sys.executable, file, *step, f"--out={tmp_path}"], check=True, cwd=ROOT)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}  # this checkout's package
+    subprocess.run([sys.executable, file, *step, f"--out={tmp_path}"], check=True, env=env)
     made = list(tmp_path.glob("*.md"))
     assert made
     for one in made:

@@ -5,9 +5,9 @@ python experiments/frontiers/report.py
 Writes headline_table.md, budgets.md, budgets.png and sets.md beside this file, of the csv files that are there.
 """
 
+import argparse
 import csv
 import runpy
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -256,7 +256,7 @@ def draw_dial(lines: Sequence[Line], others: Sequence[Line], path: Path) -> None
     plots.save(figure, path)
 
 
-def main(out: Path) -> None:
+def report(out: Path = HERE) -> None:
     """Write all that there are values for."""
     if lines := read("headline"):
         write_text(out / "headline_table.md", headline(lines))
@@ -273,4 +273,6 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)
+    parser = argparse.ArgumentParser(description="Tables and figures from the committed values.")
+    parser.add_argument("--out", type=Path, default=HERE)
+    report(parser.parse_args().out)
