@@ -249,17 +249,10 @@ def report(out: Path = HERE) -> None:
         )
         parts.append(
             f"## An unknown attack: the worst of all, against {AGAINST[against]}\n\n'Best': the best rule for the "
-<<<<<<< HEAD
-            f"very samples that it is judged on (minimax; biased upwards, for the loss of equal sets: {equal}). "
-            "'Learned': made on the other seeds. 'Unseen': made on the other seeds and against the other attacks (the "
-            "forest too), "
-            f"judged by the attack left out, the worst of three.\n\n{unknown_table(rules, against, epoch)}"
-=======
             "very samples that it is judged on (minimax; biased upwards, for the loss of equal sets: "
             f"{equal}). 'Learned': made on the other seeds. 'Unseen': made on the other seeds and against the other "
             "attacks (the forest too), judged by the attack left out, the worst of three.\n\n"
             f"{unknown_table(rules, against, epoch)}"
->>>>>>> sep
         )
     if places:
         parts.append(
