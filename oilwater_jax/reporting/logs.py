@@ -42,7 +42,7 @@ class TensorBoard:
     needs: ClassVar[str] = "tensorboardX"
 
     def __init__(self, path: Path) -> None:
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
 
         if path.is_dir():
             shutil.rmtree(path)
