@@ -3,7 +3,8 @@
 oilwater run --config=configs/waterdigits/dlbd.py --workdir=runs/first
 
 About 50 seconds on 2 CPU cores. To expect (5 seeds, test, experiments/frontiers): net ASR of ERM 3%, of JTT 21%
-(0 to 70 from seed to seed), of the same without the poisons 5%; IDNF of poisons 98%.
+(0 to 70 from seed to seed), of the same without the poisons 5%; IDNF of poisons 98%. The attack at its strongest:
+--config.jtt.lambda_up=50 or --config.train.select=last.
 
 Any other row under the same attack: --config.rows=erm,epic,epic+jtt,epic/george,george:ideal
 """

@@ -2,7 +2,7 @@
 
 python experiments/frontiers/report.py
 
-Writes headline_table.md, budgets.md, budgets.png and sets.md beside this file, of the csv files that are there.
+Writes headline_table.md, last_epoch.md, budgets.md, sets.md and figures beside this file, of what csv files there are.
 """
 
 import argparse
@@ -124,6 +124,27 @@ def headline(lines: Sequence[Line]) -> str:
         "val WGA",
     )
     return note(erm, "DLBD at 1%") + markdown_table(head, body)
+
+
+def at_the_end(lines: Sequence[Line], best: Sequence[Line]) -> str:
+    """The dial where the last epoch is reported, beside the epoch of highest validation WGA."""
+    body = []
+    for row in ("jtt", "jtt:ideal"):
+        for lambda_up in ("3", "10", "20", "50"):
+            ones = [one(found, row, lambda_up=lambda_up, epochs="4") for found in (lines, best)]
+            cells = [text(line.of(name)) if line else "-" for name in ("wga", "net") for line in ones]
+            body.append([LABELS[row], lambda_up, *cells])
+    erm = [one(found, "erm") for found in (lines, best)]
+    body.insert(0, ["ERM", "-", *(text(x.of(name)) if x else "-" for name in ("wga", "net") for x in erm)])
+    head = (
+        "training",
+        "lambda_up",
+        "WGA, last epoch",
+        "best on validation",
+        "net ASR, last epoch",
+        "best on validation",
+    )
+    return note(lines[0], "DLBD at 1%, T = 4") + markdown_table(head, body)
 
 
 def _parts(setting: str) -> dict[str, str]:
@@ -261,6 +282,8 @@ def report(out: Path = HERE) -> None:
     if lines := read("headline"):
         write_text(out / "headline_table.md", headline(lines))
         draw_dial(lines, read("dlbd"), out / "dial.png")
+    if last := read("headline_last"):
+        write_text(out / "last_epoch.md", at_the_end(last, read("headline")))
     parts = [
         sets(lines, what) for name, what in (("dlbd", "DLBD at 1%"), ("sa", "SA")) if (lines := read(name))
     ]
