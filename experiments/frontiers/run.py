@@ -70,6 +70,17 @@ FRONTIERS = {
         )
         for name, file, changed in (("dlbd", "dlbd.py", {}), ("sa", "sa.py", {}))
     },
+    # The other amplifying methods of the catalogue, at their defaults; the band at two ends.
+    "amplifiers": Frontier(
+        "dlbd.py",
+        {},
+        ("loss_band", "spare", "eiil", "cvar", "lff", "afr", "self"),
+        (
+            *("loss_band.high=0.5,0.75", "loss_band.lambda_up=50", "spare.epochs=", "eiil.epochs="),
+            *("cvar.alpha=", "lff.q=", "afr.gamma=", "self.learning_rate="),
+        ),
+        3,
+    ),
     # The same against the budget; 1% is the main job's.
     **{
         f"budget_{budget:g}": Frontier(
