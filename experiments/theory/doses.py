@@ -4,7 +4,7 @@
     python experiments/theory/doses.py report
 
 `run` leaves doses.csv (every setting and seed); `report` makes doses.md and doses.png of it, beside what the rows of
-experiments/frontiers reach (its headline.csv and dlbd.csv).
+experiments/frontiers reach (its headline.csv, dlbd.csv and amplifiers.csv).
 """
 
 import argparse
@@ -31,6 +31,8 @@ SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 SEEDS = 3
 CURVES = {"poison": ("minority", -1.0), "minority": ("poison", 0.0)}
 """What is dosed, and what the other is fixed at: the minority as JTT finds it; no poisons at all."""
+FRONTIERS = ("headline", "dlbd", "amplifiers")
+NAMED = ("epic.stop_after", "loss_band.high")  # dials beside lambda_up that a row is told by
 SPARED = (0.0, 0.3, 0.6, 0.9)
 BESIDE = (
     *("LRG-1 flagged", "poisons flagged", "WGA", "WGA - W"),
@@ -144,20 +146,20 @@ class Reached(NamedTuple):
 
 
 def reached() -> list[Reached]:
-    """The rows that turn jtt.lambda_up to one of LAMBDAS, JTT's `identify.epochs` as configured."""
+    """The rows with a `lambda_up` among LAMBDAS (JTT, bands of losses), JTT's `identify.epochs` as configured."""
     found: dict[tuple[str, str], Reached] = {}
-    for name in ("headline", "dlbd"):
+    for name in FRONTIERS:
         with (ROOT / "experiments" / "frontiers" / f"{name}.csv").open() as file:
             for line in csv.DictReader(file):
                 dials = dict(part.split("=") for part in line["setting"].split() if "=" in part)
-                times = int(dials.get("jtt.lambda_up", 0))
+                times = int(dials.get("jtt.lambda_up", dials.get("loss_band.lambda_up", 0)))
                 if (
                     line["split"] != "test"
                     or times not in LAMBDAS
                     or dials.get("identify.epochs", "4") != "4"
                 ):
                     continue
-                others = [f"{key}={value}" for key, value in dials.items() if key == "epic.stop_after"]
+                others = [f"{key}={value}" for key, value in dials.items() if key in NAMED]
                 key = (line["row"], f"lambda_up={times} {' '.join(others)}".strip())
                 one = found.setdefault(key, Reached(*key, times, {}))
                 one.seeds[int(line["seed"])] = {
@@ -189,6 +191,20 @@ def beside(lines: list[dict[str, Any]]) -> list[list[str]]:
         cells = [cell(values, within) for values, within in zip(columns.values(), ranges, strict=True)]
         body.append([one.row, one.setting, *cells])
     return body
+
+
+def without_a_dial() -> list[list[str]]:
+    """WGA and net success of the amplifying methods that have no lambda_up: no dose of theirs is measured."""
+    found: dict[str, dict[str, list[float]]] = {}
+    with (ROOT / "experiments" / "frontiers" / "amplifiers.csv").open() as file:
+        for line in csv.DictReader(file):
+            if line["split"] == "test" and "lambda_up" not in line["setting"]:
+                for name in ("wga", "net", "idnf.lrg_1", "idnf.poison"):
+                    found.setdefault(line["row"], {}).setdefault(name, []).append(float(line[name]))
+    return [
+        [row, *(cell(values, SIGNED if name == "net" else SHARE) for name, values in figures.items())]
+        for row, figures in found.items()
+    ]
 
 
 def cell(values: Sequence[float | None], within: tuple[float, float]) -> str:
@@ -236,6 +252,12 @@ def report(out: Path = HERE) -> None:
         "shares; differences paired by seed\n\n"
     )
     text += markdown_table(["row", "setting", *BESIDE], beside(lines))
+    text += (
+        "\nAmplifying methods without a lambda_up, same seeds; no dose of theirs is measured (flagged: drawn above "
+        "once per epoch)\n\n"
+    )
+    head = ["row", "WGA", "net ASR", "LRG-1 flagged", "poisons flagged"]
+    text += markdown_table(head, without_a_dial())
     write_text(out / "doses.md", text)
     draw(lines, out / "doses.png")
 
