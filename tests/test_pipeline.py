@@ -344,7 +344,12 @@ MOMENTS = np.random.default_rng(int(os.environ.get("OILWATER_KILL_SEED", "0")))
 
 
 @pytest.mark.parametrize(
-    "moment", ["random 1", pytest.param("random 2", marks=pytest.mark.slow), "inside a checkpoint write"]
+    "moment",
+    [
+        pytest.param("random 1", marks=pytest.mark.slow),
+        pytest.param("random 2", marks=pytest.mark.slow),
+        "inside a checkpoint write",
+    ],
 )
 def test_kill_9_then_the_same_command_gives_the_same_bytes(moment, undisturbed, tmp_path):
     folder = tmp_path / "run"

@@ -74,6 +74,7 @@ def test_scores_are_those_of_the_model_after_the_epoch(undisturbed):
         assert not np.allclose(arrays[f"seed0.{name}"][0], values, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_study_cut_off_between_two_epochs_ends_in_the_same_bytes(undisturbed, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)

@@ -104,6 +104,7 @@ def test_a_sweeps_run_has_the_figures_of_the_run_alone_on_one_core(swept, grid_f
 TWO_EACH = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
 
 
+@pytest.mark.slow
 def test_with_accelerators_figures_do_not_depend_on_the_number_of_workers(grid_file, tmp_path):
     """Two shares of two devices, which are the CPU's here: one worker on one share is two workers on both."""
     grid = cfg.load_grid(str(grid_file), {})
