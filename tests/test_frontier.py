@@ -16,6 +16,7 @@ from oilwater_jax.executors import Executor
 from oilwater_jax.files import seal
 from oilwater_jax.frontier import cost, dials, report
 from oilwater_jax.frontier import run as frontier
+from oilwater_jax.planning import work
 from oilwater_jax.rows import parse
 from oilwater_jax.settings import config as cfg
 from oilwater_jax.settings.registry import known
@@ -313,12 +314,29 @@ def test_the_estimate_counts_each_training_once():
     from oilwater_jax.planning import sizes
 
     known_sizes = sizes.find(config)
-    found = cost.trainings(config, Keys(config, ""), known_sizes, 0)
+    found = work.by_key(config, Keys(config, ""), known_sizes, 0)
     names = sorted(one.name for one in found.values())
     assert names == ["epic", "epic/jtt", "jtt", "reference", "reference"]
     erm = next(one for one in found.values() if one.name == "reference")
-    assert erm.draws == known_sizes.poisoned * 2  # identify.epochs
-    assert cost.seconds([cost.Training("a", 100)], 50, cost.Speed(0.1, 0.02), 2) == pytest.approx(5.5)
+    assert (erm.draws, erm.epochs) == (known_sizes.poisoned, 2)  # identify.epochs
+    # What only leaves samples out is not trained for the sake of what comes after it.
+    weights = work.by_key(config_of(rows="spectral/jtt"), Keys(config, ""), known_sizes, 0)
+    assert sorted(one.name for one in weights.values()) == ["reference", "reference", "spectral/jtt"]
+    # 200 samples drawn, 2 passes of validation over 10, 30 scored beside: (200 * 0.1 + 50 * 0.02) / 2
+    one = work.Training("a", 100, 2)
+    assert cost.seconds([one], 10, 30, cost.Speed(0.1, 0.02), 2) == pytest.approx(10.5)
+
+
+def test_what_has_begun_is_found_by_the_keys_that_are_counted(made):
+    folder, _, _ = made
+    config = config_of(rows="jtt")
+    from oilwater_jax import pipeline
+    from oilwater_jax.keys import Keys
+    from oilwater_jax.planning import sizes
+
+    small, splits = pipeline.prepare(cfg.checked(config, {"jtt.lambda_up": "2"}))
+    wanted = work.by_key(small, Keys(small, splits.identity), sizes.find(small), 0)
+    assert set(wanted) <= cost.begun(folder)
 
 
 def test_the_first_point_of_equals_is_kept():

@@ -16,11 +16,11 @@ from oilwater_jax.files import load_json, read_json, seal, write_json
 from oilwater_jax.frontier import cost, dials
 from oilwater_jax.frontier.dials import Setting
 from oilwater_jax.keys import Keys
-from oilwater_jax.planning import sizes
+from oilwater_jax.planning import sizes, work
 from oilwater_jax.reporting.summary import verdict
-from oilwater_jax.rows import Row, label, nature, parse_all, plain
+from oilwater_jax.rows import Row, label, nature, plain
 from oilwater_jax.run_folder import RunFolder, check_path
-from oilwater_jax.settings.config import Config, Grid, checked, registry_of, shrink
+from oilwater_jax.settings.config import Config, Grid, checked, registry_of, rows_of, shrink
 from oilwater_jax.shapes import GRID, STAGE
 from oilwater_jax.stages import key_of
 from oilwater_jax.sweep import Done, Unit
@@ -61,10 +61,10 @@ class Trials(sweep.Units):
         """Have a worker do a unit."""
         assert unit.seed is not None
         configs = [self.trials[unit.run].configs[split] for split in SPLITS]
-        return self.executor.submit(work, configs, self.workdir.absolute(), unit.seed)
+        return self.executor.submit(measure, configs, self.workdir.absolute(), unit.seed)
 
 
-def work(configs: Sequence[Config], workdir: Path, seed: int) -> Done:
+def measure(configs: Sequence[Config], workdir: Path, seed: int) -> Done:
     """One seed of a trial, in a worker process."""
 
     def do(warn: Any) -> None:
@@ -124,14 +124,13 @@ def run(
     config: Config,
     workdir: str | Path,
     *,
-    rows: Sequence[str] = (),
     dial: Sequence[str] = (),
     seeds: int = 1,
     executor: Executor | None = None,
     overwrite: bool = False,
     finished: bool = False,
 ) -> dict[str, Any]:
-    """Work out, or go on with, the frontiers of rows (by default the config's) and return what frontier.json holds.
+    """Work out, or go on with, the frontiers of a config's rows and return what frontier.json holds.
 
     `dial` has values in place of the declared ones, as text: "jtt.lambda_up=3,10". A setting that fails is listed and
     does not stop the others. With `finished` nothing is computed: it is told of the settings whose seeds are all
@@ -141,13 +140,12 @@ def run(
 
     executor = executor or executors.make("processes")
     workdir = check_path(workdir)
-    parsed = parse_all(rows or config.rows, registry_of(config), "rows")
-    trials, refused = trials_of(config, parsed, dials.parse(dial, config))
+    rows = rows_of(config)
+    trials, refused = trials_of(config, rows, dials.parse(dial, config))
     if not trials:
         raise UserError(f"no setting fits together; the first: {next(iter(refused.values()))}")
-    pipeline.prepare(checked(config, {"rows": tuple(map(str, parsed)), "look": ()}))
-    _, splits = pipeline.prepare(next(iter(trials.values())).configs["test"])
-    if any(trial.row.data == "poisoned" for trial in trials.values()) and not measured(config):
+    _, splits = pipeline.prepare(config)
+    if registry_of(config).attack(config.attack.name).harmless:
         raise UserError(
             f"attack.name = {config.attack.name!r} measures no success; a frontier wants an attack"
         )
@@ -169,31 +167,26 @@ def run(
         folder.close()
 
 
-def measured(config: Config) -> bool:
-    """Whether the config's attack has a success at all."""
-    return not registry_of(config).attack(config.attack.name).harmless
-
-
 def estimate(units: Trials, config: Config) -> str:
     """What is still to be done and how long it will take, from a few timed steps in a worker."""
     known = sizes.find(shrink(config))
-    wanted: dict[str, cost.Training] = {}
+    wanted: dict[str, work.Training] = {}
     for unit in units.waiting:
         trial = units.trials[unit.run]
         for split in SPLITS:
             keys = units.place.keys(trial, split)
             assert unit.seed is not None
-            wanted |= cost.trainings(keys.config, keys, known, unit.seed)
-    left = {key: one for key, one in wanted.items() if key not in cost.done(units.workdir)}
+            wanted |= work.by_key(keys.config, keys, known, unit.seed)
+    begun = cost.begun(units.workdir)
+    left = {key: one for key, one in wanted.items() if key not in begun}
     count = f"{len(units.waiting)} units (a setting and a seed each), {len(left)} trainings"
     try:
         speed = units.executor.result(units.executor.submit(cost.speed, config))
     except (UserError, WorkerDied) as error:
         return f"{count}; how long they take is not known ({error})"
-    each = known.train + known.val + 2 * known.judged  # what is looked at, validated and judged, at least
-    scored = sum(known.val * 10 for _ in left) + len(units.waiting) * each
+    each = known.train + 2 * known.judged  # what is looked at and judged, at least
     workers = units.executor.workers()
-    took = cost.seconds(left.values(), scored, speed, workers)
+    took = cost.seconds(left.values(), known.val, len(units.waiting) * each, speed, workers)
     on = f"{workers} worker{'s' * (workers > 1)}"
     return f"{count}; about {_clock(took)} on {on}, if the machine is free (attacks that are optimised come on top)"
 

@@ -59,14 +59,9 @@ class Look(NamedTuple):
 def everything(config: Config, sizes: Sizes) -> tuple[list[Training], list[Look]]:
     """All trainings of one seed and all looks, each once, as `Rooms` comes to them."""
     keys = Keys(config, "")
-    attack = keys.attack_entry
-    on = sizes.auxiliary if attack.on_auxiliary else sizes.train
-    models = attack.models(view(config, attack))
-    found = {f"attacker's {name}": Training(f"attacker's {name}", on, config.erm.epochs) for name in models}
+    found = {one.name: one for one in _attackers(config, keys, sizes).values()}
     looks: dict[str, Look] = {}
-    rows = list(rows_of(config))
-    if attack.needs_clean and plain_clean() not in rows:
-        rows.append(plain_clean())
+    rows = _trained(config, keys)
     for row in (*looks_of(config), *rows):
         for part in parts(row):
             references, looked = _looked(config, sizes, keys, part)
@@ -78,6 +73,47 @@ def everything(config: Config, sizes: Sizes) -> tuple[list[Training], list[Look]
                 one = _training(config, sizes, keys, part, str(row) if own else "")
                 found[str(part)] = before if before and not before.row else one  # what others read is shared
     return list(found.values()), list(looks.values())
+
+
+def by_key(config: Config, keys: Keys, sizes: Sizes, seed: int) -> dict[str, Training]:
+    """The trainings of a seed's rows by the keys that their checkpoints go by, pretraining among them."""
+    found: dict[str, Training] = {}
+    if sizes.pretraining:
+        found[keys.pretrain(seed)] = Training("pretraining", sizes.pretraining, config.pretrain.epochs)
+    for name, one in _attackers(config, keys, sizes).items():
+        found[keys.attacker(name, seed)] = one
+    for row in _trained(config, keys):
+        for part in parts(row):
+            n = sizes.train if part.data == "clean" else sizes.poisoned
+            for atom in part.last:
+                method = keys.registry.method(atom.name)
+                seen = view(config, method)
+                if method.find:
+                    one = _reference(config, "reference", method.reference, seen, n, sizes)
+                    found[keys.reference(part, atom, seed)] = one
+                if method.early:
+                    found[keys.early(part, atom, seed)] = _reference(
+                        config, "early", method.early, seen, n, sizes
+                    )
+            if part == row or _rounds(config, keys, part):
+                found[keys.trained(part, seed)] = _training(config, sizes, keys, part, "")
+    return found
+
+
+def _attackers(config: Config, keys: Keys, sizes: Sizes) -> dict[str, Training]:
+    """The attacker's models by their names."""
+    attack = keys.attack_entry
+    on = sizes.auxiliary if attack.on_auxiliary else sizes.train
+    names = attack.models(view(config, attack))
+    return {name: Training(f"attacker's {name}", on, config.erm.epochs) for name in names}
+
+
+def _trained(config: Config, keys: Keys) -> list[Row]:
+    """The rows that are trained: the config's, and ERM on clean data where success is measured against it."""
+    rows = list(rows_of(config))
+    if keys.attack_entry.needs_clean and plain_clean() not in rows:
+        rows.append(plain_clean())
+    return rows
 
 
 def _looked(
