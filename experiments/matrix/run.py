@@ -12,29 +12,14 @@ import argparse
 import shutil
 from pathlib import Path
 
-from oilwater_jax import load
+from oilwater_jax import Config, data, load
 from oilwater_jax.files import write_text
 from oilwater_jax.frontier import report
 from oilwater_jax.frontier.run import run
+from oilwater_jax.settings.config import checked, registry_of
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent.parent / "configs"
-AMPLIFIERS = ("jtt", "george", "cvar", "loss_band", "eiil", "lff", "afr", "self")
-DEFENCES = (
-    *(
-        "epic",
-        "loss_trim",
-        "deep_knn",
-        "spectral",
-        "activation_clustering",
-        "spectre",
-        "strip",
-        "abl",
-        "scan",
-    ),
-    *("base_loss", "base_knn", "base_gradient"),
-)
-TRAINS = ("mixup",)  # nobody is chosen: alone only
 # Two values of what decides most, the rest as the config has it: the matrix of all declared dials is ten times as long.
 DIALS = (
     *("jtt.lambda_up=3,10", "identify.epochs=", "george.adjustment=", "cvar.alpha=0.1,0.3"),
@@ -47,13 +32,7 @@ DIALS = (
         "base_knn.false_alarms=0.1,0.3",
         "base_gradient.false_alarms=0.1,0.3",
     ),
-    "mixup.alpha=",
-)
-ROWS = (
-    *AMPLIFIERS,
-    *DEFENCES,
-    *TRAINS,
-    *(f"{defence}/{method}" for method in AMPLIFIERS for defence in DEFENCES),
+    *("spare.epochs=", "fct.poison_share=", "dp_sgd.noise=", "mixup.alpha="),
 )
 BASE = {"data.base": "100"}  # samples that a defender is trusted to have, in the training set's proportions
 CONFIG_OF = {
@@ -62,10 +41,23 @@ CONFIG_OF = {
 }
 
 
+def rows_for(config: Config) -> tuple[str, ...]:
+    """Every method for such data but oracles, alone; every one that eliminates before every one that amplifies."""
+    registry, kind = registry_of(config), data.of_config(config).kind
+    known = [registry.method(name) for name in registry.names("method")]
+    fit = [method for method in known if kind in method.takes and not method.oracle and method.name != "erm"]
+    names = {
+        aim: [method.name for method in fit if method.aim == aim] for aim in ("amplify", "eliminate", "train")
+    }
+    pairs = [f"{defence}/{method}" for method in names["amplify"] for defence in names["eliminate"]]
+    return (*names["amplify"], *names["eliminate"], *names["train"], *pairs)
+
+
 def main(name: str, workdir: Path, seeds: int, *, finished: bool) -> None:
     """Work a matrix out, and leave what it says beside this file."""
     file, changed = CONFIG_OF[name]
-    config = load(CONFIGS / file, {**changed, "rows": ",".join(ROWS)})
+    config = load(CONFIGS / file, changed)
+    config = checked(config, {"rows": rows_for(config)})
     result = run(config, workdir, dial=DIALS, seeds=seeds, finished=finished)
     write_text(HERE / f"{name}.md", report.markdown(result))
     shutil.copy(workdir / "points.csv", HERE / f"{name}.csv")

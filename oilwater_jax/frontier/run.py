@@ -138,6 +138,10 @@ def run(
     """
     from oilwater_jax.frontier import report
 
+    if registry_of(config).attack(config.attack.name).harmless:
+        raise UserError(
+            f"attack.name = {config.attack.name!r} measures no success; a frontier wants an attack"
+        )
     executor = executor or executors.make("processes")
     workdir = check_path(workdir)
     rows = rows_of(config)
@@ -145,10 +149,6 @@ def run(
     if not trials:
         raise UserError(f"no setting fits together; the first: {next(iter(refused.values()))}")
     _, splits = pipeline.prepare(config)
-    if registry_of(config).attack(config.attack.name).harmless:
-        raise UserError(
-            f"attack.name = {config.attack.name!r} measures no success; a frontier wants an attack"
-        )
     folder = RunFolder.open(workdir, {"sweep": True, "frontier": True}, overwrite=overwrite)
     try:
         if load_json(workdir / "grid.json", GRID) is None:
