@@ -1,5 +1,6 @@
 """What README promises. Its commands and links are tested with those of the documentation (`test_docs.py`)."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -32,3 +33,32 @@ def test_the_result_table_is_the_committed_one():
     assert len(cells) == 14
     for cell in cells:
         assert cell in tables, cell
+
+
+def test_the_figures_in_its_prose_are_in_the_committed_tables():
+    """(what README says, table, what stands there)"""
+    said = README.split("## What is true")[1].split("## Five uses")[0]
+    for words, table, there in (
+        ("within 3.7 points", "headline_table", "JTT ideal, all 15 settings"),
+        ("within 3.7 points", "headline_table", "at most 3.7 points from ERM's net ASR"),
+        ("9 to 87", "headline_table", "JTT, all 15 settings, means: WGA 73.2 to 91.3, net ASR 8.9 to 86.6"),
+        ("net ASR is 79", "last_epoch", "| JTT | 20 | 84.5 [82.1, 86.9] | 90.3 [88.7, 91.8] | 79.3 ["),
+        (
+            "without the poisons 6",
+            "last_epoch",
+            "| JTT ideal | 20 | 85.6 [82.7, 88.5] | 86.1 [82.9, 89.3] | 6.2 [",
+        ),
+        ("73.2 at a net ASR of 8.9", "headline_table", "lambda_up 3, T 4 | 73.2 [66.5, 80.0] | 8.9 ["),
+        ("79.5 at 6.2", "amplifiers", "79.5 [51.4, 100.0] | 6.2 ["),
+    ):
+        assert words in " ".join(said.split()), words
+        assert there in (ROOT / f"experiments/frontiers/{table}.md").read_text(), there
+    with (ROOT / "experiments/frontiers/headline.csv").open() as file:
+        chosen = "jtt.lambda_up=20 identify.epochs=8"
+        net = [
+            100 * float(line["net"])
+            for line in csv.DictReader(file)
+            if (line["row"], line["setting"], line["split"]) == ("jtt", chosen, "test")
+        ]
+    assert len(net) == 5
+    assert f"{min(net):.1f} to {max(net):.0f}% over five seeds" in " ".join(said.split())

@@ -112,6 +112,13 @@ def headline(lines: Sequence[Line]) -> str:
                 "-" if val is None else f"{100 * mean(val, 'wga'):.1f}",
             ]
         )
+    rows = {row: [line for line in lines if (line.row, line.split) == (row, "test")] for row in picked}
+    ranges = [
+        f"- {LABELS[row]}, all {len(own)} settings, means: WGA {_range(own, 'wga')}, net ASR {_range(own, 'net')}; "
+        f"at most {max(100 * abs(mean(line, 'net') - mean(erm, 'net')) for line in own):.1f} points from ERM's "
+        "net ASR\n"
+        for row, own in rows.items()
+    ]
     head = (
         "training",
         "WGA",
@@ -123,7 +130,12 @@ def headline(lines: Sequence[Line]) -> str:
         "net - ERM's",
         "val WGA",
     )
-    return note(erm, "DLBD at 1%") + markdown_table(head, body)
+    return note(erm, "DLBD at 1%") + markdown_table(head, body) + "\n" + "".join(ranges)
+
+
+def _range(lines: Sequence[Line], name: str) -> str:
+    values = [100 * mean(line, name) for line in lines]
+    return f"{min(values):.1f} to {max(values):.1f}"
 
 
 def at_the_end(lines: Sequence[Line], best: Sequence[Line]) -> str:
