@@ -90,6 +90,11 @@ def of_counts(k: int, n: int) -> Estimate:
     return Estimate(k / n, *clopper_pearson(k, n), n)
 
 
+def of_trials(shares: Sequence[float], trials: Sequence[int]) -> Estimate:
+    """Several shares, each of so many independent trials, taken together as one count."""
+    return of_counts(round(sum(k * n for k, n in zip(shares, trials, strict=True))), sum(trials))
+
+
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
     """Exact two-sided p of McNemar's test: two yes-no outcomes of the same trials are yes equally often.
 

@@ -107,7 +107,7 @@ def claim(path: Path, config: Config) -> None:
 
 
 class Units:
-    """The units of a sweep: which wait, which are at work, what came of each. `job` does one, in a worker process.
+    """The units of a sweep: which wait, which are at work, what came of each. `submit` has a worker do one.
 
     With `reports`, a run whose seeds are done has one unit more: its tables and figures.
     """

@@ -14,7 +14,7 @@ from oilwater_jax.entries import Method
 from oilwater_jax.errors import UserError
 from oilwater_jax.executors import Executor
 from oilwater_jax.files import seal
-from oilwater_jax.frontier import cost, dials, report
+from oilwater_jax.frontier import cost, dials, points, report
 from oilwater_jax.frontier import run as frontier
 from oilwater_jax.planning import work
 from oilwater_jax.rows import parse
@@ -86,6 +86,23 @@ def test_every_setting_of_every_row_is_measured_on_both_splits(made):
     assert len(lines) == 5 * 2 * 2
     assert (folder / "figures/frontier.png").stat().st_size > 0
     assert "ERM" in (folder / "frontier.md").read_text()
+
+
+def test_points_are_read_back_as_they_were_written(made):
+    folder, result, _ = made
+    lines = points.read(folder / "points.csv")
+    assert [(line.row, line.split) for line in lines[:4]] == [
+        *(("erm", split) for split in ("val", "test")),
+        *(("jtt", split) for split in ("val", "test")),
+    ]
+    assert lines[2].dials == {"jtt.lambda_up": "2"}
+    wanted = [point[split] for point in result["points"] for split in points.SPLITS]
+    for line, own in zip(lines, wanted, strict=True):
+        assert line.seeds == result["seeds"]
+        for name, values in own.items():
+            assert line.figures[name] == [
+                value if value is None else float(f"{value:.6g}") for value in values
+            ]
 
 
 def test_the_same_command_again_computes_nothing_and_says_the_same(made):

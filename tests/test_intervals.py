@@ -74,6 +74,10 @@ def test_counts_have_the_exact_interval(k, n):
     assert found == pytest.approx((k / n, exact.low, exact.high, n))
 
 
+def test_shares_of_few_trials_are_one_count():
+    assert intervals.of_trials([1 / 3, 1.0], [3, 2]) == of_counts(3, 5)
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30))
 def test_mcnemar_is_the_binomial_test_of_the_trials_that_differ(pairs):
     first, second = [a for a, _ in pairs], [b for _, b in pairs]

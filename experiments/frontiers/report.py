@@ -6,22 +6,21 @@ Writes headline_table.md, last_epoch.md, budgets.md, sets.md and figures beside 
 """
 
 import argparse
-import csv
 import runpy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 
 from oilwater_jax.files import write_text
-from oilwater_jax.intervals import SHARE, SIGNED, Estimate, over_seeds, paired
+from oilwater_jax.frontier import points
+from oilwater_jax.frontier.points import Line
+from oilwater_jax.intervals import SHARE, Estimate, over_seeds, paired
 from oilwater_jax.reporting import plots
 from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
 RUN = runpy.run_path(str(HERE / "run.py"))
-WORDS = ("row", "setting", "split")
 LABELS = {
     **{"erm": "ERM", "erm@clean": "ERM on clean data", "jtt": "JTT", "jtt:ideal": "JTT ideal"},
     **{"george": "GEORGE", "george:ideal": "GEORGE ideal", "epic": "EPIc", "epic:ideal": "EPIc ideal"},
@@ -30,37 +29,16 @@ LABELS = {
 SETS = ("poison", "lrg_1", "lrg_2", "hrg_1", "hrg_2")
 
 
-class Line(NamedTuple):
-    """One setting of a row on one split: its figures, a value per seed."""
-
-    row: str
-    setting: str
-    split: str
-    figures: dict[str, list[float | None]]
-
-    def of(self, name: str) -> Estimate | None:
-        """A figure over the seeds."""
-        return over_seeds(self.figures[name], SIGNED if name in ("net", "target_damage") else SHARE)
-
-
 def read(name: str, folder: Path = HERE) -> list[Line]:
     """The settings of a frontier, from its csv file; none where there is none."""
-    if not (folder / f"{name}.csv").exists():
-        return []
-    found: dict[tuple[str, str, str], dict[str, list[float | None]]] = {}
-    with (folder / f"{name}.csv").open() as file:
-        for line in csv.DictReader(file):
-            own = found.setdefault((line["row"], line["setting"], line["split"]), {})
-            for column, text in line.items():
-                if column not in WORDS:
-                    own.setdefault(column, []).append(float(text) if text else None)
-    return [Line(*key, figures) for key, figures in found.items()]
+    file = folder / f"{name}.csv"
+    return points.read(file) if file.exists() else []
 
 
 def one(lines: Sequence[Line], row: str, split: str = "test", **setting: str) -> Line | None:
     """The line of a row at a setting: its dials' values as text, by the last part of their names."""
     for line in lines:
-        parts = dict(part.rpartition(".")[2].split("=") for part in line.setting.split() if "=" in part)
+        parts = _parts(line)
         if (line.row, line.split) == (row, split) and all(parts.get(k) == v for k, v in setting.items()):
             return line
     return None
@@ -102,7 +80,7 @@ def headline(lines: Sequence[Line]) -> str:
     for label, line in wanted:
         if line is None:
             continue
-        val = one(lines, line.row, "val", **_parts(line.setting))
+        val = one(lines, line.row, "val", **_parts(line))
         body.append(
             [
                 label,
@@ -159,8 +137,8 @@ def at_the_end(lines: Sequence[Line], best: Sequence[Line]) -> str:
     return note(lines[0], "DLBD at 1%, T = 4") + markdown_table(head, body)
 
 
-def _parts(setting: str) -> dict[str, str]:
-    return dict(part.rpartition(".")[2].split("=") for part in setting.split() if "=" in part)
+def _parts(line: Line) -> dict[str, str]:
+    return {path.rpartition(".")[2]: value for path, value in line.dials.items()}
 
 
 def note(line: Line, what: str) -> str:

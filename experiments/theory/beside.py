@@ -17,6 +17,7 @@ import numpy as np
 
 from oilwater_jax import intervals, load, pipeline
 from oilwater_jax.files import write_text
+from oilwater_jax.frontier import points
 from oilwater_jax.frontier.run import Place, trials_of
 from oilwater_jax.groups import group_counts, minority_groups
 from oilwater_jax.reporting.tables import markdown_table
@@ -71,6 +72,12 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def told(name: str) -> list[points.Line]:
+    """The settings of a frontier of experiments/frontiers on test."""
+    lines = points.read(ROOT / "experiments" / "frontiers" / f"{name}.csv")
+    return [line for line in lines if line.split == "test"]
+
+
 def fitted(lines: list[dict[str, str]]) -> tuple[Model, Figures]:
     """The model whose plain training has the mean figures."""
     means = {name: float(np.mean([float(line[name]) for line in lines])) for name in COLUMNS[1:]}
@@ -81,14 +88,11 @@ def fitted(lines: list[dict[str, str]]) -> tuple[Model, Figures]:
 def report(out: Path = HERE) -> None:
     """Predicted beside measured, as a table."""
     lines = read(HERE / "beside.csv")
-    frontier = read(ROOT / "experiments" / "frontiers" / "headline.csv")
+    frontier = {(line.row, line.setting): line for line in told("headline")}
     base, plain_figures = fitted(lines)
 
-    def by_seed(row: str, setting: str, name: str) -> list[float]:
-        key = (row, setting, "test")
-        return [
-            float(line[name]) for line in frontier if (line["row"], line["setting"], line["split"]) == key
-        ]
+    def by_seed(row: str, setting: str, name: str) -> list[float | None]:
+        return frontier[row, setting].figures[name]
 
     def measured(row: str, setting: str, name: str, within: tuple[float, float] = intervals.SHARE) -> str:
         return str(intervals.over_seeds(by_seed(row, setting, name), within))
@@ -142,24 +146,13 @@ def report(out: Path = HERE) -> None:
 
 def opacities(base: Model) -> str:
     """ERM's success against the trigger's opacity: tau grows with it, nothing is fitted again."""
-    path = ROOT / "experiments" / "frontiers" / "opacity.csv"
-    if not path.exists():
-        return ""
     body = []
-    lines = [line for line in read(path) if line["split"] == "test"]
-    for setting in dict.fromkeys(line["setting"] for line in lines):
-        opacity = float(setting.rpartition("=")[2])
+    for line in told("opacity"):
+        opacity = float(line.dials["dlbd.opacity"])
         model = base._replace(tau=base.tau * opacity / OPACITY)
         own = predicted(model._replace(lambda_up=1.0), "erm", None)
         assert own is not None
-        values = [float(line["asr"]) for line in lines if line["setting"] == setting]
-        body.append(
-            [
-                f"{opacity:g}",
-                f"{100 * float(own.asr):.1f}",
-                str(intervals.over_seeds(values, intervals.SHARE)),
-            ]
-        )
+        body.append([f"{opacity:g}", f"{100 * float(own.asr):.1f}", str(line.of("asr"))])
     head = ["opacity", "ASR of ERM, model", "measured"]
     return (
         f"\nERM against the trigger's opacity (tau proportional to it; fitted at {OPACITY:g})\n\n"
@@ -170,18 +163,12 @@ def opacities(base: Model) -> str:
 def isolation(base: Model) -> str:
     """In which order EPIc should eliminate, by the model's densities, and the shares that it does eliminate."""
     dense = density(base, erm(base))
-    body = []
-    lines = [
-        line for line in read(ROOT / "experiments" / "frontiers" / "dlbd.csv") if line["split"] == "test"
-    ]
     names = {"majority": "hrg_1", "LRG-1": "lrg_1", "poisons": "poison"}
-    for setting in dict.fromkeys(line["setting"] for line in lines if line["row"] == "epic"):
-        own = [line for line in lines if (line["row"], line["setting"]) == ("epic", setting)]
-        cells = [
-            str(intervals.over_seeds([float(line[f"elmf.{name}"]) for line in own], intervals.SHARE))
-            for name in names.values()
-        ]
-        body.append([setting, *cells])
+    body = [
+        [line.setting, *(str(line.of(f"elmf.{name}")) for name in names.values())]
+        for line in told("dlbd")
+        if line.row == "epic"
+    ]
     ranks = ", ".join(f"{name} {float(dense[at]):.3g}" for at, name in enumerate(names))
     return (
         f"\nEPIc should eliminate where gradients lie thinly. Density in the model: {ranks}. Eliminated (ELMF, HRG-1 "

@@ -19,6 +19,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from oilwater_jax import load
 from oilwater_jax.files import write_text
+from oilwater_jax.frontier import points
 from oilwater_jax.frontier.run import run as run_frontier
 from oilwater_jax.intervals import SHARE, SIGNED, over_seeds
 from oilwater_jax.reporting import plots
@@ -33,6 +34,7 @@ CURVES = {"poison": ("minority", -1.0), "minority": ("poison", 0.0)}
 """What is dosed, and what the other is fixed at: the minority as JTT finds it; no poisons at all."""
 FRONTIERS = ("headline", "dlbd", "amplifiers")
 NAMED = ("epic.stop_after", "loss_band.high")  # dials beside lambda_up that a row is told by
+FIGURES = ("wga", "net", "idnf.lrg_1", "idnf.poison")
 SPARED = (0.0, 0.3, 0.6, 0.9)
 BESIDE = (
     *("LRG-1 flagged", "poisons flagged", "WGA", "WGA - W"),
@@ -148,24 +150,25 @@ class Reached(NamedTuple):
 def reached() -> list[Reached]:
     """The rows with a `lambda_up` among LAMBDAS (JTT, bands of losses), JTT's `identify.epochs` as configured."""
     found: dict[tuple[str, str], Reached] = {}
-    for name in FRONTIERS:
-        with (ROOT / "experiments" / "frontiers" / f"{name}.csv").open() as file:
-            for line in csv.DictReader(file):
-                dials = dict(part.split("=") for part in line["setting"].split() if "=" in part)
-                times = int(dials.get("jtt.lambda_up", dials.get("loss_band.lambda_up", 0)))
-                if (
-                    line["split"] != "test"
-                    or times not in LAMBDAS
-                    or dials.get("identify.epochs", "4") != "4"
-                ):
-                    continue
-                others = [f"{key}={value}" for key, value in dials.items() if key in NAMED]
-                key = (line["row"], f"lambda_up={times} {' '.join(others)}".strip())
-                one = found.setdefault(key, Reached(*key, times, {}))
-                one.seeds[int(line["seed"])] = {
-                    figure: float(line[figure]) for figure in ("wga", "net", "idnf.lrg_1", "idnf.poison")
-                }
+    for line in told(*FRONTIERS):
+        dials = line.dials
+        times = int(dials.get("jtt.lambda_up", dials.get("loss_band.lambda_up", 0)))
+        if times not in LAMBDAS or dials.get("identify.epochs", "4") != "4":
+            continue
+        others = [f"{key}={value}" for key, value in dials.items() if key in NAMED]
+        key = (line.row, f"lambda_up={times} {' '.join(others)}".strip())
+        one = found.setdefault(key, Reached(*key, times, {}))
+        for at, seed in enumerate(line.seeds):
+            one.seeds[seed] = {
+                name: value for name in FIGURES if (value := line.figures[name][at]) is not None
+            }
     return list(found.values())
+
+
+def told(*names: str) -> list[points.Line]:
+    """The settings of some frontiers of experiments/frontiers on test."""
+    found = [points.read(ROOT / "experiments" / "frontiers" / f"{name}.csv") for name in names]
+    return [line for lines in found for line in lines if line.split == "test"]
 
 
 def beside(lines: list[dict[str, Any]]) -> list[list[str]]:
@@ -195,15 +198,10 @@ def beside(lines: list[dict[str, Any]]) -> list[list[str]]:
 
 def without_a_dial() -> list[list[str]]:
     """WGA and net success of the amplifying methods that have no lambda_up: no dose of theirs is measured."""
-    found: dict[str, dict[str, list[float]]] = {}
-    with (ROOT / "experiments" / "frontiers" / "amplifiers.csv").open() as file:
-        for line in csv.DictReader(file):
-            if line["split"] == "test" and "lambda_up" not in line["setting"]:
-                for name in ("wga", "net", "idnf.lrg_1", "idnf.poison"):
-                    found.setdefault(line["row"], {}).setdefault(name, []).append(float(line[name]))
     return [
-        [row, *(cell(values, SIGNED if name == "net" else SHARE) for name, values in figures.items())]
-        for row, figures in found.items()
+        [line.row, *(cell(line.figures[name], SIGNED if name == "net" else SHARE) for name in FIGURES)]
+        for line in told("amplifiers")
+        if not any(path.endswith("lambda_up") for path in line.dials)
     ]
 
 

@@ -6,8 +6,6 @@ at best  the setting of highest validation WGA among those whose attack succeeds
          knows the attack, and says whether any setting has both
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +19,8 @@ from rich.table import Table
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import Damaged, load_json, write_text
 from oilwater_jax.frontier import dials, pareto
-from oilwater_jax.intervals import SHARE, SIGNED, Estimate, of_counts, over_seeds, paired
+from oilwater_jax.frontier import points as points_file
+from oilwater_jax.intervals import SHARE, SIGNED, Estimate, of_trials, over_seeds, paired
 from oilwater_jax.reporting import plots
 from oilwater_jax.reporting.tables import markdown_table
 from oilwater_jax.shapes import FRONTIER
@@ -68,7 +67,7 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 def _check(found: Mapping[str, Any]) -> None:
     for point in found["points"]:
-        for split in ("val", "test"):
+        for split in points_file.SPLITS:
             own = point[split]
             if missing := [name for name in ("wga", "trials", found["verdict"]) if name not in own]:
                 raise Damaged(f"{point['row'][:50]} has no {missing[0]}")
@@ -88,7 +87,7 @@ def success_of(point: Point, split: str, result: Mapping[str, Any]) -> Estimate:
     name = result["verdict"]
     ones, trials = point[split][name], point[split]["trials"]
     if sum(trials):
-        return of_counts(round(sum(a * n for a, n in zip(ones, trials, strict=True))), sum(trials))
+        return of_trials(ones, trials)
     found = over_seeds(ones, SIGNED if name in result["signed"] else SHARE)
     return found or Estimate(float("nan"), None, None, len(ones))
 
@@ -197,35 +196,9 @@ def markdown(result: Mapping[str, Any]) -> str:
     return f"{note(result)}\n\n{table}\n{said}"
 
 
-def lines(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A line per row, setting, split and seed."""
-    return [
-        {
-            "row": point["row"],
-            "setting": dials.text(point["setting"]),
-            "split": split,
-            "seed": seed,
-            **{name: ones[at] for name, ones in point[split].items()},
-        }
-        for point in result["points"]
-        for split in ("val", "test")
-        for at, seed in enumerate(result["seeds"])
-    ]
-
-
 def write(workdir: Path, result: Mapping[str, Any]) -> None:
     """points.csv, frontier.md and the figures."""
-    file = io.StringIO()
-    rows = lines(result)
-    writer = csv.DictWriter(
-        file, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n"
-    )
-    writer.writeheader()
-    writer.writerows(
-        {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
-        for row in rows
-    )
-    write_text(workdir / "points.csv", file.getvalue())
+    points_file.write(workdir / "points.csv", result)
     write_text(workdir / "frontier.md", markdown(result))
     if result["points"]:
         draw(workdir / "figures" / "frontier.png", result)

@@ -15,17 +15,16 @@ from oilwater_jax.executors import Executor, WorkerDied
 from oilwater_jax.files import load_json, read_json, seal, write_json
 from oilwater_jax.frontier import cost, dials
 from oilwater_jax.frontier.dials import Setting
+from oilwater_jax.frontier.points import SPLITS
 from oilwater_jax.keys import Keys
 from oilwater_jax.planning import sizes, work
-from oilwater_jax.reporting.summary import verdict
+from oilwater_jax.reporting.summary import ON_SETS, TEST_ERROR, verdict
 from oilwater_jax.rows import Row, label, nature, plain
 from oilwater_jax.run_folder import RunFolder, check_path
 from oilwater_jax.settings.config import Config, Grid, checked, registry_of, rows_of, shrink
 from oilwater_jax.shapes import GRID, STAGE
 from oilwater_jax.stages import key_of
 from oilwater_jax.sweep import Done, Unit
-
-SPLITS = ("val", "test")  # chosen on, told on
 
 
 class Trial(NamedTuple):
@@ -243,9 +242,9 @@ def gather(
 def _seeds(ones: Iterable[Mapping[str, Any] | None], attack: Mapping[str, Any]) -> dict[str, list[Any]]:
     """By figure, a value per seed."""
     own = [one for one in ones if one is not None]
-    names = ["acc_adjusted", "wga", "wga_error", *attack.get("measures", {}), "selected_epoch", "trials"]
+    names = ["acc_adjusted", "wga", TEST_ERROR, *attack.get("measures", {}), "selected_epoch", "trials"]
     found: dict[str, list[Any]] = {name: [one[name] for one in own] for name in names}
-    for kind in ("idnf", "idnf_class", "elmf", "draws"):
+    for kind in ON_SETS:
         for name in own[0][kind]:
             found[f"{kind}.{name}"] = [one[kind].get(name) for one in own]
     return found

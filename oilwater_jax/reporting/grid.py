@@ -14,7 +14,7 @@ from rich.table import Table
 
 from oilwater_jax.errors import UserError, plain
 from oilwater_jax.files import Damaged, load_json
-from oilwater_jax.intervals import SHARE, SIGNED, Estimate, of_counts, over_seeds
+from oilwater_jax.intervals import SHARE, SIGNED, Estimate, of_trials, over_seeds
 from oilwater_jax.reporting.summary import FOUND_ON_SETS, ON_SETS, set_label, verdict
 from oilwater_jax.reporting.summary import read as read_summary
 from oilwater_jax.reporting.tables import HEADINGS, markdown_table
@@ -74,7 +74,7 @@ def read(workdir: Path) -> list[Line]:
 def lines_of(run: str, summary: dict[str, Any]) -> list[Line]:
     """A run's lines: what methods found, then its trainings. `success` is what a verdict is taken on (net)."""
     measures = summary["measures"]
-    signed = summary.get("signed", ())
+    signed = summary["signed"]
     lines = [
         Line(run, f"{FOUND}{key}", f"found by {one['label']}", _on_sets(one, FOUND_ON_SETS), measures)
         for key, one in summary["found"].items()
@@ -82,10 +82,9 @@ def lines_of(run: str, summary: dict[str, Any]) -> list[Line]:
     success = verdict(summary)
     for key, row in summary["rows"].items():
         figures = _estimates(row, signed) | _on_sets(row, ON_SETS)
-        if trials := sum(row.get("trials_seeds", ())):
+        if sum(row["trials_seeds"]):
             name = next(iter(measures))
-            hits = sum(k * n for k, n in zip(row[f"{name}_seeds"], row["trials_seeds"], strict=True))
-            figures[name] = of_counts(round(hits), trials)
+            figures[name] = of_trials(row[f"{name}_seeds"], row["trials_seeds"])
         if success in figures:
             figures["success"] = figures[success]
         lines.append(
