@@ -20,11 +20,13 @@ from hostile import LOOKS, call, command, light_copy, run_arguments
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from test_frontier import DIALS, Here, config_of
 
 from oilwater_jax import files, pipeline
 from oilwater_jax.data import archive, idx
 from oilwater_jax.errors import UserError
 from oilwater_jax.files import seal
+from oilwater_jax.frontier import run as frontier
 from oilwater_jax.models import weights
 from oilwater_jax.settings import config as cfg
 from oilwater_jax.settings.registry import known
@@ -54,10 +56,11 @@ values = st.recursive(
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run of seconds, of two seeds."""
+    """A finished run of seconds, of two seeds; beside it a finished frontier."""
     folder = tmp_path_factory.mktemp("fuzz") / "run"
     made = command(*run_arguments(folder, "--seeds=2"))
     assert made.code == 0, made.err
+    frontier.run(config_of(), folder.parent / "frontier", dial=DIALS, executor=Here())
     return folder
 
 
@@ -173,6 +176,16 @@ def tables(data, run):
         well(command("table", Path(folder) / "sweep", f"--format={form}"))
 
 
+def frontiers(data, run):
+    """A frontier's record changed at will, its seal made to fit or not."""
+    with tempfile.TemporaryDirectory() as folder:
+        copied = light_copy(run.parent / "frontier", Path(folder))
+        value = mutate(data, json.loads((copied / "frontier.json").read_text()))
+        forged = "sha256" in value and data.draw(st.integers(0, 4)) > 0
+        (copied / "frontier.json").write_text(json.dumps(seal(value) if forged else value))
+        well(LOOKS[data.draw(st.sampled_from(["show", "doctor"]))](copied))
+
+
 def shapes(data, run):
     """The check of shapes itself never raises, and takes what it was made of."""
     assert isinstance(
@@ -230,8 +243,8 @@ def idx_files(data, run):
 
 
 QUICK = {
-    **{overrides: 40, config_values: 40, rows: 40, grids: 15, read_back: 30, tables: 30, shapes: 60},
-    **{archives: 120, weight_files: 40, idx_files: 80},
+    **{overrides: 40, config_values: 40, rows: 40, grids: 15, read_back: 30, tables: 30, frontiers: 40},
+    **{shapes: 60, archives: 120, weight_files: 40, idx_files: 80},
 }
 """How often each is tried where there is no time."""
 
