@@ -148,6 +148,11 @@ class Attack(Entry):
         first = next(iter(self.figures.values()))
         return {**self.figures, **({NET: f"net {first}"} if self.baseline else {})}
 
+    @property
+    def signed_measures(self) -> list[str]:
+        """Those of `measures` that may be negative."""
+        return [*self.signed, *([NET] if self.baseline else [])]
+
 
 def _everyone(config: Config, n: int) -> int:
     """Every sample is drawn once."""

@@ -106,7 +106,7 @@ class Rooms:
                 "n_train": len(splits.train),
                 "groups": [splits.group_name(group) for group in range(splits.n_groups)],
                 "measures": e.attack.measures,
-                "signed": [*e.attack.signed, *([NET] if e.attack.baseline else [])],
+                "signed": e.attack.signed_measures,
                 "baseline": e.attack.baseline,
             }
             poisons = {f"poison.{name}": array for name, array in attacked.poisons.arrays().items()}

@@ -1,23 +1,29 @@
-"""Tables and figures of README.md from the committed values: headline.csv, budget_*.csv, dlbd.csv, sa.csv.
+"""Tables and figures of README.md from the committed values: headline.csv, budget_*.csv, dlbd.csv, ...
 
 python experiments/frontiers/report.py
 
-Writes headline_table.md, last_epoch.md, budgets.md, sets.md and figures beside this file, of what csv files there are.
+Writes NAME.md of every frontier, headline_table.md, last_epoch.md, budgets.md, sets.md and figures beside this file, of
+the csv files that are there.
 """
 
 import argparse
 import runpy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 
 from oilwater_jax.files import write_text
 from oilwater_jax.frontier import points
+from oilwater_jax.frontier import report as frontier
 from oilwater_jax.frontier.points import Line
+from oilwater_jax.frontier.run import about, of_row
 from oilwater_jax.intervals import SHARE, Estimate, over_seeds, paired
 from oilwater_jax.reporting import plots
 from oilwater_jax.reporting.tables import markdown_table
+from oilwater_jax.rows import parse
+from oilwater_jax.settings.config import registry_of
 
 HERE = Path(__file__).parent
 RUN = runpy.run_path(str(HERE / "run.py"))
@@ -33,6 +39,20 @@ def read(name: str, folder: Path = HERE) -> list[Line]:
     """The settings of a frontier, from its csv file; none where there is none."""
     file = folder / f"{name}.csv"
     return points.read(file) if file.exists() else []
+
+
+def result(name: str) -> dict[str, Any]:
+    """What frontier.json held, from the csv file."""
+    lines, config = read(name), RUN["config_of"](name)
+    settings: dict[tuple[str, str], dict[str, Any]] = {}
+    for line in lines:
+        dialled = {path: float(value) for path, value in line.dials.items()}
+        point = {**of_row(parse(line.row, registry_of(config)), config), "setting": dialled}
+        settings.setdefault((line.row, line.setting), point)[line.split] = {
+            **line.figures,
+            "trials": [int(one or 0) for one in line.figures["trials"]],
+        }
+    return {**about(config, lines[0].seeds), "points": list(settings.values()), "failed": {}}
 
 
 def one(lines: Sequence[Line], row: str, split: str = "test", **setting: str) -> Line | None:
@@ -269,6 +289,9 @@ def draw_dial(lines: Sequence[Line], others: Sequence[Line], path: Path) -> None
 
 def report(out: Path = HERE) -> None:
     """Write all that there are values for."""
+    for name in RUN["FRONTIERS"]:
+        if read(name):
+            write_text(out / f"{name}.md", frontier.markdown(result(name)))
     if lines := read("headline"):
         write_text(out / "headline_table.md", headline(lines))
         draw_dial(lines, read("dlbd"), out / "dial.png")

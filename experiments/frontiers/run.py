@@ -1,10 +1,10 @@
-"""Frontiers on waterdigits: what JTT, GEORGE, EPIc and their combinations reach over their dials, attack by attack.
+"""Frontiers: what JTT, GEORGE, EPIc and their combinations reach over their dials, attack by attack.
 
     python experiments/frontiers/run.py dlbd --workdir=runs/frontiers
-    python experiments/frontiers/run.py all --workdir=runs/frontiers
+    python experiments/frontiers/run.py all --workdir=runs/frontiers --source=DIR   # DIR: Fashion-MNIST's IDX files
 
-One folder serves all, since they share pretraining, ERM and reference models. Each goes on where it was cut off and
-leaves NAME.csv (every setting, split and seed), NAME.md and NAME.png beside this file.
+One folder serves all: they share pretraining, ERM and reference models. A run that was interrupted resumes. Each leaves
+NAME.csv (every setting, split and seed) and NAME.png beside this file; report.py writes NAME.md and more from them.
 """
 
 import argparse
@@ -12,9 +12,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from oilwater_jax import load
-from oilwater_jax.files import write_text
-from oilwater_jax.frontier import report
+from oilwater_jax import Config, load
 from oilwater_jax.frontier.run import run
 
 HERE = Path(__file__).parent
@@ -22,6 +20,7 @@ CONFIGS = HERE.parent.parent / "configs" / "waterdigits"
 LAMBDA = "jtt.lambda_up=3,10,50"
 STOPS = "epic.stop_after=3,5,9"
 FIXED = ("identify.epochs=", "epic.ratio=")  # as the config has them
+FASHION = {"data.name": "waterfashion"}  # the same settings, nothing tuned
 BUDGETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 CURVE = ("jtt", "george", "epic", "epic+jtt")
 
@@ -79,7 +78,12 @@ FRONTIERS = {
             (LAMBDA, STOPS, "george.adjustment=", *FIXED),
             5,
         )
-        for name, file, changed in (("dlbd", "dlbd.py", {}), ("sa", "sa.py", {}))
+        for name, file, changed in (
+            ("dlbd", "dlbd.py", {}),
+            ("sa", "sa.py", {}),
+            ("fashion_dlbd", "dlbd.py", FASHION),
+            ("fashion_sa", "sa.py", FASHION),
+        )
     },
     # The other amplifying methods of the catalogue, at their defaults; the band at two ends.
     "amplifiers": Frontier(
@@ -106,20 +110,25 @@ FRONTIERS = {
 }
 
 
-def main(name: str, workdir: Path) -> None:
-    """Work a frontier out, and leave what it says beside this file."""
+def config_of(name: str, source: str = "") -> Config:
+    """The config of a frontier; waterfashion's wants a source before it can run."""
     one = FRONTIERS[name]
-    config = load(CONFIGS / one.file, {**one.changed, "rows": ",".join(one.rows)})
-    result = run(config, workdir, dial=one.dials, seeds=one.seeds)
-    write_text(HERE / f"{name}.md", report.markdown(result))
+    return load(CONFIGS / one.file, {**one.changed, "data.source": source, "rows": ",".join(one.rows)})
+
+
+def main(name: str, workdir: Path, source: str) -> None:
+    """Run a frontier and write its values and figure beside this file."""
+    one = FRONTIERS[name]
+    run(config_of(name, source), workdir, dial=one.dials, seeds=one.seeds)
     shutil.copy(workdir / "points.csv", HERE / f"{name}.csv")
     shutil.copy(workdir / "figures" / "frontier.png", HERE / f"{name}.png")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Frontiers on waterdigits.")
+    parser = argparse.ArgumentParser(description="Frontiers on waterdigits and waterfashion.")
     parser.add_argument("name", choices=(*FRONTIERS, "all"))
     parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--source", default="", help="folder of Fashion-MNIST's four IDX files")
     options = parser.parse_args()
     for name in FRONTIERS if options.name == "all" else [options.name]:
-        main(name, options.workdir)
+        main(name, options.workdir, options.source)

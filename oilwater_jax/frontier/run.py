@@ -91,10 +91,6 @@ class Place:
         """The figures of a trial's row, None where it is not finished."""
         return self._stage(f"seed{seed}/{trial.row.slug}", self.keys(trial, split).row(trial.row, seed))
 
-    def attack(self, trial: Trial, split: str, seed: int) -> dict[str, Any] | None:
-        """The figures of the attack."""
-        return self._stage(f"seed{seed}/attack", self.keys(trial, split).attack(seed))
-
     def _stage(self, name: str, key: str) -> dict[str, Any] | None:
         record = read_json(self.workdir / "stages" / f"{name}-{key}" / "stage.json", STAGE, sealed=True)
         return None if record is None or record["key"] != key else record["figures"]
@@ -203,46 +199,48 @@ def gather(
     config: Config,
 ) -> dict[str, Any]:
     """What frontier.json holds: of each trial the figures of every seed on both splits."""
-    registry = registry_of(config)
-    points, keys, first = [], [], {}
+    points, keys, head = [], [], about(config, seeds)
     for trial in trials.values():
         found = {split: [place.figures(trial, split, seed) for seed in seeds] for split in SPLITS}
         if any(one is None for ones in found.values() for one in ones):
             continue
         keys += [place.keys(trial, split).row(trial.row, seed) for split in SPLITS for seed in seeds]
-        first = first or place.attack(trial, "test", seeds[0]) or {}
-        points.append(
-            {
-                "row": str(trial.row),
-                "label": label(trial.row, registry),
-                **nature(trial.row, registry),
-                "methods": {atom.name: registry.method(atom.name).aim for atom in trial.row.atoms},
-                "setting": trial.setting,
-                **{split: _seeds(ones, first) for split, ones in found.items()},
-            }
-        )
-    return seal(
-        {
-            "command": "frontier",
-            "seeds": seeds,
-            "smoke": config.smoke,
-            "data": config.data.name,
-            "attack": config.attack.name,
-            "budget": config.attack.budget,
-            "measures": first.get("measures", {}),
-            "signed": first.get("signed", []),
-            "verdict": verdict({"measures": first.get("measures", {})}),
-            "points": points,
-            "failed": dict(failed),
-            "key": key_of("frontier", keys),
-        }
-    )
+        figures = {split: _seeds(ones, head["measures"]) for split, ones in found.items()}
+        points.append({**of_row(trial.row, config), "setting": trial.setting, **figures})
+    return seal({**head, "points": points, "failed": dict(failed), "key": key_of("frontier", keys)})
 
 
-def _seeds(ones: Iterable[Mapping[str, Any] | None], attack: Mapping[str, Any]) -> dict[str, list[Any]]:
+def about(config: Config, seeds: Sequence[int]) -> dict[str, Any]:
+    """What frontier.json says of the whole: data, attack, seeds, and which figure the verdict is taken on."""
+    attack = registry_of(config).attack(config.attack.name)
+    return {
+        "command": "frontier",
+        "seeds": [*seeds],
+        "smoke": config.smoke,
+        "data": config.data.name,
+        "attack": config.attack.name,
+        "budget": config.attack.budget,
+        "measures": attack.measures,
+        "signed": attack.signed_measures,
+        "verdict": verdict({"measures": attack.measures}),
+    }
+
+
+def of_row(row: Row, config: Config) -> dict[str, Any]:
+    """What frontier.json says of a row besides its settings and figures."""
+    registry = registry_of(config)
+    return {
+        "row": str(row),
+        "label": label(row, registry),
+        **nature(row, registry),
+        "methods": {atom.name: registry.method(atom.name).aim for atom in row.atoms},
+    }
+
+
+def _seeds(ones: Iterable[Mapping[str, Any] | None], measures: Iterable[str]) -> dict[str, list[Any]]:
     """By figure, a value per seed."""
     own = [one for one in ones if one is not None]
-    names = ["acc_adjusted", "wga", TEST_ERROR, *attack.get("measures", {}), "selected_epoch", "trials"]
+    names = ["acc_adjusted", "wga", TEST_ERROR, *measures, "selected_epoch", "trials"]
     found: dict[str, list[Any]] = {name: [one[name] for one in own] for name in names}
     for kind in ON_SETS:
         for name in own[0][kind]:
