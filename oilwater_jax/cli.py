@@ -28,7 +28,7 @@ examples:
   oilwater run --config=waterdigits/dlbd --workdir=runs/first
   oilwater run --config=waterdigits/dlbd --config.attack.budget=0.005 --workdir=runs/half --seeds=5
   oilwater show runs/first
-  oilwater sweep --config=experiments/table02_amplification/grid.py --workdir=runs/waterdigits
+  oilwater sweep --config=waterbirds/table02 --workdir=runs/waterbirds
   oilwater study --config=waterdigits/dlbd --workdir=runs/signals
   oilwater plan --config=waterdigits/dlbd --topology=v5e:2x4
   oilwater table runs/waterdigits --columns=wga,success --format=md

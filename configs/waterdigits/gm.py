@@ -2,7 +2,7 @@
 
 oilwater run --config=configs/waterdigits/gm.py --workdir=runs/gm
 
-About 2 minutes on 2 CPU cores. What to expect: experiments/table02_amplification, line GM, eps 32, JTT.
+About 2 minutes on 2 CPU cores. What to expect: experiments/frontiers/gm.py.
 """
 
 from oilwater_jax import Config, default
@@ -13,7 +13,7 @@ def get_config() -> Config:
     config = default()
     config.attack.name = "gm"
     config.gm.targets = 1
-    config.gm.eps = 32.0  # the published 16 is weak here: experiments/table02_amplification
-    config.epic.ratio = 0.3  # chosen on validation by experiments/table03_epic_tradeoff/choose.py
+    config.gm.eps = 32.0  # the published 16 is weak here: experiments/frontiers/gm.py
+    config.epic.ratio = 0.3  # chosen on validation by experiments/frontiers, ratio_dlbd
     config.epic.stop_after = 5
     return config

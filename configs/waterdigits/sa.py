@@ -2,7 +2,7 @@
 
 oilwater run --config=configs/waterdigits/sa.py --workdir=runs/sa
 
-About 80 seconds on 2 CPU cores. What to expect: experiments/table02_amplification, line SA, JTT.
+About 80 seconds on 2 CPU cores. What to expect: experiments/tables, SA.
 """
 
 from oilwater_jax import Config, default
@@ -14,6 +14,6 @@ def get_config() -> Config:
     config.attack.name = "sa"
     config.data.auxiliary = 0.3
     config.sa.clusters = 25
-    config.epic.ratio = 0.3  # chosen on validation by experiments/table03_epic_tradeoff/choose.py
+    config.epic.ratio = 0.3  # chosen on validation by experiments/frontiers, ratio_sa
     config.epic.stop_after = 5
     return config

@@ -302,6 +302,9 @@ def report(out: Path = HERE) -> None:
     ]
     if parts:
         write_text(out / "sets.md", "\n".join(parts))
+    if (HERE / "gm.csv").exists():
+        gm = runpy.run_path(str(HERE / "gm.py"))
+        write_text(out / "gm.md", gm["table"](gm["read_csv"]()))
     found = {b: lines for b in RUN["BUDGETS"] if (lines := read(f"budget_{b:g}"))}
     if found:
         write_text(out / "budgets.md", budgets(found))

@@ -85,6 +85,14 @@ FRONTIERS = {
             ("fashion_sa", "sa.py", FASHION),
         )
     },
+    # How much EPIc eliminates at the least and at the largest published ratio, with a round in every epoch; the ratio
+    # was chosen by the validation lines.
+    **{
+        f"ratio_{attack}": Frontier(
+            f"{attack}.py", {"erm.epochs": "20"}, ("epic",), ("epic.ratio=0.1,0.3", "epic.stop_after=21"), 5
+        )
+        for attack in ("dlbd", "sa")
+    },
     # The other amplifying methods of the catalogue, at their defaults; the band at two ends.
     "amplifiers": Frontier(
         "dlbd.py",

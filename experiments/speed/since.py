@@ -51,7 +51,9 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     args = parser.parse_args()
     if not (args.old / "configs/waterdigits/jtt_dlbd.py").is_file():
-        raise SystemExit(f"--old={args.old}: no checkout of version 0.4 (it lacks configs/waterdigits/jtt_dlbd.py)")
+        raise SystemExit(
+            f"--old={args.old}: no checkout of version 0.4 (it lacks configs/waterdigits/jtt_dlbd.py)"
+        )
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     load = os.getloadavg()[0]
@@ -72,9 +74,9 @@ def main() -> None:
     old, now = (statistics.median(times[name]) for name in sides)
     text = (
         f"The main job, from process start to exit, everything compiled before: {old:.1f} s by version 0.4, "
-        f"{now:.1f} s now (lambda_up 50 on both sides), {statistics.median(ratios):.2f} of it ({min(ratios):.2f} to {max(ratios):.2f}; target at "
-        f"most {TARGET}). Medians of {len(ratios)} turns; {CORES} cores of {machine()}, Python "
-        f"{platform.python_version()}; load average when begun {load:.1f}. Command: "
+        f"{now:.1f} s now (lambda_up 50 on both sides), {statistics.median(ratios):.2f} of it ({min(ratios):.2f} to "
+        f"{max(ratios):.2f}; target at most {TARGET}). Medians of {len(ratios)} turns; {CORES} cores of {machine()}, "
+        f"Python {platform.python_version()}; load average when begun {load:.1f}. Command: "
         "`python experiments/speed/since.py --old=OLD`.\n"
     )
     (HERE / "since.md").write_text(f"# The main job, then and now\n\n{text}")

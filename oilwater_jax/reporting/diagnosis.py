@@ -18,7 +18,7 @@ class Thresholds(NamedTuple):
     change: float = 0.05
     # Most of the poisons: draws are multiplied for more poisons than are left alone.
     identified: float = 0.5
-    # EPIc takes up to a quarter of the majorities (experiments/table03_epic_tradeoff): more is out of the ordinary.
+    # EPIc takes up to a quarter of the majorities (experiments/tables): more is out of the ordinary.
     eliminated: float = 0.3
 
 
