@@ -78,6 +78,7 @@ class Experiment:
         change. A finished stage's parameters come from its last checkpoint. With `model.init_from` there is no such
         stage, and they are the imported ones, the last layer among them where it has the data's number of classes.
         """
+        seed = self.keys.seed_of("pretrain", seed)
         if seed not in self._pretrained:
             self._pretrained[seed] = self._imported if self.config.model.init_from else self._pretrain(seed)
         return self._pretrained[seed]

@@ -70,30 +70,35 @@ class Keys:
         train = self._without("train", "select", "select_reference", "attributes")
         return self.of(entry), model, scores, train
 
+    def seed_of(self, what: str, seed: int) -> int:
+        """The seed of the attack or of the pretraining in a run of `seed`: its own, or the one that `seeds` fixes."""
+        own = self.settings["seeds"][what]
+        return seed if own < 0 else own
+
     def pretrain(self, seed: int) -> str:
         """A seed's pretraining: whatever is set aside of the training samples."""
         entry = self.of(self.registry.data(self.config.data.name))
         entry["seen"].pop("data", None)
         smoke = self.config.smoke
-        return key_of(
-            __version__, entry, self.identity, smoke, *self._network, self.settings["pretrain"], seed
-        )
+        recipe, own = self.settings["pretrain"], self.seed_of("pretrain", seed)
+        return key_of(__version__, entry, self.identity, smoke, *self._network, recipe, own)
 
     @functools.cached_property
     def base(self) -> str:
         """What every training depends on, beside its recipe and its data."""
-        return key_of(self.data, *self._network, self.settings["pretrain"])
+        fixed = self.settings["seeds"]["pretrain"]
+        return key_of(self.data, *self._network, self.settings["pretrain"], fixed)
 
     def attacker(self, name: str, seed: int) -> str:
         """A model that the attacker trains."""
-        return key_of(self.base, self.settings["erm"], name, seed)
+        return key_of(self.base, self.settings["erm"], name, self.seed_of("attack", seed))
 
     def attack(self, seed: int) -> str:
         """The poisons; those of an attacker who trains models depend on how trainings are done."""
         entry = self.attack_entry
         models = entry.models(view(self.config, entry))
         trained = (self.base, self.settings["erm"]) if models else ()
-        return key_of(self.data, self.of(entry), seed, trained)
+        return key_of(self.data, self.of(entry), self.seed_of("attack", seed), trained)
 
     def stock(self, row: Row, seed: int) -> str:
         """What a row without its last stage leaves to the last stage."""

@@ -92,6 +92,11 @@ class Rooms:
 
     # attack
 
+    @property
+    def attack_seed(self) -> int:
+        """The seed of what the attacker draws and trains."""
+        return self.keys.seed_of("attack", self.seed)
+
     @functools.cached_property
     def attacked(self) -> Attacked:
         """Stage `attack`: what the attack does to the training set."""
@@ -100,7 +105,7 @@ class Rooms:
 
         def compute() -> Stage:
             judged = e.judged if "evaluate" in e.attack.reads else None
-            attacked = e.attack.attack(seen, splits, judged, self.seed, self.lab)
+            attacked = e.attack.attack(seen, splits, judged, self.attack_seed, self.lab)
             figures = {
                 "n_poison": int(attacked.poisons.is_poison.sum()),
                 "n_train": len(splits.train),
@@ -122,10 +127,10 @@ class Rooms:
         e = self.experiment
 
         def train(name: str, examples: Examples) -> Params:
-            own_seed = (rng.name_id(f"attacker's {name}") + self.seed) % 2**31
+            own_seed = (rng.name_id(f"attacker's {name}") + self.attack_seed) % 2**31
             treatment = Treatment(selectors.everyone(len(examples)), rule="last")
             key, recipe = self.keys.attacker(name, self.seed), Recipe(**self.config.erm)
-            start = e.start(own_seed, pretrained=self.seed)
+            start = e.start(own_seed, pretrained=self.attack_seed)
             fitted = e.train(own_seed, self.name(name), key, examples, recipe, treatment, start)
             e.progress.done(self.name(name), fitted.history[-1])
             return fitted.params

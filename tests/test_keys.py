@@ -1,5 +1,7 @@
 """Keys: a change of any declared field changes the keys of exactly the stages downstream of it."""
 
+import functools
+
 import pytest
 
 from oilwater_jax import rows
@@ -25,6 +27,8 @@ CHANGED = {  # another value where the field's own range gives none
     "look": ("jtt",),
     "study.epochs": (3,),
     "tabular_trigger.set": ("a=b",),
+    "seeds.attack": 5,
+    "seeds.pretrain": 5,
 }
 UNSEEN = {
     "plugins",
@@ -57,6 +61,7 @@ def other(key, field):
     return value + step if field.high is None or value + step <= field.high else value - step
 
 
+@functools.cache
 def keys(attack="dlbd", **changes):
     """Every stage's key by name, at the defaults but for some changes."""
     config = cfg.default()
@@ -113,7 +118,7 @@ def seen(entry):
 
 @pytest.mark.parametrize("key", [key for key in FIELDS if key not in UNSEEN])
 def test_a_field_changes_exactly_what_is_downstream(key):
-    section = key.partition(".")[0]
+    section = key.partition(".")[2] if key.startswith("seeds.") else key.partition(".")[0]
     attack = section if section in REGISTRY.names("attack") else "dlbd"
     value = other(key, FIELDS[key])
     got = changed(keys(attack), keys(attack, **{key: value}))
@@ -143,6 +148,21 @@ def test_the_seed_is_in_every_key_of_a_seed():
         row = rows.parse(text, REGISTRY)
         assert made.trained(row, 0) != made.trained(row, 1)
         assert made.row(row, 0) != made.row(row, 1)
+
+
+def test_a_seed_can_be_fixed_for_the_attack_or_for_the_pretraining_alone():
+    def keys_at(seed, **fixed):
+        flat = cfg.flatten(cfg.default().to_dict()) | {f"seeds.{name}": value for name, value in fixed.items()}
+        made, erm = Keys(cfg.ConfigDict(cfg.nest(flat)), "identity"), rows.parse("erm", REGISTRY)
+        return made.attack(seed), made.pretrain(seed), made.attacker("victim", seed), made.trained(erm, seed)
+
+    def same(first, second):
+        return [a == b for a, b in zip(first, second, strict=True)]
+
+    assert same(keys_at(0, attack=3), keys_at(1, attack=3)) == [True, False, True, False]
+    assert same(keys_at(0, pretrain=3), keys_at(1, pretrain=3)) == [False, True, False, False]
+    assert keys_at(0, attack=3)[0] == keys_at(3)[0]
+    assert keys_at(0, pretrain=3)[1] == keys_at(3)[1]
 
 
 def test_other_files_are_other_data_wherever_they_lie():

@@ -68,6 +68,10 @@ def common(named: dict[str, tuple[str, ...]]) -> dict[str, Field]:
         "evaluate": Field(
             "test", "split that the table is measured on; make your choices on val", choices=("val", "test")
         ),
+        "seeds.attack": Field(
+            -1, "the seed of what the attacker draws and trains; -1: the run's own", -1, 2**31 - 1
+        ),
+        "seeds.pretrain": Field(-1, "the seed of the pretraining; -1: the run's own", -1, 2**31 - 1),
         "data.name": Field(
             "waterdigits",
             "data set (all but waterdigits and waterfashion want pretrain.epochs=0)",
