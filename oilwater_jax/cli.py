@@ -216,7 +216,6 @@ def parser() -> Parser:
     for one in (run, study, sweep, frontier):
         one.add_argument("--workdir", metavar="DIR", help="folder of results, made if needed")
         one.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
-    for one in (run, sweep):
         one.add_argument(
             "--log",
             metavar="KIND,...",
@@ -459,11 +458,12 @@ def study(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     from oilwater_jax.settings.config import load
 
     check_options(options)
+    log = logs.parse(options.log)
     config = load(options.config, overrides, plugins=plugins_of(options))
     from oilwater_jax.study import run as studies  # imports JAX: only now is it sure to be needed
 
     with preemption.heard(at_once=True):
-        studies.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite)
+        studies.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite, log=log)
     show(options.workdir)
 
 
@@ -556,6 +556,7 @@ def frontier(options: argparse.Namespace, overrides: dict[str, str]) -> None:
         return
     check_options(options)
     platforms = leave_accelerators()
+    log = logs.parse(options.log)
     config = load(options.config, overrides, plugins=plugins_of(options))
     executor = executor_of(options, platforms)
     from oilwater_jax.frontier import report
@@ -571,6 +572,7 @@ def frontier(options: argparse.Namespace, overrides: dict[str, str]) -> None:
             executor=executor,
             overwrite=options.overwrite,
             finished=options.finished,
+            log=log,
         )
     report.print_result(result, Screen())
     if result["failed"]:

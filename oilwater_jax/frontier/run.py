@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from oilwater_jax import executors, pipeline, sweep
-from oilwater_jax.errors import UserError
+from oilwater_jax.errors import UserError, warn
 from oilwater_jax.executors import Executor, WorkerDied
 from oilwater_jax.files import load_json, read_json, seal, write_json
 from oilwater_jax.frontier import cost, dials
@@ -23,7 +23,7 @@ from oilwater_jax.rows import Row, label, nature, plain
 from oilwater_jax.run_folder import RunFolder, check_path
 from oilwater_jax.settings.config import Config, Grid, checked, registry_of, rows_of, shrink
 from oilwater_jax.shapes import GRID, STAGE
-from oilwater_jax.stages import key_of
+from oilwater_jax.stages import Store, key_of
 from oilwater_jax.sweep import Done, Unit
 
 
@@ -45,10 +45,17 @@ class Trials(sweep.Units):
 
     reports = False
 
-    def __init__(self, trials: Mapping[str, Trial], place: "Place", executor: Executor, seeds: int) -> None:
+    def __init__(
+        self,
+        trials: Mapping[str, Trial],
+        place: "Place",
+        executor: Executor,
+        seeds: int,
+        log: Sequence[str] = (),
+    ) -> None:
         self.trials, self.place = trials, place
         runs = {name: trial.configs["test"] for name, trial in trials.items()}
-        super().__init__(Grid(runs, seeds), place.workdir, executor, {})
+        super().__init__(Grid(runs, seeds), place.workdir, executor, {}, log)
         self.waiting.sort(key=lambda unit: unit.seed or 0)  # what is cut off has whole seeds
 
     def is_finished(self, name: str) -> bool:
@@ -60,15 +67,15 @@ class Trials(sweep.Units):
         """Have a worker do a unit."""
         assert unit.seed is not None
         configs = [self.trials[unit.run].configs[split] for split in SPLITS]
-        return self.executor.submit(measure, configs, self.workdir.absolute(), unit.seed)
+        return self.executor.submit(measure, configs, self.workdir.absolute(), unit.seed, tuple(self.log))
 
 
-def measure(configs: Sequence[Config], workdir: Path, seed: int) -> Done:
+def measure(configs: Sequence[Config], workdir: Path, seed: int, log: tuple[str, ...]) -> Done:
     """One seed of a trial, in a worker process."""
 
     def do(warn: Any) -> None:
         for config in configs:
-            pipeline.run_seed(config, workdir, seed, warn)
+            pipeline.run_seed(config, workdir, seed, warn, log)
 
     return sweep.guarded(do, workdir)
 
@@ -128,12 +135,14 @@ def run(
     executor: Executor | None = None,
     overwrite: bool = False,
     finished: bool = False,
+    log: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Work out, or go on with, the frontiers of a config's rows and return what frontier.json holds.
 
     `dial` has values in place of the declared ones, as text: "jtt.lambda_up=3,10". A setting that fails is listed and
     does not stop the others. With `finished` nothing is computed: it is told of the settings whose seeds are all
-    there. Raises UserError before anything is written where the config, its data, a dial or the folder do not do.
+    there. `log` names the logs to write (`reporting.logs`). Raises UserError before anything is written where the
+    config, its data, a dial or the folder do not do.
     """
     from oilwater_jax.frontier import report
 
@@ -152,8 +161,9 @@ def run(
     try:
         if load_json(workdir / "grid.json", GRID) is None:
             write_json(workdir / "grid.json", {"runs": []})
+        Store(workdir, warn, shared=True, log=log).fill_logs()
         place = Place(workdir, splits.identity)
-        units = Trials(trials, place, executor, seeds)
+        units = Trials(trials, place, executor, seeds, log)
         with executor:
             if units.waiting and not finished:
                 units.say(estimate(units, config), bar=True)
