@@ -1,9 +1,11 @@
 """`oilwater frontier`: every setting of every row's dials on validation and on test, and what can be had at best.
 
 The folder is a sweep's: stages that settings, rows and splits have in common are computed once; a run that is cut off
-goes on; rows, seeds and dials may be added later. What comes out is in frontier.json, points.csv and figures/.
+goes on; rows, seeds and dials may be added later. What comes out is in report.html, frontier.json, points.csv and
+figures/.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -86,6 +88,12 @@ class Place:
     def __init__(self, workdir: Path, identity: str) -> None:
         self.workdir, self.identity = workdir, identity
         self._keys: dict[tuple[str, str], Keys] = {}
+        self._made: dict[str, dict[str, Any]] = {}
+
+    @property
+    def made(self) -> list[dict[str, Any]]:
+        """What computed the stages that were read (`environment.versions`), each once."""
+        return list(self._made.values())
 
     def keys(self, trial: Trial, split: str) -> Keys:
         """The keys of a trial's stages."""
@@ -104,7 +112,10 @@ class Place:
 
     def _stage(self, name: str, key: str) -> dict[str, Any] | None:
         record = read_json(self.workdir / "stages" / f"{name}-{key}" / "stage.json", STAGE, sealed=True)
-        return None if record is None or record["key"] != key else record["figures"]
+        if record is None or record["key"] != key:
+            return None
+        self._made.setdefault(json.dumps(record["made"], sort_keys=True), record["made"])
+        return record["figures"]
 
 
 def trials_of(
@@ -144,7 +155,7 @@ def run(
     there. `log` names the logs to write (`reporting.logs`). Raises UserError before anything is written where the
     config, its data, a dial or the folder do not do.
     """
-    from oilwater_jax.frontier import report
+    from oilwater_jax.frontier import page, report
 
     if registry_of(config).attack(config.attack.name).harmless:
         raise UserError(
@@ -170,6 +181,7 @@ def run(
             failed = refused | ({} if finished else units.run())
         result = gather(trials, place, [*range(config.seed, config.seed + seeds)], failed, config)
         report.write(workdir, result)
+        page.write_page(workdir, result, config, place.made)
         write_json(workdir / report.FILE, result)  # last: it says that all is there
         return result
     finally:

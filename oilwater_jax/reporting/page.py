@@ -46,7 +46,7 @@ class Setting(NamedTuple):
 
 def write_page(folder: Path, summary: dict[str, Any], traces: Traces = NONE) -> None:
     """Write report.html of a run folder from its summary, config, environment and figures, and the run's traces."""
-    config = read_json(folder / "config.json") or {}
+    config, environment = (read_json(folder / f"{name}.json") or {} for name in ("config", "environment"))
     sets = set_tables(summary)
     without = NATIVE
     if (
@@ -70,14 +70,14 @@ def write_page(folder: Path, summary: dict[str, Any], traces: Traces = NONE) -> 
         looked=looked,
         not_shown=not_shown,
         traces=traces,
-        **about(folder, config, summary, traces.fields),
+        **about(config, summary, traces.fields, environment),
     )
     write_text(folder / "report.html", text)
 
 
 def write_study_page(folder: Path, summary: dict[str, Any], fields: Mapping[str, Field]) -> None:
     """Write report.html of a study's folder from its summary, config, environment and figures."""
-    config = read_json(folder / "config.json") or {}
+    config, environment = (read_json(folder / f"{name}.json") or {} for name in ("config", "environment"))
     epochs = [str(epoch) for epoch in summary["epochs"]]
     tables = [
         with_terms(["score after epoch", *epochs], studies.lines(summary, question), studies.title(question))
@@ -97,16 +97,18 @@ def write_study_page(folder: Path, summary: dict[str, Any], fields: Mapping[str,
         terms=glossary.definitions(["AUROC", *(one for q in summary["auroc"] for one in labels(q))]),
         looked=looked,
         not_shown=not_shown,
-        **about(folder, config, summary, fields),
+        **about(config, summary, fields, environment),
     )
     write_text(folder / "report.html", text)
 
 
 def about(
-    folder: Path, config: Mapping[str, Any], summary: Mapping[str, Any], fields: Mapping[str, Field]
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    fields: Mapping[str, Field],
+    environment: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What the sections on settings and provenance say."""
-    environment = read_json(folder / "environment.json") or {}
     return {
         "settings": changed(config, fields) if fields else None,
         "all_settings": json.dumps(config, indent=2),
@@ -262,5 +264,5 @@ def machine(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     }
     later = environment.get("later")
     if isinstance(later, list) and later:
-        found["gone on with"] = f"{len(later)} more times elsewhere or by other versions (environment.json)"
+        found["gone on with"] = f"{len(later)} more times elsewhere or by other versions"
     return [(name, str(value)) for name, value in found.items() if value is not None]

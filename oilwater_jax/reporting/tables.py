@@ -54,6 +54,13 @@ def sets_of(figures: dict[str, Any]) -> list[str]:
     return [name for name in figures if not name.endswith(("_std", "_seeds"))]
 
 
+class Cell(NamedTuple):
+    """A cell of a table that can be sorted: its text, and what it is sorted by (empty: it has none)."""
+
+    text: str
+    value: str
+
+
 class OnSets(NamedTuple):
     """A table below the result table: title, the sets as headings, a line for each method or row."""
 
