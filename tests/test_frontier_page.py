@@ -75,11 +75,19 @@ def test_answers_are_those_of_the_terminal_and_every_setting_is_listed(tmp_path)
     own = section(text, "answers")
     assert "A has both at a.dial=2: WGA 69.0" in own
     assert lines(own) == [list(report.HEAD), *(report.line(one) for one in report.answers(result))]
+    assert "<dt>success</dt><dd>the attack&#39;s: attack success rate less the untriggered rate" in own
     for term in ("WGA", *page.TERMS):
         assert f"<dt>{term}</dt>" in own
     head, *body = lines(section(text, "points"))
     assert head == [
-        *("training", "setting", "WGA, validation", "net ASR, validation", "WGA, test", "net ASR, test")
+        *(
+            "training",
+            "setting",
+            "WGA on validation",
+            "net ASR on validation",
+            "WGA on test",
+            "net ASR on test",
+        )
     ]
     assert [line[:2] for line in body] == [
         ["ERM", "-"],

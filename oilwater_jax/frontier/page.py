@@ -14,9 +14,9 @@ from oilwater_jax.frontier.report import Point
 from oilwater_jax.intervals import SHARE, Estimate, over_seeds
 from oilwater_jax.reporting import glossary, palette
 from oilwater_jax.reporting.charts import Cloud, Scatter, Spot, scatter
-from oilwater_jax.reporting.page import Table, about
+from oilwater_jax.reporting.page import about
 from oilwater_jax.reporting.pictures import embedded
-from oilwater_jax.reporting.tables import Cell
+from oilwater_jax.reporting.tables import Cell, PageTable
 from oilwater_jax.reporting.templating import render
 from oilwater_jax.settings.config import Config, registry_of, to_json
 
@@ -60,6 +60,7 @@ def write_page(
         success=success_words(result),
         head=(head := point_head(result)),
         meanings=glossary.meanings(head),
+        terms=glossary.definitions(head),
         points=point_lines(result),
         looked=[one for one in found.values() if one],
         not_shown=[f"{name}.png" for name, one in found.items() if one is None],
@@ -90,13 +91,15 @@ def headline(result: Mapping[str, Any]) -> str:
     )
 
 
-def answer_table(result: Mapping[str, Any]) -> Table:
+def answer_table(result: Mapping[str, Any]) -> PageTable:
     """The table of answers, as a terminal has it."""
     head = report.HEAD
-    own = {name: TERMS[term] for name in head if (term := name.partition(":")[0]) in TERMS}
-    terms = [*glossary.definitions(head), *TERMS.items()]
+    measure = success_words(result)
+    words = {**TERMS, "success": f"the attack's: {glossary.TERMS.get(measure, measure)}"}
+    own = {name: words[term] for name in head if (term := name.partition(":")[0]) in words}
+    terms = [*glossary.definitions(head), *words.items()]
     lines = [report.line(one) for one in report.answers(result)]
-    return Table(head, lines, glossary.meanings(head) | own, terms)
+    return PageTable(head, lines, glossary.meanings(head) | own, terms)
 
 
 def panels(result: Mapping[str, Any]) -> list[Scatter]:
@@ -160,7 +163,7 @@ def estimates(point: Point, split: str, result: Mapping[str, Any]) -> list[Estim
 def point_head(result: Mapping[str, Any]) -> list[str]:
     """The headings of the table of all settings."""
     shown = ("WGA", success_words(result))
-    return ["training", "setting", *(f"{name}, {WORDS[split]}" for split in SPLITS for name in shown)]
+    return ["training", "setting", *(f"{name} on {WORDS[split]}" for split in SPLITS for name in shown)]
 
 
 def point_lines(result: Mapping[str, Any]) -> list[list[Cell]]:

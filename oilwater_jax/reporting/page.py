@@ -15,7 +15,7 @@ from oilwater_jax.reporting.grid import lines_of
 from oilwater_jax.reporting.pictures import dot, figures
 from oilwater_jax.reporting.study_advantage import labels
 from oilwater_jax.reporting.summary import set_label, verdict
-from oilwater_jax.reporting.tables import columns, headline, result_cells, set_tables
+from oilwater_jax.reporting.tables import PageTable, columns, headline, result_cells, set_tables
 from oilwater_jax.reporting.templating import render
 from oilwater_jax.reporting.traces import NONE, Traces
 from oilwater_jax.settings.config import flatten
@@ -23,16 +23,6 @@ from oilwater_jax.settings.field import Field
 from oilwater_jax.shapes import NET
 
 NATIVE = ("rates.", "elimination.")  # begin the names of figures that the page draws itself
-
-
-class Table(NamedTuple):
-    """A table of plain text: headings, lines, the headings' meanings, and the terms to explain beneath."""
-
-    head: Sequence[str]
-    lines: Sequence[Sequence[str]]
-    meanings: Mapping[str, str]
-    terms: Sequence[tuple[str, str]]
-    title: str = ""
 
 
 class Setting(NamedTuple):
@@ -64,7 +54,7 @@ def write_page(folder: Path, summary: dict[str, Any], traces: Traces = NONE) -> 
         diagnosis=diagnose(summary),
         rates=rates(summary),
         groups=group_table(summary),
-        sets=[Table(head, lines, glossary.meanings(head), [], title) for title, head, lines in sets],
+        sets=[PageTable(head, lines, glossary.meanings(head), [], title) for title, head, lines in sets],
         set_terms=glossary.definitions(text for one in sets for text in (one.title, *one.head)),
         rounds=rounds(summary),
         looked=looked,
@@ -120,9 +110,9 @@ def about(
     }
 
 
-def with_terms(head: Sequence[str], lines: Sequence[Sequence[str]], title: str = "") -> Table:
+def with_terms(head: Sequence[str], lines: Sequence[Sequence[str]], title: str = "") -> PageTable:
     """A table and the terms of its title and headings."""
-    return Table(head, lines, glossary.meanings(head), glossary.definitions([title, *head]), title)
+    return PageTable(head, lines, glossary.meanings(head), glossary.definitions([title, *head]), title)
 
 
 def sentence(summary: Mapping[str, Any], config: Mapping[str, Any]) -> str:
@@ -195,7 +185,7 @@ def rates(summary: Mapping[str, Any]) -> list[Dots]:
     return panels
 
 
-def group_table(summary: Mapping[str, Any]) -> Table | None:
+def group_table(summary: Mapping[str, Any]) -> PageTable | None:
     """Accuracy of each training on each group of the split that is evaluated."""
     if not summary["rows"]:
         return None
@@ -204,7 +194,7 @@ def group_table(summary: Mapping[str, Any]) -> Table | None:
         by_group = zip(*row["group_acc_seeds"], strict=True)
         cells = [over_seeds(values, SHARE) for values in by_group]
         lines.append([row["label"], *("-" if one is None else str(one) for one in cells)])
-    return Table(["training", *summary["groups"]], lines, {}, [])
+    return PageTable(["training", *summary["groups"]], lines, {}, [])
 
 
 def rounds(summary: Mapping[str, Any]) -> list[Chart]:
