@@ -100,7 +100,7 @@ that validation chooses and the one it would choose knowing the attack, WGA and 
 area under the frontier, and the plain answer: which rows have both. Methods declare their dials
 (oilwater frontier --list); --dial=jtt.lambda_up=3,10 gives other values, --dial=jtt.lambda_up= fixes one,
 --dial=attack.budget=0.002,0.01 adds a common field to every row. The same command goes on where it was cut off; rows,
-seeds and dials may be added. DIR gets frontier.json, frontier.md, points.csv (every seed) and figures/."""
+seeds and dials may be added. DIR gets report.html, frontier.json, frontier.md, points.csv (every seed) and figures/."""
 
 CHECK_HELP = """\
 Run everything that your files define in smoke experiments of seconds, by the suite that the built-in ones pass: a
@@ -216,7 +216,6 @@ def parser() -> Parser:
     for one in (run, study, sweep, frontier):
         one.add_argument("--workdir", metavar="DIR", help="folder of results, made if needed")
         one.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
-    for one in (run, sweep):
         one.add_argument(
             "--log",
             metavar="KIND,...",
@@ -459,11 +458,12 @@ def study(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     from oilwater_jax.settings.config import load
 
     check_options(options)
+    log = logs.parse(options.log)
     config = load(options.config, overrides, plugins=plugins_of(options))
     from oilwater_jax.study import run as studies  # imports JAX: only now is it sure to be needed
 
     with preemption.heard(at_once=True):
-        studies.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite)
+        studies.run(config, options.workdir, seeds=options.seeds, overwrite=options.overwrite, log=log)
     show(options.workdir)
 
 
@@ -556,6 +556,7 @@ def frontier(options: argparse.Namespace, overrides: dict[str, str]) -> None:
         return
     check_options(options)
     platforms = leave_accelerators()
+    log = logs.parse(options.log)
     config = load(options.config, overrides, plugins=plugins_of(options))
     executor = executor_of(options, platforms)
     from oilwater_jax.frontier import report
@@ -571,8 +572,10 @@ def frontier(options: argparse.Namespace, overrides: dict[str, str]) -> None:
             executor=executor,
             overwrite=options.overwrite,
             finished=options.finished,
+            log=log,
         )
     report.print_result(result, Screen())
+    tell_frontier(options.workdir)
     if result["failed"]:
         sys.exit(FAILED)
 
@@ -718,7 +721,14 @@ def show_frontier(workdir: Path) -> None:
         print("unfinished; the command that began it goes on with it, --finished tells what there is")
         return
     report.print_result(result, Screen())
-    print(f"points: {workdir / 'points.csv'}   figures: {workdir / 'figures'}")
+    tell_frontier(workdir)
+
+
+def tell_frontier(workdir: Path) -> None:
+    """Where the page, the points and the figures of a finished frontier are."""
+    page = workdir / "report.html"
+    beside = f"points: {workdir / 'points.csv'}   figures: {workdir / 'figures'}"
+    print(f"report: {page}   {beside}" if page.is_file() else beside)  # those of earlier versions have none
 
 
 def help_config(options: argparse.Namespace) -> None:

@@ -78,8 +78,9 @@ def _sweep(folder: Path, of: Mapping[str, object], *, keys: bool) -> list[Findin
         found.append(Finding("damaged", folder / "grid.json", str(damage)))
     if of.get("frontier"):
         try:
-            if frontier.read(folder) is None:
-                found.append(Finding("missing", folder / frontier.FILE, "it is not there"))
+            of_all = frontier.FILE if frontier.read(folder) is None else "report.html"
+            if not (folder / of_all).is_file():
+                found.append(Finding("missing", folder / of_all, "it is not there"))
         except UserError as error:
             found.append(Finding("damaged", folder / frontier.FILE, str(error)))
     for run in sorted((folder / "runs").glob("*")):

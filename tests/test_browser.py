@@ -22,7 +22,7 @@ AXE = "axe-core@4.14.1"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WIDTHS = (360, 768, 1440)
 SCHEMES = ("light", "dark")
-PAGES = ("run", "table", "study", "comparison")
+PAGES = ("run", "table", "study", "frontier", "theory", "comparison")
 
 pytestmark = pytest.mark.slow
 
@@ -70,9 +70,14 @@ def pages(tmp_path_factory):
     adult = MAIN_JOB.parents[1] / "adult/tabular_trigger.py"
     ran("run", f"--config={adult}", "--config.smoke=true", f"--workdir={root / 'table'}")
     ran("study", *smoke, f"--workdir={root / 'study'}")
+    rows = "--config.rows=jtt,epic,epic/jtt"
+    dials = ("--dial=jtt.lambda_up=3,50", "--dial=epic.stop_after=2", "--dial=identify.warmup=0,9")  # 9 fails
+    failing = command("frontier", *smoke, rows, *dials, "--workers=1", f"--workdir={root / 'frontier'}")
+    assert failing.code == 1, failing.err
+    ran("theory", "--grid=9", f"--workdir={root / 'theory'}")
     ran("report", root / "run", root / "table", f"--out={root / 'comparison.html'}")
-    return {name: root / name / "report.html" for name in PAGES[:3]} | {
-        "comparison": root / "comparison.html"
+    return {
+        name: root / (f"{name}.html" if name == "comparison" else f"{name}/report.html") for name in PAGES
     }
 
 
@@ -172,8 +177,9 @@ def test_the_gallery_is_filtered(browser, pages):
         assert set(one.page.evaluate(f"{shown}.map(one => one.dataset.set)")) == {"LRG-1"}
 
 
-def test_the_table_is_sorted(browser, pages):
-    with Opened(browser, pages["comparison"], 1440) as one:
+@pytest.mark.parametrize("name", ["frontier", "comparison"])
+def test_the_table_is_sorted(browser, pages, name):
+    with Opened(browser, pages[name], 1440) as one:
         heads = "[...document.querySelectorAll('table.sortable thead th')]"
         at = f"{heads}.findIndex(one => one.innerText.startsWith('WGA'))"
         rows = "[...document.querySelectorAll('table.sortable tbody tr')]"

@@ -86,6 +86,11 @@ def test_every_setting_of_every_row_is_measured_on_both_splits(made):
     assert len(lines) == 5 * 2 * 2
     assert (folder / "figures/frontier.png").stat().st_size > 0
     assert "ERM" in (folder / "frontier.md").read_text()
+    page = (folder / "report.html").read_text()
+    assert page.count("<title>") == 1 + 4 + 2  # its own; four settings, and ERM in the panel of each row
+    assert f"<code>{result['sha256']}</code>" in page
+    assert ">stripes</td>" in page  # data.name is not at its default
+    assert '<th scope="row">devices</th>' in page  # as the stages say
 
 
 def test_points_are_read_back_as_they_were_written(made):

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from oilwater_jax import pipeline
+from oilwater_jax import cli, pipeline
 from oilwater_jax.errors import UserError
 from oilwater_jax.executors import make
+from oilwater_jax.frontier import run as frontier
 from oilwater_jax.reporting import logs
 from oilwater_jax.reporting.progress import Progress
 from oilwater_jax.settings import config as cfg
 from oilwater_jax.settings.config import Grid
 from oilwater_jax.stages import Store, read_metrics
+from oilwater_jax.study import run as study
 from oilwater_jax.sweep import sweep
 
 READABLE = all(importlib.util.find_spec(name) for name in ("tensorboardX", "tensorboard"))
@@ -138,17 +140,50 @@ def test_a_run_that_is_cut_off_and_gone_on_with(tmp_path, monkeypatch):
     assert (tmp_path / "cut/summary.json").read_bytes() == (tmp_path / "plain/summary.json").read_bytes()
 
 
+def same_as_shared_metrics(folder: Path):
+    """The trainings of a sweep's folder, each of whose epochs is in its log once."""
+    root = folder / "metrics"
+    places = sorted(str(path.relative_to(root)).removesuffix(".jsonl") for path in root.rglob("*.jsonl"))
+    for place in places:
+        expected = [(one["epoch"], one["loss"]) for one in read_metrics(root / f"{place}.jsonl")]
+        assert [epoch for epoch, _ in expected] == list(range(1, len(expected) + 1))
+        assert [(one["epoch"], one["loss"]) for one in lines(folder, place)] == expected
+    return places
+
+
 def test_a_sweep_has_a_log_for_every_training(tmp_path):
     grid = Grid({"one": cfg.checked(cfg.default(), TINY)}, seeds=1)
     assert sweep(grid, tmp_path, executor=make("processes", workers=1), log=("jsonl",)) == {}
-    places = sorted(
-        str(path.relative_to(tmp_path / "metrics")) for path in (tmp_path / "metrics").rglob("*.jsonl")
-    )
-    assert len(places) == 3
-    for place in places:
-        name = place.removesuffix(".jsonl")
-        expected = [one["epoch"] for one in read_metrics(tmp_path / "metrics" / place)]
-        assert [one["epoch"] for one in lines(tmp_path, name)] == expected
+    assert len(same_as_shared_metrics(tmp_path)) == 3
+
+
+def test_a_frontier_has_a_log_for_every_training(tmp_path):
+    """Both splits, and settings that differ in lambda_up alone, share a reference: it is logged once."""
+    config = cfg.checked(cfg.default(), {**TINY, "rows": "jtt"})
+    dial = ["jtt.lambda_up=2,3", "identify.epochs="]
+    frontier.run(config, tmp_path, dial=dial, executor=make("processes", workers=1), log=("jsonl",))
+    places = [place.rpartition("-")[0] for place in same_as_shared_metrics(tmp_path)]
+    assert sorted(places) == ["seed0/erm", "seed0/jtt", "seed0/jtt", "seed0/reference"]
+    # A finished one that is looked at with another kind of log gets that, of every training.
+    (tmp_path / "log/jsonl").rename(tmp_path / "before")
+    frontier.run(config, tmp_path, dial=dial, finished=True, log=("jsonl",))
+    assert len(same_as_shared_metrics(tmp_path)) == 4
+
+
+def test_a_study_has_a_log_of_its_training(tmp_path):
+    config = cfg.checked(cfg.default(), TINY)
+    study.run(config, tmp_path, log=("jsonl",))
+    rows = same_as_metrics(tmp_path, ("jsonl",))
+    assert {one["stage"] for one in rows} == {"seed0/study"}
+
+
+@pytest.mark.parametrize("command", ["run", "study", "sweep", "frontier"])
+def test_every_command_that_trains_takes_logs(command, tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([command, "--config=waterdigits/dlbd", f"--workdir={tmp_path / 'x'}", "--log=wandb"])
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.startswith("oilwater: error: --log=wandb: unknown")
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize(

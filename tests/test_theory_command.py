@@ -1,7 +1,9 @@
 """`oilwater theory` as a user meets it."""
 
 import csv
+import html
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,14 @@ from oilwater_jax import cli
 from oilwater_jax.theory import command
 from oilwater_jax.theory.model import Model
 from oilwater_jax.theory.phase import phase
-from oilwater_jax.theory.report import everything, print_report
+from oilwater_jax.theory.report import (
+    budget_lines,
+    everything,
+    group_lines,
+    print_report,
+    sentences,
+    training_lines,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,7 +60,12 @@ def test_the_command_imports_no_jax(tmp_path):
 
 def test_a_folder_gets_maps_points_and_figures(tmp_path, capsys):
     assert call("--grid=4", f"--workdir={tmp_path}") == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"phase.png", "phase.csv", "theory.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "report.html",
+        "phase.png",
+        "phase.csv",
+        "theory.json",
+    }
     rows = list(csv.DictReader((tmp_path / "phase.csv").open()))
     assert len(rows) == 16
     found = phase(Model(), grid=4)
@@ -65,6 +79,25 @@ def test_a_folder_gets_maps_points_and_figures(tmp_path, capsys):
         "wga_only",
         "neither",
     }
+
+
+def test_the_page_says_what_is_printed(tmp_path):
+    folder = tmp_path / "<script>alert(1)</script>".replace("/", "-")
+    assert call("--grid=3", "--beta=0.02", f"--workdir={folder}") == 0
+    text = (folder / "report.html").read_text()
+    found = everything(Model(beta=0.02))
+    shown = [html.unescape(one) for one in re.findall(r"<(?:li|p class=\"lead\")>(.*?)</", text)]
+    assert set(sentences(found)) <= set(shown)
+    for of in (group_lines(found), training_lines(found), budget_lines(found)):
+        for name, *cells in of.body:
+            own = "".join(f"<td>{cell}</td>" for cell in cells)
+            assert f'<tr><th scope="row">{name}</th>{own}</tr>' in text
+    assert "after full training</th><td>3.63%</td><td>4.06%</td>" in text
+    assert '<code>beta</code></th><td data-label="here">0.02</td><td data-label="default">0.01</td>' in text
+    assert re.findall(r'<li><a href="#([^"]+)">', text) == re.findall(r'<h2 id="([^"]+)">', text)
+    assert text.count("<script>") == 1  # the page's own
+    assert re.findall(r'src="(.{22})', text) == ["data:image/png;base64,"]
+    assert "default-src 'none'" in text
 
 
 def test_json_has_every_figure_of_the_settings(capsys):

@@ -1,5 +1,6 @@
 """`oilwater theory --fit`: the model recovers itself from a run's figures, and says what it cannot."""
 
+import html
 import json
 
 import numpy as np
@@ -11,7 +12,16 @@ from oilwater_jax.errors import UserError
 from oilwater_jax.files import seal
 from oilwater_jax.theory.amplification import amplified
 from oilwater_jax.theory.figures import figures
-from oilwater_jax.theory.fit import Target, fit, fit_run, predicted, print_fit
+from oilwater_jax.theory.fit import (
+    CAVEATS,
+    Target,
+    fit,
+    fit_run,
+    flag_words,
+    predicted,
+    print_fit,
+    row_lines,
+)
 from oilwater_jax.theory.model import Model, erm
 from oilwater_jax.theory.run_files import group_shares, read
 
@@ -202,6 +212,12 @@ def test_the_fitted_model_can_be_mapped(tmp_path, capsys):
     found = json.loads((tmp_path / "out/theory.json").read_text())
     assert found["settings"] == pytest.approx(found["fit"]["model"])
     assert (tmp_path / "out/phase.png").exists()
+    page = html.unescape((tmp_path / "out/report.html").read_text())
+    for name, *cells in row_lines(found["fit"]["rows"]).body:
+        own = "".join(f"<td>{cell}</td>" for cell in cells)
+        assert f'<tr><th scope="row">{name}</th>{own}</tr>' in page
+    for words in (*flag_words(found["fit"]), *CAVEATS, f"of {run}"):
+        assert words in page
     assert {path.name for path in run.iterdir()} == {"config.json", "summary.json"}
 
 

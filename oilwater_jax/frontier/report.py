@@ -92,14 +92,20 @@ def success_of(point: Point, split: str, result: Mapping[str, Any]) -> Estimate:
     return found or Estimate(float("nan"), None, None, len(ones))
 
 
+def by_row(result: Mapping[str, Any]) -> dict[str, list[Point]]:
+    """The settings of every row, plain ERM first."""
+    found: dict[str, list[Point]] = {}
+    for point in result["points"]:
+        found.setdefault(point["row"], []).append(point)
+    return found
+
+
 def answers(result: Mapping[str, Any]) -> list[Answer]:
     """Of every row, plain ERM first, what it can reach."""
-    by_row: dict[str, list[Point]] = {}
-    for point in result["points"]:
-        by_row.setdefault(point["row"], []).append(point)
-    if "erm" not in by_row:
+    rows = by_row(result)
+    if "erm" not in rows:
         return []
-    name, (erm, *_) = result["verdict"], by_row["erm"]
+    name, (erm, *_) = result["verdict"], rows["erm"]
     bound = float(means([erm], "val", name)[0]) + pareto.SLACK
 
     def choice(point: Point) -> Choice:
@@ -109,7 +115,7 @@ def answers(result: Mapping[str, Any]) -> list[Answer]:
         return Choice(point, wga, success_of(point, "test", result), gain)
 
     found = []
-    for row, points in by_row.items():
+    for row, points in rows.items():
         wga, success = means(points, "val", "wga"), means(points, "val", name)
         on = pareto.frontier(wga, success)  # chosen on validation, told on test
         told = [points[at] for at in on]
@@ -148,7 +154,8 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     return [f"{len(both)} of {count} rows have both: {what}, at a setting that validation chose.", *said]
 
 
-def _line(one: Answer) -> list[str]:
+def line(one: Answer) -> list[str]:
+    """The cells of an answer, one for each of HEAD."""
     chosen, best = one.chosen, one.at_best
     row = [one.label, str(one.settings), f"{one.area:.2f}"]
     row += [dials.text(chosen.point["setting"]), str(chosen.wga), str(chosen.success)]
@@ -178,7 +185,7 @@ def print_result(result: Mapping[str, Any], console: Console) -> None:
     for at, name in enumerate(HEAD):
         table.add_column(name, justify="left" if at in (0, 3, 6) else "right", no_wrap=True)
     for one in answers(result):
-        table.add_row(*_line(one))
+        table.add_row(*line(one))
     whole = console.measure(table, options=console.options.update(max_width=1000)).maximum
     console.width = max(console.width, whole)
     console.print(table)
@@ -191,7 +198,7 @@ def print_result(result: Mapping[str, Any], console: Console) -> None:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The same as Markdown."""
-    table = markdown_table(HEAD, [_line(one) for one in answers(result)])
+    table = markdown_table(HEAD, [line(one) for one in answers(result)])
     said = "".join(f"- {sentence}\n" for sentence in sentences(result))
     return f"{note(result)}\n\n{table}\n{said}"
 
@@ -209,17 +216,15 @@ def write(workdir: Path, result: Mapping[str, Any]) -> None:
 def draw(path: Path, result: Mapping[str, Any]) -> None:
     """Every setting of every row on test, and of each row the line through those that validation would keep."""
     name = result["verdict"]
-    by_row: dict[str, list[Point]] = {}
-    for point in result["points"]:
-        by_row.setdefault(point["row"], []).append(point)
-    columns = min(4, len(by_row))
-    height = -(-len(by_row) // columns)
+    rows = by_row(result)
+    columns = min(4, len(rows))
+    height = -(-len(rows) // columns)
     figure, axes = plt.subplots(
         height, columns, figsize=(3.2 * columns, 2.9 * height), sharex=True, sharey=True, squeeze=False
     )
-    erm = by_row["erm"] if "erm" in by_row else list(result["points"][:1])
+    erm = rows["erm"] if "erm" in rows else list(result["points"][:1])
     at = [100 * float(means(erm, "test", what)[0]) for what in (name, "wga")]
-    for axis, (_, points) in zip(axes.flat, by_row.items(), strict=False):
+    for axis, points in zip(axes.flat, rows.values(), strict=False):
         success, wga = (100 * means(points, "test", what) for what in (name, "wga"))
         on = pareto.frontier(means(points, "val", "wga"), means(points, "val", name))
         axis.axvspan(-100, at[0] + 100 * pareto.SLACK, color="0.93", zorder=0)
@@ -231,7 +236,7 @@ def draw(path: Path, result: Mapping[str, Any]) -> None:
     shown = [one for point in result["points"] for one in (means([point], "test", name)[0],)]
     low = min(0.0, float(np.nanmin(shown, initial=0.0)))
     axes[0][0].set(xlim=(100 * low - 5, 105), ylim=(0, 102))
-    for axis in axes.flat[len(by_row) :]:
+    for axis in axes.flat[len(rows) :]:
         axis.set_visible(False)
     for axis in axes[-1]:
         axis.set_xlabel(f"{result['measures'].get(name, name)}, %")

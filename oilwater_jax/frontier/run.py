@@ -1,16 +1,18 @@
 """`oilwater frontier`: every setting of every row's dials on validation and on test, and what can be had at best.
 
 The folder is a sweep's: stages that settings, rows and splits have in common are computed once; a run that is cut off
-goes on; rows, seeds and dials may be added later. What comes out is in frontier.json, points.csv and figures/.
+goes on; rows, seeds and dials may be added later. What comes out is in report.html, frontier.json, points.csv and
+figures/.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from oilwater_jax import executors, pipeline, sweep
-from oilwater_jax.errors import UserError
+from oilwater_jax.errors import UserError, warn
 from oilwater_jax.executors import Executor, WorkerDied
 from oilwater_jax.files import load_json, read_json, seal, write_json
 from oilwater_jax.frontier import cost, dials
@@ -23,7 +25,7 @@ from oilwater_jax.rows import Row, label, nature, plain
 from oilwater_jax.run_folder import RunFolder, check_path
 from oilwater_jax.settings.config import Config, Grid, checked, registry_of, rows_of, shrink
 from oilwater_jax.shapes import GRID, STAGE
-from oilwater_jax.stages import key_of
+from oilwater_jax.stages import Store, key_of
 from oilwater_jax.sweep import Done, Unit
 
 
@@ -45,10 +47,17 @@ class Trials(sweep.Units):
 
     reports = False
 
-    def __init__(self, trials: Mapping[str, Trial], place: "Place", executor: Executor, seeds: int) -> None:
+    def __init__(
+        self,
+        trials: Mapping[str, Trial],
+        place: "Place",
+        executor: Executor,
+        seeds: int,
+        log: Sequence[str] = (),
+    ) -> None:
         self.trials, self.place = trials, place
         runs = {name: trial.configs["test"] for name, trial in trials.items()}
-        super().__init__(Grid(runs, seeds), place.workdir, executor, {})
+        super().__init__(Grid(runs, seeds), place.workdir, executor, {}, log)
         self.waiting.sort(key=lambda unit: unit.seed or 0)  # what is cut off has whole seeds
 
     def is_finished(self, name: str) -> bool:
@@ -60,15 +69,15 @@ class Trials(sweep.Units):
         """Have a worker do a unit."""
         assert unit.seed is not None
         configs = [self.trials[unit.run].configs[split] for split in SPLITS]
-        return self.executor.submit(measure, configs, self.workdir.absolute(), unit.seed)
+        return self.executor.submit(measure, configs, self.workdir.absolute(), unit.seed, tuple(self.log))
 
 
-def measure(configs: Sequence[Config], workdir: Path, seed: int) -> Done:
+def measure(configs: Sequence[Config], workdir: Path, seed: int, log: tuple[str, ...]) -> Done:
     """One seed of a trial, in a worker process."""
 
     def do(warn: Any) -> None:
         for config in configs:
-            pipeline.run_seed(config, workdir, seed, warn)
+            pipeline.run_seed(config, workdir, seed, warn, log)
 
     return sweep.guarded(do, workdir)
 
@@ -79,6 +88,12 @@ class Place:
     def __init__(self, workdir: Path, identity: str) -> None:
         self.workdir, self.identity = workdir, identity
         self._keys: dict[tuple[str, str], Keys] = {}
+        self._made: dict[str, dict[str, Any]] = {}
+
+    @property
+    def made(self) -> list[dict[str, Any]]:
+        """What computed the stages that were read (`environment.versions`), each once."""
+        return list(self._made.values())
 
     def keys(self, trial: Trial, split: str) -> Keys:
         """The keys of a trial's stages."""
@@ -93,7 +108,10 @@ class Place:
 
     def _stage(self, name: str, key: str) -> dict[str, Any] | None:
         record = read_json(self.workdir / "stages" / f"{name}-{key}" / "stage.json", STAGE, sealed=True)
-        return None if record is None or record["key"] != key else record["figures"]
+        if record is None or record["key"] != key:
+            return None
+        self._made.setdefault(json.dumps(record["made"], sort_keys=True), record["made"])
+        return record["figures"]
 
 
 def trials_of(
@@ -124,14 +142,16 @@ def run(
     executor: Executor | None = None,
     overwrite: bool = False,
     finished: bool = False,
+    log: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Work out, or go on with, the frontiers of a config's rows and return what frontier.json holds.
 
     `dial` has values in place of the declared ones, as text: "jtt.lambda_up=3,10". A setting that fails is listed and
     does not stop the others. With `finished` nothing is computed: it is told of the settings whose seeds are all
-    there. Raises UserError before anything is written where the config, its data, a dial or the folder do not do.
+    there. `log` names the logs to write (`reporting.logs`). Raises UserError before anything is written where the
+    config, its data, a dial or the folder do not do.
     """
-    from oilwater_jax.frontier import report
+    from oilwater_jax.frontier import page, report
 
     if registry_of(config).attack(config.attack.name).harmless:
         raise UserError(
@@ -148,14 +168,16 @@ def run(
     try:
         if load_json(workdir / "grid.json", GRID) is None:
             write_json(workdir / "grid.json", {"runs": []})
+        Store(workdir, warn, shared=True, log=log).fill_logs()
         place = Place(workdir, splits.identity)
-        units = Trials(trials, place, executor, seeds)
+        units = Trials(trials, place, executor, seeds, log)
         with executor:
             if units.waiting and not finished:
                 units.say(estimate(units, config), bar=True)
             failed = refused | ({} if finished else units.run())
         result = gather(trials, place, [*range(config.seed, config.seed + seeds)], failed, config)
         report.write(workdir, result)
+        page.write_page(workdir, result, config, place.made)
         write_json(workdir / report.FILE, result)  # last: it says that all is there
         return result
     finally:

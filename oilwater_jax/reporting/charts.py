@@ -15,6 +15,7 @@ from oilwater_jax.reporting.palette import Style
 WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 40, 12, 10, 36
 MOST_MARKERS = 12  # of a line; more run into each other
+HEAD = 24  # above a scatter, for the label of its upright axis
 EDGE = 12  # beside the tracks of dots: half of "100"
 ROW = 36  # height of a row of dots: its name above its track
 
@@ -72,6 +73,50 @@ class Chart(NamedTuple):
     right: int = WIDTH - RIGHT
     top: int = TOP
     bottom: int = HEIGHT - BOTTOM
+
+
+class Spot(NamedTuple):
+    """A point of a scatter: its place (shares, or coordinates once it is placed), and what it says when pointed at."""
+
+    x: float
+    y: float
+    text: str
+
+
+class Cloud(NamedTuple):
+    """Points of one kind: their name and style; `joined`, a line goes through them in their order."""
+
+    name: str
+    style: Style
+    spots: Sequence[Spot]
+    joined: bool = False
+
+
+class Layer(NamedTuple):
+    """A cloud as SVG coordinates; its line as a path (none: empty)."""
+
+    name: str
+    style: Style
+    spots: list[Spot]
+    path: str
+
+
+class Scatter(NamedTuple):
+    """A panel of points, for the macro `scatter`; up to `zone` it is shaded from the left."""
+
+    title: str
+    x_label: str
+    y_label: str
+    layers: list[Layer]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    zone: float | None
+    width: int = WIDTH
+    height: int = HEIGHT + HEAD - TOP
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = HEAD
+    bottom: int = HEIGHT + HEAD - TOP - BOTTOM
 
 
 class Value(NamedTuple):
@@ -164,6 +209,46 @@ def _line(one: Series, at_x: Callable[[float], float], at_y: Callable[[float], f
     return Line(one.name, one.style, "".join(path), marks, f"M{'L'.join(upper + lower)}Z" if upper else "")
 
 
+def scatter(
+    title: str,
+    clouds: Sequence[Cloud],
+    *,
+    x_label: str,
+    y_label: str,
+    least: float = 0.0,
+    zone: float | None = None,
+) -> Scatter:
+    """A panel of points that are two shares each, said in per cent; x goes from `least` (0 or below) to 1, y from 0.
+
+    Later clouds lie over earlier ones. What is beyond the ends is drawn at them.
+    """
+    panel = Scatter(title, x_label, y_label, [], [], [], None)
+
+    def at_x(share: float) -> float:
+        inside = (min(max(share, least), 1.0) - least) / (1 - least)
+        return panel.left + inside * (panel.right - panel.left)
+
+    def at_y(share: float) -> float:
+        return panel.bottom - min(max(share, 0.0), 1.0) * (panel.bottom - panel.top)
+
+    layers = []
+    for one in clouds:
+        placed = [Spot(at_x(spot.x), at_y(spot.y), spot.text) for spot in one.spots]
+        path = "L".join(f"{spot.x:.1f} {spot.y:.1f}" for spot in placed)
+        layers.append(Layer(one.name, one.style, placed, f"M{path}" if one.joined and path else ""))
+    return panel._replace(
+        layers=layers,
+        x_ticks=[Tick(at_x(share), f"{100 * share:.0f}") for share in quarters(least)],
+        y_ticks=[Tick(at_y(share), f"{100 * share:.0f}") for share in quarters(0.0)],
+        zone=None if zone is None else at_x(zone),
+    )
+
+
+def quarters(least: float) -> list[float]:
+    """Where the ticks of shares are: at every quarter, and at `least` where it is below 0."""
+    return [*([least] if least < 0 else []), 0.0, 0.25, 0.5, 0.75, 1.0]
+
+
 def dots(title: str, style: Style, values: Sequence[Value]) -> Dots:
     """A row for each value (a share) on a track from 0 to 100 per cent, or from below 0 where one is negative."""
     numbers = [one for v in values for one in (v.mean, v.low, *v.each) if one is not None]
@@ -188,7 +273,5 @@ def dots(title: str, style: Style, values: Sequence[Value]) -> Dots:
         for number, one in enumerate(values)
     ]
     height = ROW * len(values) + 26
-    ticks = [Tick(at(share), f"{100 * share:.0f}") for share in (least, 0.0, 0.25, 0.5, 0.75, 1.0)]
-    return Dots(
-        title, style, MARKS[style.marker], rows, ticks[1:] if least == 0 else ticks, at(0.0), WIDTH, height
-    )
+    ticks = [Tick(at(share), f"{100 * share:.0f}") for share in quarters(least)]
+    return Dots(title, style, MARKS[style.marker], rows, ticks, at(0.0), WIDTH, height)

@@ -13,19 +13,13 @@ from oilwater_jax.reporting.grid import Line
 from oilwater_jax.reporting.pictures import MOST_FIGURES, Figure, dot, embedded
 from oilwater_jax.reporting.runs import Run, Runs, is_sweep
 from oilwater_jax.reporting.summary import RATES
+from oilwater_jax.reporting.tables import Cell
 from oilwater_jax.reporting.templating import render
 from oilwater_jax.run_folder import is_run_folder
 from oilwater_jax.settings.config import flatten
 
 PAGE = "report.html"
 MOST_ROWS = 40  # runs in one panel; more are in the table alone
-
-
-class Cell(NamedTuple):
-    """A cell of a table that can be sorted: its text, and what it is sorted by (empty: it has none)."""
-
-    text: str
-    value: str
 
 
 class Gallery(NamedTuple):

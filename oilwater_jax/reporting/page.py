@@ -15,7 +15,7 @@ from oilwater_jax.reporting.grid import lines_of
 from oilwater_jax.reporting.pictures import dot, figures
 from oilwater_jax.reporting.study_advantage import labels
 from oilwater_jax.reporting.summary import set_label, verdict
-from oilwater_jax.reporting.tables import columns, headline, result_cells, set_tables
+from oilwater_jax.reporting.tables import PageTable, columns, headline, result_cells, set_tables
 from oilwater_jax.reporting.templating import render
 from oilwater_jax.reporting.traces import NONE, Traces
 from oilwater_jax.settings.config import flatten
@@ -23,16 +23,6 @@ from oilwater_jax.settings.field import Field
 from oilwater_jax.shapes import NET
 
 NATIVE = ("rates.", "elimination.")  # begin the names of figures that the page draws itself
-
-
-class Table(NamedTuple):
-    """A table of plain text: headings, lines, the headings' meanings, and the terms to explain beneath."""
-
-    head: Sequence[str]
-    lines: Sequence[Sequence[str]]
-    meanings: Mapping[str, str]
-    terms: Sequence[tuple[str, str]]
-    title: str = ""
 
 
 class Setting(NamedTuple):
@@ -46,7 +36,7 @@ class Setting(NamedTuple):
 
 def write_page(folder: Path, summary: dict[str, Any], traces: Traces = NONE) -> None:
     """Write report.html of a run folder from its summary, config, environment and figures, and the run's traces."""
-    config = read_json(folder / "config.json") or {}
+    config, environment = (read_json(folder / f"{name}.json") or {} for name in ("config", "environment"))
     sets = set_tables(summary)
     without = NATIVE
     if (
@@ -64,20 +54,20 @@ def write_page(folder: Path, summary: dict[str, Any], traces: Traces = NONE) -> 
         diagnosis=diagnose(summary),
         rates=rates(summary),
         groups=group_table(summary),
-        sets=[Table(head, lines, glossary.meanings(head), [], title) for title, head, lines in sets],
+        sets=[PageTable(head, lines, glossary.meanings(head), [], title) for title, head, lines in sets],
         set_terms=glossary.definitions(text for one in sets for text in (one.title, *one.head)),
         rounds=rounds(summary),
         looked=looked,
         not_shown=not_shown,
         traces=traces,
-        **about(folder, config, summary, traces.fields),
+        **about(config, summary, traces.fields, environment),
     )
     write_text(folder / "report.html", text)
 
 
 def write_study_page(folder: Path, summary: dict[str, Any], fields: Mapping[str, Field]) -> None:
     """Write report.html of a study's folder from its summary, config, environment and figures."""
-    config = read_json(folder / "config.json") or {}
+    config, environment = (read_json(folder / f"{name}.json") or {} for name in ("config", "environment"))
     epochs = [str(epoch) for epoch in summary["epochs"]]
     tables = [
         with_terms(["score after epoch", *epochs], studies.lines(summary, question), studies.title(question))
@@ -97,16 +87,18 @@ def write_study_page(folder: Path, summary: dict[str, Any], fields: Mapping[str,
         terms=glossary.definitions(["AUROC", *(one for q in summary["auroc"] for one in labels(q))]),
         looked=looked,
         not_shown=not_shown,
-        **about(folder, config, summary, fields),
+        **about(config, summary, fields, environment),
     )
     write_text(folder / "report.html", text)
 
 
 def about(
-    folder: Path, config: Mapping[str, Any], summary: Mapping[str, Any], fields: Mapping[str, Field]
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    fields: Mapping[str, Field],
+    environment: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What the sections on settings and provenance say."""
-    environment = read_json(folder / "environment.json") or {}
     return {
         "settings": changed(config, fields) if fields else None,
         "all_settings": json.dumps(config, indent=2),
@@ -118,9 +110,9 @@ def about(
     }
 
 
-def with_terms(head: Sequence[str], lines: Sequence[Sequence[str]], title: str = "") -> Table:
+def with_terms(head: Sequence[str], lines: Sequence[Sequence[str]], title: str = "") -> PageTable:
     """A table and the terms of its title and headings."""
-    return Table(head, lines, glossary.meanings(head), glossary.definitions([title, *head]), title)
+    return PageTable(head, lines, glossary.meanings(head), glossary.definitions([title, *head]), title)
 
 
 def sentence(summary: Mapping[str, Any], config: Mapping[str, Any]) -> str:
@@ -193,7 +185,7 @@ def rates(summary: Mapping[str, Any]) -> list[Dots]:
     return panels
 
 
-def group_table(summary: Mapping[str, Any]) -> Table | None:
+def group_table(summary: Mapping[str, Any]) -> PageTable | None:
     """Accuracy of each training on each group of the split that is evaluated."""
     if not summary["rows"]:
         return None
@@ -202,7 +194,7 @@ def group_table(summary: Mapping[str, Any]) -> Table | None:
         by_group = zip(*row["group_acc_seeds"], strict=True)
         cells = [over_seeds(values, SHARE) for values in by_group]
         lines.append([row["label"], *("-" if one is None else str(one) for one in cells)])
-    return Table(["training", *summary["groups"]], lines, {}, [])
+    return PageTable(["training", *summary["groups"]], lines, {}, [])
 
 
 def rounds(summary: Mapping[str, Any]) -> list[Chart]:
@@ -262,5 +254,5 @@ def machine(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     }
     later = environment.get("later")
     if isinstance(later, list) and later:
-        found["gone on with"] = f"{len(later)} more times elsewhere or by other versions (environment.json)"
+        found["gone on with"] = f"{len(later)} more times elsewhere or by other versions"
     return [(name, str(value)) for name, value in found.items() if value is not None]

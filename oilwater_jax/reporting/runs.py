@@ -31,11 +31,16 @@ def gather(folders: Sequence[Path]) -> Runs:
     """The runs of the folders, in order; those of a sweep as its grid has them.
 
     A run is called by its folder, and by as much of the path before it as tells it from the others. Raises UserError
-    for a folder that is no run's and no sweep's, for a study, and for what is not finished.
+    for a folder that is no run's and no sweep's, for a study or a frontier, and for what is not finished.
     """
     found: list[tuple[Path, dict[str, Any], dict[str, Any]]] = []
     unfinished = []
     for folder in folders:
+        if (read_json(folder / "config.json", {}) or {}).get("frontier"):
+            raise UserError(
+                f"{folder} holds a frontier, which has a page of its own ({folder / 'report.html'}) and its figures "
+                f"in {folder / 'points.csv'}"
+            )
         if not is_sweep(folder):
             config, one = _config(folder), _finished(folder)
             if one is None:

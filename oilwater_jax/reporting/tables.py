@@ -1,6 +1,6 @@
 """A summary as tables: for a terminal (rich), and as plain cells for Markdown and HTML."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich import box
@@ -52,6 +52,23 @@ def result_cells(summary: dict[str, Any]) -> list[list[str]]:
 def sets_of(figures: dict[str, Any]) -> list[str]:
     """The sets that a figure is of: poisons, minorities, majorities."""
     return [name for name in figures if not name.endswith(("_std", "_seeds"))]
+
+
+class PageTable(NamedTuple):
+    """A table of a page, of plain text: headings, lines, the headings' meanings, and the terms to explain beneath."""
+
+    head: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    meanings: Mapping[str, str]
+    terms: Sequence[tuple[str, str]]
+    title: str = ""
+
+
+class Cell(NamedTuple):
+    """A cell of a table that can be sorted: its text, and what it is sorted by (empty: it has none)."""
+
+    text: str
+    value: str
 
 
 class OnSets(NamedTuple):

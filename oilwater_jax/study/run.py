@@ -1,7 +1,7 @@
 """`oilwater study`: for every seed the identification model's training with its record, then tables and figures."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,11 @@ def run(
     seeds: int = 1,
     overwrite: bool = False,
     warn: Callable[[str], None] | None = None,
+    log: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Study, or go on with studying, the experiment of a checked config; returns what summary.json holds.
 
-    Seeds and folder are as `pipeline.run`'s; the folder of a study is no run's. It gets summary.json, scores.npz
+    Seeds, folder and `log` are as `pipeline.run`'s; the folder of a study is no run's. It gets summary.json, scores.npz
     (`seed0.loss` [t n], ... for t epochs and n training samples, `seed0.set` with each sample's set by name) and
     figures/. Raises UserError before anything is written where config, data or folder do not fit together.
     """
@@ -50,6 +51,7 @@ def run(
         seeds=seeds,
         overwrite=overwrite,
         warn=warn,
+        log=log,
         key_of_run=run_key,
     ) as (
         e,

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 HELP = """\
 Why loss cannot spare the minority and hit the poison: a Gaussian model of majority, minority and dirty-label poison in
 which every figure has a closed form. Prints each group's margin, worst-group accuracy and attack success of plain
-training and of JTT, the budgets at which something turns round, and a sentence on each. With --workdir: phase.png (six
-maps over poison budget and minority share), phase.csv and theory.json. With --fit: fits mu_c, mu_s and tau to the row
-`erm` of a finished run and puts the model's other rows beside the measured ones. Needs no accelerator; the maps take
-some seconds."""
+training and of JTT, the budgets at which something turns round, and a sentence on each. With --workdir: report.html,
+phase.png (six maps over poison budget and minority share), phase.csv and theory.json. With --fit: fits mu_c, mu_s and
+tau to the row `erm` of a finished run and puts the model's other rows beside the measured ones. Needs no accelerator;
+the maps take some seconds."""
 
 NUMBERS = {
     "mu_c": (1.5, "strength of the core feature"),
@@ -65,6 +65,9 @@ def run(options: argparse.Namespace) -> None:
     if fit is not None:
         found["fit"] = fit
     if options.workdir is not None:
+        from oilwater_jax.theory.page import write_page
+
+        write_page(options.workdir, found)
         write_json(options.workdir / FIGURES, found)
     if options.json:
         print(json.dumps(found, indent=2, allow_nan=False))
@@ -74,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         print_fit(fit, Screen())
     if options.workdir is not None:
-        names = (options.workdir / name for name in ("phase.png", "phase.csv", FIGURES))
+        names = (options.workdir / name for name in ("report.html", "phase.png", "phase.csv", FIGURES))
         print(f"written: {'   '.join(map(str, names))}")
 
 

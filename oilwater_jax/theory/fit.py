@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from scipy.optimize import least_squares
 from scipy.special import ndtr, ndtri
 
@@ -21,12 +19,14 @@ from oilwater_jax.errors import UserError
 from oilwater_jax.theory.amplification import WHOLE, amplified, amplified_moments, flagged_moments
 from oilwater_jax.theory.figures import Figures, figures
 from oilwater_jax.theory.model import GROUPS, MIN, POI, Model, erm, followed
+from oilwater_jax.theory.report import Lines, rich_table
 from oilwater_jax.theory.run_files import Run, read
 
 STARTS = (0.7, 2.0, 5.0)  # of the search, for each of the three strengths, after the defaults
 SOLVED = 1e-14  # squared error on the probit scale
 LEAST = 1e-4  # a measured rate of 0 or 1 is taken to be this far from it
 REACHED = 0.005  # a fitted rate may be that far from the measured
+CELLS = "per cent; * fitted, everything else predicted; -: the model says nothing, or not measured"
 CAVEATS = (
     "ASR here is of majority sources; a run's is of all sources, and minority sources resist more than the model says.",
     "Strong triggers: a network fits poisons even at weight 1, so ideal amplification leaves more ASR than predicted.",
@@ -156,15 +156,24 @@ def _probit(run: Run) -> dict[str, float | None]:
 def print_fit(found: Mapping[str, Any], console: Console) -> None:
     """Print the fit, the rows and the flags, predicted beside measured, then what to keep in mind."""
     numbers = "  ".join(f"{name} {value:.4g}" for name, value in found["model"].items())
-    lines = [f"{found['folder']}: {numbers}"]
-    if not found["fitted"]["reached"]:
-        pairs = ", ".join(
-            f"{name} {100 * found['fitted']['model'][name]:.1f} for {100 * value:.1f}"
-            for name, value in found["fitted"]["measured"].items()
-        )
-        lines.append(f"the model does not reach plain training's figures; nearest: {pairs}")
-    _say(lines, console)
-    console.print(_table(found["rows"]))
+    _say([f"{found['folder']}: {numbers}", *unreached(found)], console)
+    console.print(rich_table(row_lines(found["rows"])))
+    _say([CELLS, *flag_words(found), *(f"- {sentence}" for sentence in CAVEATS)], console)
+
+
+def unreached(found: Mapping[str, Any]) -> list[str]:
+    """That the model does not reach the measured figures of plain training; nothing where it does."""
+    if found["fitted"]["reached"]:
+        return []
+    pairs = ", ".join(
+        f"{name} {100 * found['fitted']['model'][name]:.1f} for {100 * value:.1f}"
+        for name, value in found["fitted"]["measured"].items()
+    )
+    return [f"the model does not reach plain training's figures; nearest: {pairs}"]
+
+
+def flag_words(found: Mapping[str, Any]) -> list[str]:
+    """Whom JTT flags, and the AUROC of the loss, predicted beside measured."""
     flags = ", ".join(
         f"{name} {100 * one['model']:.1f}"
         + ("" if one["measured"] is None else f" / {100 * one['measured']:.1f}")
@@ -172,15 +181,10 @@ def print_fit(found: Mapping[str, Any], console: Console) -> None:
     )
     auroc = found["auroc"]
     law = "" if auroc["from_flags"] is None else f"; from the measured flags alone {auroc['from_flags']:.2f}"
-    _say(
-        [
-            "per cent; * fitted, everything else predicted; -: the model says nothing, or not measured",
-            f"flagged by JTT, model / measured: {flags} (min: LRG-1)",
-            f"AUROC of the loss, poison against LRG-1: model {auroc['minority_poison']:.2f}{law}",
-            *(f"- {sentence}" for sentence in CAVEATS),
-        ],
-        console,
-    )
+    return [
+        f"flagged by JTT, model / measured: {flags} (min: LRG-1)",
+        f"AUROC of the loss, poison against LRG-1: model {auroc['minority_poison']:.2f}{law}",
+    ]
 
 
 def _say(lines: list[str], console: Console) -> None:
@@ -188,10 +192,9 @@ def _say(lines: list[str], console: Console) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _table(rows: Mapping[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("row", "WGA model", "measured", "ASR model", "measured"):
-        table.add_column(column, justify="left" if column == "row" else "right", no_wrap=True)
+def row_lines(rows: Mapping[str, Any]) -> Lines:
+    """A line for each row of the run, predicted beside measured."""
+    body = []
     for name, row in rows.items():
         cells = []
         for key in ("wga", "asr"):
@@ -199,5 +202,5 @@ def _table(rows: Mapping[str, Any]) -> Table:
             model = "-" if row["model"] is None else f"{100 * row['model'][key]:.1f}{star}"
             measured = row["measured"][key]
             cells += [model, "-" if measured is None else f"{100 * measured:.1f}"]
-        table.add_row(name, *cells)
-    return table
+        body.append([name, *cells])
+    return Lines(("row", "WGA model", "measured", "ASR model", "measured"), body)

@@ -1,8 +1,8 @@
 """Every figure of one setting, as JSON and as the tables and sentences that `oilwater theory` prints."""
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich import box
@@ -26,6 +26,7 @@ from oilwater_jax.theory.sample import measure
 
 TIMES = (0.1, 0.3, 3.0)  # of training, beside the minimiser
 SEEDS, SAMPLES, NOISE = 5, 4842, 50  # of the check at finite size: waterdigits with its poisons
+CELLS = "fractions in per cent; AUROC and TV: what the loss tells of poison and minority"
 LABELS = {"maj": "majority", "min": "minority", "poi": "poison"}
 
 
@@ -119,40 +120,66 @@ def budget_words(value: float | None) -> str:
     return f"{100 * value:.3g}%"
 
 
-def group_table(found: dict[str, Any]) -> Table:
-    """A line for each group: its size, its margin, and what the two heuristics make of it."""
+class Lines(NamedTuple):
+    """A table of text: its headings, the first of them that of the lines' names, and its lines."""
+
+    head: tuple[str, ...]
+    body: list[list[str]]
+
+
+def rich_table(of: Lines) -> Table:
+    """The table for a terminal: names to the left, figures to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("group", "share", "mean margin", "in sd", "fit", "flagged by JTT", "density"):
-        table.add_column(column, justify="left" if column == "group" else "right", no_wrap=True)
+    for at, column in enumerate(of.head):
+        table.add_column(column, justify="right" if at else "left", no_wrap=True)
+    for line in of.body:
+        table.add_row(*line)
+    return table
+
+
+def group_lines(found: Mapping[str, Any]) -> Lines:
+    """A line for each group: its size, its margin, and what the two heuristics make of it."""
+    body = []
     for name in GROUPS:
         mean = found["margins"][name]
-        table.add_row(
-            LABELS[name],
-            f"{100 * found['weights'][name]:.2f}%",
-            f"{mean:.3f}",
-            f"{mean / found['spread']:.2f}",
-            cent(1 - found["flagged"][name]),
-            cent(found["flagged"][name]),
-            f"{found['density'][name]:.4f}",
+        body.append(
+            [
+                LABELS[name],
+                f"{100 * found['weights'][name]:.2f}%",
+                f"{mean:.3f}",
+                f"{mean / found['spread']:.2f}",
+                cent(1 - found["flagged"][name]),
+                cent(found["flagged"][name]),
+                f"{found['density'][name]:.4f}",
+            ]
         )
-    return table
+    return Lines(("group", "share", "mean margin", "in sd", "fit", "flagged by JTT", "density"), body)
 
 
-def training_table(found: dict[str, Any]) -> Table:
+def training_lines(found: Mapping[str, Any]) -> Lines:
     """A line for each training: accuracies, attack, and what the loss tells."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("training", "WGA", "majority", "minority", "ASR", "untriggered", "AUROC", "TV"):
-        table.add_column(column, justify="left" if column == "training" else "right", no_wrap=True)
-    lines = {f"plain, t = {name}": one for name, one in found["figures"].items() if name != "inf"}
-    lines["plain, minimiser"] = found["figures"]["inf"]
-    lines |= {f"JTT {mode}": one for mode, one in found["jtt"].items()}
-    lines["JTT, whole groups"] = found["groups"]["figures"]
-    for name, one in lines.items():
-        rates = (one[key] for key in ("wga", "majority", "minority", "asr", "untriggered"))
-        table.add_row(
-            name, *(f"{100 * rate:.1f}" for rate in rates), f"{one['auroc']:.3f}", f"{one['tv']:.3f}"
-        )
-    return table
+    trained = {f"plain, t = {name}": one for name, one in found["figures"].items() if name != "inf"}
+    trained["plain, minimiser"] = found["figures"]["inf"]
+    trained |= {f"JTT {mode}": one for mode, one in found["jtt"].items()}
+    trained["JTT, whole groups"] = found["groups"]["figures"]
+    body = []
+    for name, one in trained.items():
+        rates = [f"{100 * one[key]:.1f}" for key in ("wga", "majority", "minority", "asr", "untriggered")]
+        body.append([name, *rates, f"{one['auroc']:.3f}", f"{one['tv']:.3f}"])
+    return Lines(("training", "WGA", "majority", "minority", "ASR", "untriggered", "AUROC", "TV"), body)
+
+
+def budget_lines(found: Mapping[str, Any]) -> Lines:
+    """A line for each time of training, and those of the formulas: from which budget something turns round."""
+    names = {f"{t:g}": f"after t = {t:g}" for t in TIMES} | {"inf": "after full training"}
+    body = [
+        [words, *(budget_words(found["budgets"][name][key]) for key in ("easier", "half"))]
+        for name, words in names.items()
+    ]
+    rare = found["budgets"]["rare"]
+    body.append(["formula, rare poison", budget_words(rare["easier_late"]), budget_words(rare["half"])])
+    body.append(["formula, as training begins", budget_words(rare["easier_early"]), "-"])
+    return Lines(("budget", "a poison is easier", "attack succeeds in half"), body)
 
 
 def sentences(found: dict[str, Any]) -> Iterator[str]:
@@ -179,6 +206,12 @@ def sentences(found: dict[str, Any]) -> Iterator[str]:
         yield "A poison is more isolated among the losses than a minority sample: EPIc takes the poisons first."
     else:
         yield "A minority sample is more isolated than a poison: EPIc takes the minority first."
+    if one := found["sample"]:
+        yield (
+            f"With {one['n']:,} drawn samples and {one['noise']} noise coordinates ({one['seeds']} draws): AUROC "
+            f"{one['auroc']['mean']:.3f} ± {one['auroc']['std']:.3f}, WGA {100 * one['wga']['mean']:.1f} ± "
+            f"{100 * one['wga']['std']:.1f}, ASR {100 * one['asr']['mean']:.1f} ± {100 * one['asr']['std']:.1f}."
+        )
 
 
 def _who_is_harder(own: dict[str, Any]) -> Iterator[str]:
@@ -238,22 +271,11 @@ def print_report(found: dict[str, Any], console: Console) -> None:
     """Print both tables, then the sentences."""
     settings = "  ".join(f"{name} {value:g}" for name, value in found["settings"].items())
     console.print(settings, highlight=False, soft_wrap=True)
-    tables = group_table(found), training_table(found)
+    tables = [rich_table(one) for one in (group_lines(found), training_lines(found))]
     wide = console.options.update(max_width=1000)
     console.width = max(console.width, *(console.measure(table, options=wide).maximum for table in tables))
     for table in tables:
         console.print(table)
-    console.print(
-        "fractions in per cent; AUROC and TV: what the loss tells of poison and minority\n", highlight=False
-    )
+    console.print(f"{CELLS}\n", highlight=False)
     for sentence in sentences(found):
         console.print(f"- {sentence}", highlight=False, soft_wrap=True)
-    if found["sample"]:
-        one = found["sample"]
-        console.print(
-            f"- With {one['n']:,} drawn samples and {one['noise']} noise coordinates ({one['seeds']} draws): AUROC "
-            f"{one['auroc']['mean']:.3f} ± {one['auroc']['std']:.3f}, WGA {100 * one['wga']['mean']:.1f} ± "
-            f"{100 * one['wga']['std']:.1f}, ASR {100 * one['asr']['mean']:.1f} ± {100 * one['asr']['std']:.1f}.",
-            highlight=False,
-            soft_wrap=True,
-        )
