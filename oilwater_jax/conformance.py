@@ -69,7 +69,7 @@ class Bench:
         for name in ("acc", "wga", *experiment.attack.figures):
             assert name in figures, f"{row}: the figure {name} is missing"
             value = figures[name]
-            assert value is None or -1 <= value <= 1, f"{row}: {name} = {value} is no share"
+            assert value is None or -1 <= value <= 1, f"{row}: {name} = {value} is not a share"
         for name, share in figures["elmf"].items():
             assert share is None or 0 <= share <= 1, f"{row}: {share} of {name} is eliminated"
         for name, mean in figures["draws"].items():
@@ -98,7 +98,7 @@ def declared(entry: Entry) -> None:
         checked_value = check_value(path, field.default, field, "its default")
         assert checked_value == field.default, f"{path}: its default is not of its own type"
     unknown = [name for name in entry.smoke if name not in entry.fields]
-    assert not unknown, f"smoke names {', '.join(unknown)}, which are none of its fields"
+    assert not unknown, f"smoke names {', '.join(unknown)}, which it does not have"
     for name, value in vars(entry).items():
         if inspect.isfunction(value) and name in DOCUMENTED and value.__name__ != "<lambda>":
             assert value.__doc__, f"{name} has no docstring"
@@ -140,7 +140,9 @@ def attack_checks(attack: Attack, bench: Callable[..., Bench]) -> Iterator[Check
         extra = np.sort(rows[rows >= n])
         assert (extra == n + np.arange(len(extra))).all(), "appended rows must be n, n + 1, ..."
         assert attack.harmless == (not attacked.poisons.is_poison.any()), "it marks no sample as a poison"
-        assert not attack.baseline or attack.baseline in attack.figures, "its baseline is none of its figures"
+        assert not attack.baseline or attack.baseline in attack.figures, (
+            "its baseline is not one of its figures"
+        )
         for row in ("erm", "jtt"):
             one.figures(row)
 

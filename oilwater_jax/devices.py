@@ -137,7 +137,7 @@ def _give_up(where: str, seconds: float) -> None:
     """End this process in one line, from a thread: the main one is within JAX, and hears nothing."""
     text = (
         f"oilwater: error: the processes cannot be joined through {where}: after {seconds:g} seconds not all of them "
-        "are there; start them all, process 0 among them, and see to address, port and firewall\n"
+        "are there; start them all, process 0 among them, and check address, port and firewall\n"
     )
     os.write(2, text.encode())
     os._exit(2)

@@ -51,7 +51,7 @@ def examine(folder: Path, *, keys: bool = True) -> list[Finding]:
     With `keys` the data are loaded too, to tell which stages the run of this config would use as they are now.
     """
     if not is_run_folder(folder):
-        raise UserError(f"{folder} is no folder of a run or a sweep; give one that oilwater made")
+        raise UserError(f"{folder} is not the folder of a run or a sweep; give one that oilwater made")
     found: list[Finding] = []
     try:
         config = load_json(folder / "config.json", (RUN_CONFIG, SWEEP_CONFIG))
@@ -211,7 +211,7 @@ def _held(folder: Path) -> Iterator[None]:
     try:
         lock = open_lock(folder / LOCK)
     except OSError as error:
-        raise UserError(f"{folder / LOCK} cannot be used ({error.strerror}); see to what it is") from error
+        raise UserError(f"{folder / LOCK} cannot be used ({error.strerror}); check what it is") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -86,7 +86,7 @@ class Processes(Executor):
         if shares and workers > len(shares):
             raise UserError(
                 f"--workers={workers}, but the accelerators of this machine are enough for {len(shares)} at a time; "
-                "leave it out, or JAX_PLATFORMS=cpu for the cores"
+                "leave it out, or set JAX_PLATFORMS=cpu to use the cores"
             )
         self._workers = workers or len(shares) or cores()
         each = max(1, cores() // len(shares)) if shares else 1
@@ -279,7 +279,7 @@ def take_share(shares: Sequence[Share]) -> Share:
             for lock in filter(None, locks):
                 lock.close()
         if not told:
-            print("oilwater: waiting for accelerators that another sweep has", file=sys.stderr)
+            print("oilwater: waiting for accelerators that another sweep is using", file=sys.stderr)
             told = True
         time.sleep(WAIT)
 

@@ -193,7 +193,7 @@ def open_lock(path: Path) -> IO[bytes]:
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no plain file; remove it", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file; remove it", str(path))
     return os.fdopen(descriptor, "r+b")
 
 
@@ -206,7 +206,9 @@ def private_folder() -> Path:
             folder.mkdir(mode=0o700)
         state = folder.lstat()
         if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
-            raise UserError(f"{folder} is not a folder of yours, and locks must not lie in another's; {mend}")
+            raise UserError(
+                f"{folder} is not your own folder, and locks must not lie in another user's; {mend}"
+            )
         if stat.S_IMODE(state.st_mode) & 0o077:
             folder.chmod(0o700)
     except OSError as error:

@@ -80,7 +80,7 @@ def clopper_pearson(k: int, n: int, *, alpha: float = ALPHA) -> tuple[float, flo
     from scipy.special import betaincinv  # slow import
 
     if not 0 <= k <= n or n < 1:
-        raise ValueError(f"clopper_pearson: {k} of {n} is no proportion")
+        raise ValueError(f"clopper_pearson: {k} of {n} is not a proportion")
     low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, alpha / 2))
     return low, 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - alpha / 2))
 

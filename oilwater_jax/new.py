@@ -26,7 +26,7 @@ def kinds() -> tuple[str, ...]:
 def write(kind: str, name: str, folder: Path = Path()) -> list[Path]:
     """Write NAME.py and test_NAME.py; returns them.
 
-    Raises UserError, and writes nothing, for a name that cannot be, and where a file is there already.
+    Raises UserError, and writes nothing, for a name that cannot be, and where a file already exists.
     """
     check_name(name)
     texts = {
@@ -37,7 +37,7 @@ def write(kind: str, name: str, folder: Path = Path()) -> list[Path]:
     }
     for path in texts:
         if os.path.lexists(path):
-            raise UserError(f"{path} is there already; give another name, or move it away")
+            raise UserError(f"{path} already exists; give another name, or move it away")
     check_free(name)
     for path, text in texts.items():
         write_text(path, text)

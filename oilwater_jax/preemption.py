@@ -16,8 +16,8 @@ from typing import NoReturn
 # EX_TEMPFAIL of sysexits.h, "try again"; 143 would also be the code of a run that had no time to save.
 PREEMPTED, INTERRUPTED = 75, 130
 SAID = {
-    signal.SIGTERM: "preempted (SIGTERM); the same command goes on from the last checkpoint",
-    signal.SIGINT: "interrupted; the same command goes on from the last checkpoint",
+    signal.SIGTERM: "preempted (SIGTERM); run the same command to resume from the last checkpoint",
+    signal.SIGINT: "interrupted; run the same command to resume from the last checkpoint",
 }
 CODES = {signal.SIGTERM: PREEMPTED, signal.SIGINT: INTERRUPTED}
 SHOW_CURSOR = "\x1b[?25h"  # progress bars hide it

@@ -171,7 +171,7 @@ class Rooms:
             weights, rounds = fitted.weights, rounds_of(fitted)
         left = weights > 0
         if not left.any():
-            raise UserError(f"{row}: {row.before} eliminates every sample, and nothing is left to go on with")
+            raise UserError(f"{row}: {row.before} eliminates every sample, and nothing is left to train on")
         return Stock(
             stock.train.take(left) if not left.all() else stock.train,
             stock.rows[left],

@@ -99,7 +99,7 @@ def parse(text: str, registry: Registry) -> Row:
             )
         names = [atom.name for atom in stage]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise refuse(f"{twice[0]} is there twice in one training; once is enough")
+            raise refuse(f"{twice[0]} occurs twice in one training; once is enough")
     if row.data == "clean" and (modes := [atom for atom in row.atoms if atom.mode != MODES[0]]):
         raise refuse(f"{modes[0]} needs poisons, and @clean has none; leave :{modes[0].mode} out")
     return row

@@ -123,6 +123,6 @@ def done(
         said.append(f"{names} has eliminated nobody: what is reported is as without it")
     elif names and out.mean() >= NEARLY_EVERYTHING:
         said.append(
-            f"{names} has eliminated {int(out.sum())} of {len(out)} samples: this is no search for a few poisons"
+            f"{names} has eliminated {int(out.sum())} of {len(out)} samples: too many for a search for a few poisons"
         )
     return tuple(said)

@@ -105,7 +105,7 @@ def test_numbers_and_names(values, names, want, found):
         ({"label": LABEL[1:]}, "label has the shape"),
         ({"attribute": ATTRIBUTE[:, None]}, "attribute has the shape"),
         ({"split": ["train"] * N}, "no row is of the split val"),
-        ({"split": ["trian"] * N}, "the split 'trian' is none of train, val, test"),
+        ({"split": ["trian"] * N}, "the split 'trian' is not one of train, val, test"),
         ({"label": np.zeros(N, int)}, "all labels are '0'"),
         (
             {"label": np.where(SPLIT == "test", 2, LABEL)},

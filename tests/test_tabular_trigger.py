@@ -96,5 +96,5 @@ def test_what_cannot_be(settings, message):
 
 
 def test_a_table_without_columns():
-    with pytest.raises(UserError, match="columns by their names"):
+    with pytest.raises(UserError, match="needs column names"):
         attacker(splits=tabular.small()._replace(columns=())).check()

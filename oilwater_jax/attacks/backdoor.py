@@ -101,7 +101,7 @@ def check_covers(count: int, has: int, field: str, value: float) -> None:
     """Raises UserError where there are fewer samples to make covers of than are asked for."""
     if count > has:
         raise UserError(
-            f"{field} = {value:g} asks for {count} covers, but there are {has} samples to make them of; lower it"
+            f"{field} = {value:g} asks for {count} covers, but only {has} samples can become covers; lower it"
         )
 
 

@@ -43,7 +43,7 @@ def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray])
 ATTACK = Attack(
     name="label_flip",
     label="label flipping",
-    help="labels of random samples of a group flipped to the target",
+    help="flip the labels of random samples of a group to the target class",
     figures=damage.FIGURES,
     signed=damage.SIGNED,
     check_data=check,

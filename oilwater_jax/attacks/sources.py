@@ -46,7 +46,7 @@ def check_budget(config: Config, splits: Splits) -> int:
     count = poison_count(budget, n)
     if count == 0:
         raise UserError(
-            f"attack.budget = {budget:g} of {n} samples is 0 poisons; the least is {1 / n:.2g} "
+            f"attack.budget = {budget:g} of {n} samples is 0 poisons; the minimum is {1 / n:.2g} "
             "(or attack.name = 'none')"
         )
     return count

@@ -37,7 +37,7 @@ def read(path: Path) -> dict[str, Any]:
     for name in arrays:
         if name not in KNOWN:
             raise UserError(
-                f"{path}: the array {name!r} is none of {', '.join(KNOWN)}; rename it or leave it out"
+                f"{path}: the array {name!r} is not one of {', '.join(KNOWN)}; rename it or leave it out"
             )
     return {name: array.tolist() if name in LISTS else array for name, array in arrays.items()}
 
@@ -52,7 +52,7 @@ def load(config: Config) -> Splits:
 
 DATASET = Dataset(
     name="arrays",
-    help="named arrays of yours in an .npz file (data.source): x, label, attribute, split",
+    help="your own arrays in an .npz file (data.source): x, label, attribute, split",
     load=load,
     smoke_budget=0.02,
     smoke_auxiliary=0.3,

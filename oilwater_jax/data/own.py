@@ -46,7 +46,7 @@ def numbered(
         table = {str(at): at for at in range(len(names))} | {str(name): at for at, name in enumerate(names)}
         for one in text:
             if one not in table:
-                raise UserError(f"{where}: the {what} {one!r} is none of {', '.join(map(str, names))}")
+                raise UserError(f"{where}: the {what} {one!r} is not one of {', '.join(map(str, names))}")
         return np.array([table[one] for one in text], np.int32)[at], tuple(map(str, names))
     order = list(range(len(text)))
     if all(one.removeprefix("-").isdecimal() for one in text):
@@ -62,7 +62,7 @@ def split_numbers(values: Any, n: int, where: str) -> Int[np.ndarray, " n"]:
     unique, at = np.unique(text, return_inverse=True)
     for one in unique.tolist():
         if one not in SPLIT_WORDS:
-            raise UserError(f"{where}: the split {one!r} is none of train, val, test (or 0, 1, 2)")
+            raise UserError(f"{where}: the split {one!r} is not one of train, val, test (or 0, 1, 2)")
     return np.array([SPLIT_WORDS[one] for one in unique.tolist()])[at]
 
 

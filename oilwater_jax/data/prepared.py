@@ -148,9 +148,7 @@ def make(root: Path, catalogue: Catalogue, split: str, tick: Tick) -> Part:
         write_json(_known(root, stamp), digest)
     part = read(root, digest)
     if part is None:
-        raise UserError(
-            f"{root / 'images' / digest} cannot be read back; see to the disk and its permissions"
-        )
+        raise UserError(f"{root / 'images' / digest} cannot be read back; check the disk and its permissions")
     return part
 
 
@@ -306,7 +304,7 @@ def decode_one(catalogue: Catalogue, name: str) -> tuple[UInt8[np.ndarray, "s s 
         raise UserError(f"{catalogue.name}: cannot read the image {name}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(
-            f"{catalogue.name}: the image {name} cannot be decoded ({error}); fetch the data set again"
+            f"{catalogue.name}: the image {name} cannot be decoded ({error}); download the data set again"
         ) from error
 
 
@@ -322,8 +320,8 @@ def _check_room(folder: Path, need: int) -> None:
     free = shutil.disk_usage(folder).free - SPARE
     if need > free:
         raise UserError(
-            f"{folder} needs {need / 1e9:.1f} GB for decoded images, the disk has {max(free, 0) / 1e9:.1f} GB to give; "
-            "make room, or choose another place by $OILWATER_CACHE or --data_dir"
+            f"{folder} needs {need / 1e9:.1f} GB for decoded images, the disk has {max(free, 0) / 1e9:.1f} GB free; "
+            "free some space, or choose another place with $OILWATER_CACHE or --data_dir"
         )
 
 

@@ -87,7 +87,7 @@ def unknown(columns: Sequence[Column], raw: Raw) -> tuple[str, ...]:
             value = raw[column.name][strange][0]
             remarks.append(
                 f"column {column.name!r}: {int(strange.sum())} rows outside train have values that train does not have "
-                f"({str(value)!r}, say); they count as none of its categories"
+                f"(for example {str(value)!r}); they count as none of its categories"
             )
     return tuple(remarks)
 
@@ -114,7 +114,7 @@ def encoded(column: Column, value: str) -> Float32[np.ndarray, " w"]:
     if not column.categories:
         return np.array([(float(value) - column.mean) / column.deviation], np.float32)
     if value not in column.categories:
-        raise ValueError(f"is none of {', '.join(column.categories)}")
+        raise ValueError(f"is not one of {', '.join(column.categories)}")
     return (np.array(column.categories) == value).astype(np.float32)
 
 

@@ -124,13 +124,13 @@ def _unit(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
 METHOD = Method(
     name="base_gradient",
     label="Base gradient",
-    help="eliminate samples whose gradients are unlike those of the base set's samples of their class",
+    help="eliminate samples whose gradients differ from those of base samples of their class",
     aim="eliminate",
     base=True,
     fields={
         "by": Field(
             "class",
-            "compared with the base set's mean of its class or its groups",
+            "compare with the mean gradient of base samples of the class, or of each group",
             choices=("class", "group"),
         ),
         "false_alarms": flagging.false_alarms_field(),

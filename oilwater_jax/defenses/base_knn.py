@@ -73,7 +73,7 @@ def find(config: Config, evidence: Evidence) -> Found:
 METHOD = Method(
     name="base_knn",
     label="Base distance",
-    help="eliminate samples far from the base set's samples of their class",
+    help="eliminate samples far from the base samples of their class",
     aim="eliminate",
     base=True,
     fields={

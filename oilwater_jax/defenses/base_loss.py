@@ -87,7 +87,7 @@ def find(config: Config, evidence: Evidence) -> Found:
 METHOD = Method(
     name="base_loss",
     label="Base loss",
-    help="eliminate samples that a model fitted on the base set finds too hard",
+    help="eliminate samples with high loss under a model fitted on the base set",
     aim="eliminate",
     base=True,
     fields={

@@ -57,11 +57,11 @@ def find(config: Config, evidence: Evidence) -> Found:
 METHOD = Method(
     name="deep_knn",
     label="Deep k-NN",
-    help="eliminate samples whose nearest neighbours in feature space mostly carry another label",
+    help="eliminate samples whose nearest neighbours in feature space mostly have another label",
     aim="eliminate",
     fields={
         "budget": flagging.budget_field(),
-        "factor": Field(2.0, "neighbours looked at / poisons reckoned with", 0, 1000),
+        "factor": Field(2.0, "number of neighbours / expected poisons", 0, 1000),
         "layer": flagging.layer_field(),
     },
     dials={"budget": (0.005, 0.01, 0.05)},

@@ -25,7 +25,7 @@ LAYERS = ("features", "logits", "projected_gradient")
 def budget_field() -> Field:
     """The share of poisons that a defender reckons with."""
     return Field(
-        0.01, "poisons / training samples that the defender reckons with (it is not told attack.budget)", 0, 1
+        0.01, "poisons / training samples that the defender expects (it does not see attack.budget)", 0, 1
     )
 
 
@@ -33,7 +33,7 @@ def layer_field() -> Field:
     """What a defence looks at."""
     return Field(
         "features",
-        "what is looked at: the input of the last layer, its output, or the projected gradient",
+        "representation to use: the input of the last layer, its output, or the projected gradient",
         choices=LAYERS,
     )
 
@@ -42,7 +42,7 @@ def false_alarms_field() -> Field:
     """The share of clean samples that a base set's null lets be flagged."""
     return Field(
         0.05,
-        "share of samples like the base set's that may be flagged; fewer than 1 / this find nothing",
+        "false alarm rate on samples like the base set's; a base set smaller than 1 / this flags nothing",
         0,
         1,
     )
@@ -155,7 +155,7 @@ def check_finite(name: str, *arrays: Num[np.ndarray, "..."]) -> None:
     """Raise UserError where what a method looks at is not finite."""
     if not all(np.isfinite(array).all() for array in arrays):
         raise UserError(
-            f"{name}: what the reference model says of some samples is not finite; lower identify.learning_rate"
+            f"{name}: the reference model's scores of some samples are not finite; lower identify.learning_rate"
         )
 
 
@@ -184,7 +184,7 @@ def found(
         said.append("nothing is flagged: what follows is as without this defence")
     elif flagged.mean() >= NEARLY_EVERYTHING:
         said.append(
-            f"{int(flagged.sum())} of {len(flagged)} samples are flagged: this is no search for a few poisons"
+            f"{int(flagged.sum())} of {len(flagged)} samples are flagged: too many for a search for a few poisons"
         )
     kept = {"flagged": flagged, "suspicion": suspicion.astype(np.float64), **(arrays or {})}
     return Found(kept, figures or {}, tuple(said))

@@ -1,4 +1,4 @@
-"""Trimmed loss: leave out, anew in every epoch, the samples with the highest loss.
+"""Trimmed loss: drop the samples with the highest loss, chosen again in every epoch.
 
 Stage: a selector between epochs. It supposes that poisons are hard; where they are easier than the minority, it
 eliminates the minority.
@@ -79,11 +79,11 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="loss_trim",
     label="Trimmed loss",
-    help="leave out, anew in every epoch, the samples with the highest loss",
+    help="drop the samples with the highest loss, chosen again in every epoch",
     aim="eliminate",
     fields={
-        "share": Field(0.02, "left out of each epoch / training samples", 0, 0.5),
-        "start": Field(2, "first epoch that leaves any out (1: before any training)", 1, 100_000),
+        "share": Field(0.02, "share of training samples to drop in each epoch", 0, 0.5),
+        "start": Field(2, "first epoch that drops samples (1: before any training)", 1, 100_000),
     },
     dials={"share": (0.01, 0.02, 0.05)},
     smoke={"start": 2},

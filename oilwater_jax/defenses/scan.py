@@ -150,14 +150,14 @@ def to_first(
 METHOD = Method(
     name="scan",
     label="SCAn",
-    help="eliminate the part of a class that makes it of two kinds, where the base set's class is of one",
+    help="eliminate one part of each class that splits in two although the base set does not",
     aim="eliminate",
     base=True,
     fields={
         "components": Field(10, "leading directions of the variation within classes", 1, 10_000),
-        "draws": Field(199, "classes drawn from the base set for the null", 1, 1_000_000),
+        "draws": Field(199, "classes resampled from the base set for the null distribution", 1, 1_000_000),
         "false_alarms": flagging.false_alarms_field()._replace(
-            help="odds that a data set whose classes vary as the base set does has any class flagged"
+            help="false alarm rate per data set: probability of flagging any class if classes vary as the base set's do"
         ),
         "layer": flagging.layer_field(),
     },

@@ -62,7 +62,7 @@ def read(folder: Path) -> dict[str, Any] | None:
             _check(found)
         return found
     except Damaged as damage:
-        raise UserError(f"{file} is damaged ({damage}); the command that made it makes it anew") from None
+        raise UserError(f"{file} is damaged ({damage}); run the same command again to rebuild it") from None
 
 
 def _check(found: Mapping[str, Any]) -> None:

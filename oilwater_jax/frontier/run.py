@@ -139,14 +139,14 @@ def run(
 
     if registry_of(config).attack(config.attack.name).harmless:
         raise UserError(
-            f"attack.name = {config.attack.name!r} measures no success; a frontier wants an attack"
+            f"attack.name = {config.attack.name!r} has no success measure; a frontier needs an attack"
         )
     executor = executor or executors.make("processes")
     workdir = check_path(workdir)
     rows = rows_of(config)
     trials, refused = trials_of(config, rows, dials.parse(dial, config))
     if not trials:
-        raise UserError(f"no setting fits together; the first: {next(iter(refused.values()))}")
+        raise UserError(f"no setting is valid; the first error: {next(iter(refused.values()))}")
     _, splits = pipeline.prepare(config)
     folder = RunFolder.open(workdir, {"sweep": True, "frontier": True}, overwrite=overwrite)
     try:

@@ -231,11 +231,11 @@ def _total(way: Way, target: Target, seeds: int) -> str:
     seconds = way.seconds(target)
     busy = seeds * sum(one.calls * seconds.get(one.program, 0) for one in way.counted) / 3600
     if way.chips == target.devices:
-        both = f"{busy * way.chips:.1f} chip-hours, {busy:.1f} hours by the clock"
+        both = f"{busy * way.chips:.1f} chip-hours, {busy:.1f} wall-clock hours"
         return f"One training over {_chips(way.chips)}: {both}."
     by_clock = work.wall(way.counted, seconds, seeds, target.devices) / 3600
     return (
-        f"One training per chip: {busy:.1f} chip-hours, {by_clock:.1f} hours by the clock on {target.devices} chips "
+        f"One training per chip: {busy:.1f} chip-hours, {by_clock:.1f} wall-clock hours on {target.devices} chips "
         "(oilwater sweep, a grid with a run for each row)."
     )
 

@@ -46,7 +46,7 @@ METHOD = Method(
     oracle=True,
     sole=True,
     fields={
-        "eta": Field(0.01, "step of group DRO's group weights (over groups or clusters)", 0, 1000),
+        "eta": Field(0.01, "step size of group DRO's group weights (groups or clusters)", 0, 1000),
         "adjustment": Field(
             0.0, "size adjustment C over true groups: C / sqrt(n_g) is added to L_g", 0, 1000
         ),

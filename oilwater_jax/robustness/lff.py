@@ -108,14 +108,17 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="lff",
     label="LfF",
-    help="train a biased network beside the model, and weight what it fails at",
+    help="train a biased network alongside the model, and up-weight samples that it fails on",
     aim="amplify",
     sole=True,
     fields={
         "q": Field(
-            0.7, "of the biased network's loss (1 - p^q) / q; towards 0: cross-entropy", above=0, high=1
+            0.7,
+            "exponent q of the biased network's loss (1 - p^q) / q; near 0: cross-entropy",
+            above=0,
+            high=1,
         ),
-        "decay": Field(0.7, "of the running loss: this share of the old one stays", 0, 1),
+        "decay": Field(0.7, "decay of the running loss: the share of the old value that stays", 0, 1),
     },
     dials={"q": (0.3, 0.7, 0.95)},
     treat=treat,

@@ -62,12 +62,12 @@ def check(config: Config) -> None:
 METHOD = Method(
     name="loss_band",
     label="loss band",
-    help="up-sample the misclassified whose loss is in a band",
+    help="up-sample misclassified samples whose loss lies in a band",
     aim="amplify",
     fields={
-        "low": Field(0.0, "the band begins at this quantile of the error set's losses; 0: no bound", 0, 1),
-        "high": Field(0.75, "the band ends at this quantile of the error set's losses; 1: no bound", 0, 1),
-        "lambda_up": Field(50.0, "times that a flagged sample is drawn per epoch", 1, 100_000),
+        "low": Field(0.0, "lower end of the band, a quantile of the error set's losses; 0: no bound", 0, 1),
+        "high": Field(0.75, "upper end of the band, a quantile of the error set's losses; 1: no bound", 0, 1),
+        "lambda_up": Field(50.0, "draws of a flagged sample per epoch", 1, 100_000),
     },
     dials={"high": (0.5, 0.75, 0.95), "lambda_up": (10.0, 50.0)},
     check=check,

@@ -279,7 +279,7 @@ def _installed() -> tuple[Registered, ...]:
         except Exception as error:
             raise UserError(
                 f"the installed package {package} (entry point {point.name}) cannot be imported "
-                f"({one_line(error)}); mend or uninstall it"
+                f"({one_line(error)}); fix or uninstall it"
             ) from error
         version = point.dist.version if point.dist else ""
         digest = hashlib.sha256(f"{version} {_digest(point.value)}".encode()).hexdigest()[:16]

@@ -90,7 +90,7 @@ class Checkpoints:
         if (free := shutil.disk_usage(self.folder).free) < needed:
             raise UserError(
                 f"cannot save checkpoint {self.folder / str(step)}: the disk has {free / 1e6:.1f} MB free and "
-                f"{needed / 1e6:.1f} MB are needed; make room, then the same command goes on"
+                f"{needed / 1e6:.1f} MB are needed; free some disk space, then run the same command again to resume"
             )
         try:
             manager.save(
@@ -105,7 +105,7 @@ class Checkpoints:
                 shutil.rmtree(unfinished, ignore_errors=True)
             raise UserError(
                 f"cannot save checkpoint {self.folder / str(step)} ({one_line(error)}); "
-                "make room, then the same command goes on from the checkpoint before"
+                "free some disk space, then run the same command again to resume from the checkpoint before"
             ) from error
         self._last = time.monotonic()
 
