@@ -186,7 +186,7 @@ def test_a_signal_stops_at_once_in_one_line(number, code, said, grid_file, tmp_p
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
-    assert f"oilwater: {said}; run the same command again to resume" in err
+    assert f"oilwater: {said}; run the same command to resume" in err
     assert "Traceback" not in err
     assert _all_gone(children)
 
