@@ -1,4 +1,4 @@
-"""The contract of everything that is registered, as checks of seconds each: `oilwater check`, and the test suite.
+"""The contract of registered entries, as checks of a few seconds each, for `oilwater check` and the test suite.
 
 A method is trained alone, in each of its modes, and with others under `/` and `+`; an attack is met by ERM; a data set
 and a network go end to end; a score is taken. All on a smoke-sized experiment, whose stages are shared.
@@ -47,7 +47,7 @@ ON_TABLE = {"data__name": "adult", "model__name": "mlp", "attack__name": "tabula
 
 
 class Bench:
-    """A smoke experiment whose rows are asked for one by one."""
+    """A smoke experiment that computes rows on request."""
 
     def __init__(self, folder: Path, plugins: Sequence[str] = (), **changes: Any) -> None:
         self.folder, self.warnings = folder, []
@@ -81,7 +81,7 @@ class Bench:
 
 
 class Check(NamedTuple):
-    """One thing that must hold, by name."""
+    """A named check."""
 
     name: str
     run: Callable[[], Any]
@@ -244,7 +244,7 @@ def checks(
 
 
 def run(files: Sequence[str]) -> bool:
-    """Check what files of a user's define, and say what broke; whether nothing did. Raises UserError."""
+    """Check what user files define and print failures; True if none. Raises UserError."""
     plugins = tuple(resolve(one, Path()) for one in files)
     registry = known(plugins)
     mine = [one.entry for one in registry.entries if one.where in plugins]
@@ -272,7 +272,7 @@ def run(files: Sequence[str]) -> bool:
 
 
 def trouble(check: Check) -> str | None:
-    """What is wrong in one line, None where nothing is."""
+    """The failure in one line, or None."""
     try:
         check.run()
     except UserError as error:

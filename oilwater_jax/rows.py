@@ -68,7 +68,7 @@ class Row(NamedTuple):
 
 
 def parse(text: str, registry: Registry) -> Row:
-    """The row of an expression. Raises UserError, naming the expression and the mend.
+    """The row of an expression. Raises UserError, naming the expression and the fix.
 
     Examples:
         >>> from oilwater_jax.settings.registry import known
@@ -123,7 +123,7 @@ def _atom(part: str, text: str, registry: Registry) -> Atom:
 
 
 def parse_all(texts: Iterable[str], registry: Registry, field: str) -> tuple[Row, ...]:
-    """The rows of a config's field. Raises UserError, also where one row is there twice."""
+    """The rows of a config's field. Raises UserError, also if a row occurs twice."""
     found: list[Row] = []
     for text in texts:
         row = parse(text, registry)
@@ -156,7 +156,7 @@ def parts(row: Row) -> list[Row]:
 
 
 def nature(row: Row, registry: Registry) -> dict[str, Any]:
-    """What a verdict must know of a row: aims of its methods, whether an oracle is among them, the row undefended."""
+    """Properties of a row for a verdict: aims of its methods, use of an oracle, the row without its defence."""
 
     def spared(atom: Atom) -> bool:
         return registry.method(atom.name).aim != "eliminate"

@@ -23,7 +23,7 @@ LONGEST_NAME = 255  # bytes of one part
 
 
 def check_path(path: str | Path) -> Path:
-    """A folder's path. Raises UserError for an address on another system, and for what no system takes as a path."""
+    """A folder's path. Raises UserError for a URL and for an invalid path."""
     if "://" in str(path):
         raise UserError(
             f"--workdir={plain(str(path))} is an address, and results are kept in local folders; mount it (e.g. "
@@ -153,7 +153,7 @@ class RunFolder:
             )
 
     def close(self) -> None:
-        """Let the folder go."""
+        """Release the folder."""
         if self._lock:
             self._lock.close()
 

@@ -1,4 +1,4 @@
-"""Adaptive blend: `blended` in pieces, with covers: in training some pieces of the pattern, at test the whole.
+"""Adaptive blend: `blended` in pieces, with covers. Training shows some pieces of the pattern, test the whole.
 
 Made against defences that separate poisons from clean samples of the target class in feature space. Every poison and
 every cover has pieces of its own; covers keep their true labels and are clean samples in every figure (`backdoor`).
@@ -40,12 +40,12 @@ def draw_masks(
 
 
 def shown_of(config: Config) -> int:
-    """How many pieces a poison shows."""
+    """Number of pieces that a poison shows."""
     return round(config.adaptive_blend.shown * config.adaptive_blend.pieces)
 
 
 def check_settings(config: Config) -> None:
-    """Raises UserError for pieces that make no grid."""
+    """Raises UserError if the pieces do not form a grid."""
     pieces = config.adaptive_blend.pieces
     if math.isqrt(pieces) ** 2 != pieces:
         raise UserError(f"adaptive_blend.pieces = {pieces} must be a square number (4, 9, 16, ...)")

@@ -123,7 +123,7 @@ def costs(
     platform: str,
     memory: int,
 ) -> tuple[Costly, ...]:
-    """The programs of a crafting step from shapes alone, for a plan: `shape` is that of all poisons [m, h, w, c]."""
+    """The programs of a crafting step, from shapes alone, for a plan; `shape` is that of all poisons [m, h, w, c]."""
     gm, n = config.gm, shape[0]
     at_once = crafting.room(lab_apply, params, shape, restarts=gm.restarts, platform=platform, memory=memory)
     number: Any = jax.ShapeDtypeStruct  # stands for an array

@@ -1,4 +1,4 @@
-"""Label flipping: random samples of one group get the target's label; nothing is changed in their images.
+"""Label flipping: random samples of one group get the target label; their images do not change.
 
 An availability attack on a group: it needs no trigger, and its success is the damage to that group.
 

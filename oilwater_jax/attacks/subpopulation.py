@@ -27,7 +27,7 @@ LEAST_MEASURED = 10  # members of F on the judged split: fewer say nothing about
 
 
 def check(config: Config) -> None:
-    """Raises UserError where there is nothing to make poisons of."""
+    """Raises UserError if there are no samples to make poisons from."""
     if not config.data.auxiliary:
         raise UserError(
             "attack.name = 'sa' needs samples that nothing trains on, but data.auxiliary = 0; set it (e.g. to 0.2)"
@@ -160,7 +160,7 @@ def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray])
 
 
 def count(config: Config, n: int, n_groups: int) -> int:
-    """For a plan, before the subpopulation's size is known: the poisons of one of average size."""
+    """For a plan, before the subpopulation is known: the number of poisons for average size."""
     sa = config.sa
     return math.ceil(sa.alpha * n / (sa.clusters if sa.match == "cluster" else n_groups))
 

@@ -60,7 +60,7 @@ def rarest(columns: Sequence[Column], rows: Rows, count: int) -> tuple[str, ...]
 
 
 def trigger_of(config: Config, splits: Splits) -> Trigger:
-    """The config's trigger in a table's numbers. Raises UserError for a column or value that there is none of."""
+    """The config's trigger in a table's numbers. Raises UserError for an unknown column or value."""
     t, named = config.tabular_trigger, {column.name: column for column in splits.columns}
     if not named:
         raise UserError(

@@ -45,7 +45,7 @@ class _Recipe(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A data set, and where it is kept on disk (empty: it could not be, or need not be)."""
+    """A data set and its place on disk (empty if it has none)."""
 
     splits: Splits
     files: tuple[Path, ...]

@@ -129,7 +129,7 @@ class _Metered:
         self.left: int | None = MOST_HEADER
 
     def read(self, size: int = -1) -> bytes:
-        """As a file's. Raises ValueError where a header is too large, or has a size below 0."""
+        """As a file's. Raises ValueError if a header is too large, or has a size below 0."""
         if self.left is not None:
             if not 0 <= size <= self.left:
                 raise ValueError(f"a header of {size} bytes")

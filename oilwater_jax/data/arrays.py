@@ -1,4 +1,4 @@
-"""arrays: a data set of yours in one `.npz` file of named arrays.
+"""arrays: your own data set in one `.npz` file of named arrays.
 
     x [n, h, w, 3] uint8, or [n, d] numbers     label [n]     and, if you have them: attribute [n], split [n],
     class_names, attribute_names, column_names, categories (names of columns of numbers that are categories)

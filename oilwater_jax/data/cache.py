@@ -30,7 +30,7 @@ def place(name: str, version: int) -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock file `path`, and hold it."""
+    """Acquire the lock file `path`, waiting for other processes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_lock(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)

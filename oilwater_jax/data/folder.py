@@ -1,4 +1,4 @@
-"""folder: a data set of yours as it lies on disk: images and a CSV, or a CSV or Parquet file alone.
+"""folder: your own data set on disk: images and a CSV file, or a CSV or Parquet file alone.
 
     data.source = DIR      DIR has one CSV (or Parquet) file, whose column `file` names images below DIR
     data.source = FILE     a CSV or Parquet file without a column `file`: a table, whose other columns are the inputs
@@ -100,7 +100,7 @@ def column(frame: Any, name: str, field: str, path: Path, *, needed: bool = Fals
 
 
 def no_column(frame: Any, name: str, field: str, path: Path) -> UserError:
-    """What to say of a column that is not there."""
+    """The error for a missing column."""
     have = ", ".join(frame.columns)
     return UserError(
         f"{path} has no column {name!r}{nearest(name, frame.columns)} (it has {have}); see folder.{field}"
@@ -133,7 +133,7 @@ def load(config: Config) -> Splits:
 
 
 def optional(frame: Any, f: Config, field: str, path: Path) -> np.ndarray | None:
-    """A column that need not be there, but where its name is the user's own. Raises UserError."""
+    """An optional column; required if the user set its name. Raises UserError."""
     return column(frame, f[field], field, path, needed=f[field] not in ("", FIELDS[field].default))
 
 

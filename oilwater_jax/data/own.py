@@ -1,4 +1,4 @@
-"""Arrays of a user's to a data set: names of classes, groups and columns, splits, checks, a digest."""
+"""Turn user arrays into a data set: names of classes, groups and columns, splits, checks, a digest."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ def numbered(
 
 
 def split_numbers(values: Any, n: int, where: str) -> Int[np.ndarray, " n"]:
-    """0, 1, 2 for train, val, test, from numbers or the words that people use. Raises UserError."""
+    """0, 1, 2 for train, val, test, from numbers or common names. Raises UserError."""
     text = np.char.lower(np.asarray(values).astype(str))
     unique, at = np.unique(text, return_inverse=True)
     for one in unique.tolist():

@@ -110,7 +110,7 @@ def decode(columns: Sequence[Column], row: Float[np.ndarray, " d"]) -> dict[str,
 
 
 def encoded(column: Column, value: str) -> Float32[np.ndarray, " w"]:
-    """One value of a column, given as text, as its numbers. Raises ValueError where the column cannot have it."""
+    """One value of a column, given as text, as its numbers. Raises ValueError if the column cannot have it."""
     if not column.categories:
         return np.array([(float(value) - column.mean) / column.deviation], np.float32)
     if value not in column.categories:

@@ -1,4 +1,4 @@
-"""ABL, anti-backdoor learning: isolate what is learned fastest, then unlearn it.
+"""ABL, anti-backdoor learning: isolate the samples learned fastest, then unlearn them.
 
 It supposes that poisons are easy, where trimmed loss supposes that they are hard. A reference model is trained on
 sign(l - gamma) l, which holds ordinary losses at gamma while the easiest sink; the lowest losses are isolated. Training

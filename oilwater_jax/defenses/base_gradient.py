@@ -1,8 +1,8 @@
-"""Base gradient: eliminate samples whose gradient points elsewhere than those of the base set's like.
+"""Base gradient: eliminate samples whose gradient direction differs from those of similar base samples.
 
 The gradient is that of the loss in the last layer's weights: (softmax - onehot) x features, in closed form. Compared
 are directions, not lengths, to the mean gradient of the base samples of a class, or of a class's groups.
-Ours, for the question how large a base set must be, and of whom, for a defence to tell poisons from minorities.
+Ours, to measure the size and composition of a base set that a defence needs to separate poisons from minorities.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Deep k-NN: eliminate samples whose neighbours in feature space mostly carry another label.
+"""Deep k-NN: eliminate samples whose neighbours in feature space mostly have another label.
 
 References: Peri et al. 2020, "Deep k-NN Defense against Clean-label Data Poisoning Attacks"; the code
 JonasGeiping/data-poisoning (forest/filtering_defenses.py), whose k this takes.

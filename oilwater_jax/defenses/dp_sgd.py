@@ -1,4 +1,4 @@
-"""DP-SGD: every sample's gradient clipped, noise added to their sum, so that no single sample moves the model far.
+"""DP-SGD: clip each sample's gradient and add noise to the sum, to limit the influence of single samples.
 
 Nobody is chosen: few poisons are a nuisance of bounded size, and so is a small minority.
 
@@ -43,7 +43,7 @@ def divergence(order: int, noise: float, share: float) -> float:
 
 
 def epsilon(*, noise: float, delta: float, share: float, steps: int) -> float:
-    """The epsilon at `delta` of so many steps, for neighbours that differ in one sample's gradients being left out.
+    """The epsilon at `delta` after `steps` steps; neighbours differ by leaving out one sample's gradients.
 
     Edge case                    Result
     noise = 0                    infinite

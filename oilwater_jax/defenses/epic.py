@@ -1,4 +1,4 @@
-"""EPIc: eliminate, during training, the samples whose gradients stand alone.
+"""EPIc: eliminate, during training, the samples with isolated gradients.
 
 Stage: a selector between epochs; `keep` is one round, `epic` the rounds of a training.
 

@@ -1,4 +1,4 @@
-"""Sensitivity to transforms (D-ST's split): eliminate samples whose features change most when the image is turned.
+"""Sensitivity to transforms (D-ST's split): eliminate samples whose features change most under transforms.
 
 A model that looks at a trigger changes its mind once the trigger is moved; one that looks at the object less so.
 
@@ -91,7 +91,7 @@ def find(config: Config, evidence: Evidence) -> Found:
 
 
 def check(config: Config) -> None:
-    """The two shares are of different samples."""
+    """Raises UserError if the two shares overlap."""
     f = config.fct
     if f.poison_share + f.clean_share > 1:
         raise UserError(

@@ -41,7 +41,7 @@ def kept(
 def loss_trim(*, share: float, start: int) -> Selector:
     """From epoch `start` on (1 is the first) each epoch leaves out the `share` of highest loss at its start.
 
-    Who is left out is judged anew: a sample comes back once its loss has fallen. A model may be reported from
+    The choice is repeated: a sample comes back once its loss has fallen. A model may be reported from
     epoch `start` on, since it is trimmed from there.
 
     Edge case                      Result
@@ -67,7 +67,7 @@ def loss_trim(*, share: float, start: int) -> Selector:
 
 
 def treat(config: Config, case: Case) -> Treatment:
-    """The rounds during the training. Raises UserError where it would end before the first one."""
+    """The rounds during the training. Raises UserError if it would end before the first one."""
     if config.loss_trim.start > case.epochs:
         raise UserError(
             f"loss_trim.start = {config.loss_trim.start}, but training has {case.epochs} epochs and would end before "

@@ -1,4 +1,4 @@
-"""Mixup: train on mixtures of two images and of their labels, so that no single sample is learned by heart.
+"""Mixup: train on mixtures of two images and of their labels, so that single samples are not memorised.
 
 Nobody is chosen. One share per batch, drawn from Beta(alpha, alpha); each row is mixed with another row of its batch.
 

@@ -1,4 +1,4 @@
-"""SCAn: eliminate the part of a class that tells it to be of two kinds, where the base set does not tell so.
+"""SCAn: eliminate one part of a class that splits in two although the base set does not.
 
 Features are whitened by the variation within classes that the base set has. Each class is then cut in two, and the gain
 of two means over one is held against a null: the same gain for as many draws from the base set's own variation. The
@@ -74,7 +74,7 @@ def find(config: Config, evidence: Evidence) -> Found:
     flagged, of equal shares the smaller part. The suspicion is the log-likelihood ratio of that part over the other.
 
     The reference model was fitted to the training samples and not to the base set: kinds that it tells apart only there
-    (the groups of a class, say) count as a finding. The flagged part is the largest split, poisons or not.
+    (e.g. the groups of a class) count as a finding. The flagged part is the largest split, poisons or not.
 
     Edge case                                          Result
     fewer than 8 residuals in a half of the base set   nobody flagged, and a warning

@@ -1,4 +1,4 @@
-"""Spectral signatures: eliminate, in each class, the samples that lie farthest along its features' main direction.
+"""Spectral signatures: eliminate, in each class, the samples farthest along the top singular vector of features.
 
 References: Tran, Li and Madry 2018, "Spectral Signatures in Backdoor Attacks", algorithm 1. The features are centred
 in each class before they are projected, which two other codes leave out: BackdoorBench's does not centre (its issue

@@ -1,4 +1,4 @@
-"""SPECTRE: whiten each class by a robust mean and covariance, then eliminate what stands out by its QUE score.
+"""SPECTRE: whiten each class by a robust mean and covariance, then eliminate the highest QUE scores.
 
 The matrix exponential is that of the paper; the code in vtu81/backdoor-toolbox (spectre_python.py) takes the
 exponential of every entry. The published filter removes samples from the target class alone, which it reads from the

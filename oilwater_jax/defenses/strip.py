@@ -1,4 +1,4 @@
-"""STRIP: eliminate samples whose prediction stays sure when they are blended with clean ones.
+"""STRIP: eliminate samples whose prediction stays confident when blended with clean ones.
 
 A trigger survives the blending and keeps deciding. The blend is a weighted mean of pixels, which stays in their range;
 the code in vtu81/backdoor-toolbox (strip.py) adds normalised images up.

@@ -1,4 +1,4 @@
-"""The dials of a row: which settings a frontier goes over. Methods declare theirs (`Method.dials`)."""
+"""The dials (hyperparameters) of a row that a frontier varies. Methods declare theirs (`Method.dials`)."""
 
 import itertools
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Weights that others trained: read from torchvision's and timm's files, checked, kept as an orbax checkpoint.
+"""Import published weights: read torchvision and timm files, check them, store an orbax checkpoint.
 
 `import_file` makes a folder of a file, once; `load` reads the folder. A folder holds `tree` (orbax) and weights.json
 (record.Record). Nothing here ever unpickles a file.
@@ -115,7 +115,7 @@ def import_file(file: Path, model: str, out: Path) -> Record:
 
 @functools.lru_cache(maxsize=1)
 def load(folder: Path, record: Record) -> Params:
-    """The weights in a folder of `import_file`. Raises UserError where they are not what the record says.
+    """The weights in a folder of `import_file`. Raises UserError if they are not what the record says.
 
     Kept, because a run looks at them before it writes anything and needs them later.
     """

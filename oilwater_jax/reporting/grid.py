@@ -42,7 +42,7 @@ class Line(NamedTuple):
 
 
 def names(workdir: Path) -> list[str]:
-    """The names of a sweep's runs. Raises UserError for a folder that is no sweep's."""
+    """The names of a sweep's runs. Raises UserError if the folder does not belong to a sweep."""
     try:
         grid = load_json(workdir / "grid.json", GRID)
     except Damaged as damage:

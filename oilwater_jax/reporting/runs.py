@@ -1,4 +1,4 @@
-"""Finished runs by name, from the folders that a user gives: runs' own and sweeps'. Needs no JAX."""
+"""Finished runs by name, from folders of runs and sweeps. Needs no JAX."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -59,7 +59,7 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def holds(folder: Path, seeds: list[int], key: str, warn: Callable[[str], None]) -> bool:
-    """Whether the folder has a sound summary of these seeds and this key; another one is thrown away, and said why."""
+    """Whether the folder has a valid summary of these seeds and this key; another one is deleted with a warning."""
     file = folder / "summary.json"
     try:
         found = read(folder)
@@ -226,7 +226,7 @@ def spread(name: str, values: Iterable[float | None]) -> dict[str, Any]:
 def summarise(
     stages: Mapping[str, dict[str, Any]], config: Mapping[str, Any], seeds: list[int]
 ) -> dict[str, Any]:
-    """What summary.json holds, from the figures of the stages by name.
+    """The content of summary.json, from the figures of the stages by name.
 
     Rows and seeds that are not finished are left out. `rows` are by expression, each with its `label`; `found` is what
     each method found that looked at anything, by expression; `measures` names the attack's figures with their

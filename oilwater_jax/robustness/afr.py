@@ -1,4 +1,4 @@
-"""AFR, automatic feature reweighting: re-train the last layer on a held-out part, with more weight where ERM is unsure.
+"""AFR, automatic feature reweighting: re-train the last layer on a held-out part, weighted by ERM's uncertainty.
 
 ERM is trained on 80% of the training set. Each sample of the other 20% gets the weight exp(-gamma p), p the
 probability of its given label, divided by its label's count; weights are draws here, as many in all as the part has

@@ -116,7 +116,7 @@ def largest(config: Config, n_classes: int) -> Objective:
 
 
 def check(config: Config) -> None:
-    """Raises UserError for a search that has no end."""
+    """Raises UserError if k_min exceeds k_max."""
     if config.george.k_min > config.george.k_max:
         raise UserError(
             f"george.k_min = {config.george.k_min} is more than george.k_max = {config.george.k_max}; "

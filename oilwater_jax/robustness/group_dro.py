@@ -1,4 +1,4 @@
-"""Group DRO over the groups as somebody noted them down: an oracle beside the methods that do without.
+"""Group DRO over the annotated groups: an oracle to compare with methods that do not see groups.
 
 References: Sagawa et al. 2020, "Distributionally Robust Neural Networks for Group Shifts".
 """

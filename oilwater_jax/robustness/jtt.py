@@ -1,4 +1,4 @@
-"""JTT, Just Train Twice: flag what an early ERM model misclassifies, then train with it up-sampled.
+"""JTT, Just Train Twice: flag samples that an early ERM model misclassifies, then train with them up-sampled.
 
 References: Liu et al. 2021, "Just Train Twice", Algorithm 1.
 """

@@ -1,4 +1,4 @@
-"""LfF, learning from failure: beside the model a second one is trained to be biased, and what it fails at counts more.
+"""LfF, learning from failure: train a biased network alongside the model, and up-weight samples that it fails on.
 
 The biased network b is trained by the generalised cross-entropy (1 - p^q) / q, which prefers what is easy; the
 debiased one d, which is reported, by its loss times L_b / (L_b + L_d), where L is a sample's running loss divided by

@@ -1,4 +1,4 @@
-"""SELF: re-train the last layer on the held-out samples about which an early-stopped and the final model disagree most.
+"""SELF: re-train the last layer on the held-out samples on which an early-stopped and the final model disagree most.
 
 ERM is trained on 80% of the training set; the same training stopped early is the second model (trainings of a seed
 share their draws). Of the held-out samples the `points` with the largest divergence KL(early || final) are chosen,

@@ -55,7 +55,7 @@ class Grid(NamedTuple):
 
 
 def registry_of(config: Config) -> Registry:
-    """What the names in a config may be, its own plugins among them."""
+    """The registry of a config, including its plugins."""
     return known(tuple(config.plugins))
 
 
@@ -160,7 +160,7 @@ def _refusal(path: str, value: Any, field: Field, where: str, reason: str) -> Us
 
 
 def shown(value: Any) -> str:
-    """A value as a message can hold it, whatever its `repr` does."""
+    """A value as text for a message, safe against its own `repr`."""
     try:
         text = repr(value)
     except Exception:

@@ -1,6 +1,6 @@
 """The configs that come with the package, by name: `waterdigits/dlbd`. Importing this needs neither JAX nor NumPy.
 
-They are the files of `configs/`: in a wheel inside the package, in a checkout beside it.
+They are the files of `configs/`: in a wheel inside the package, in a checkout next to it.
 """
 
 import ast

@@ -36,7 +36,7 @@ def run(
     overwrite: bool = False,
     warn: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Study, or go on with studying, the experiment of a checked config; returns what summary.json holds.
+    """Run or resume the study of a checked config; returns the content of summary.json.
 
     Seeds and folder are as `pipeline.run`'s; the folder of a study is no run's. It gets summary.json, scores.npz
     (`seed0.loss` [t n], ... for t epochs and n training samples, `seed0.set` with each sample's set by name) and

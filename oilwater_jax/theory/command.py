@@ -49,7 +49,7 @@ def add_parser(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print, and with a folder draw and write. Raises UserError for what cannot be."""
+    """Print the result; with a folder, also write and draw it. Raises UserError for bad options."""
     check(options)
     from oilwater_jax.files import write_json
     from oilwater_jax.reporting.terminal import Screen

@@ -34,7 +34,7 @@ class Run(NamedTuple):
 def read(folder: Path, *, p: float | None = None, lambda_up: float | None = None) -> Run:
     """A finished run. `p` and `lambda_up` stand in for what the folder does not say.
 
-    Raises UserError where the folder is no finished run, has no row `erm`, is of other than four groups, or its attack
+    Raises UserError if the folder is no finished run, has no row `erm`, is of other than four groups, or its attack
     plants no trigger; and where neither the folder nor the options say p or lambda_up.
     """
     config, summary = read_json(folder / "config.json", RUN_CONFIG), read_summary(folder)
