@@ -83,7 +83,7 @@ def test_seeds_draw_other_sources_and_the_same_seed_the_same():
     [
         ({"tabular_trigger.set": ("jop=nurse",)}, "no column 'jop'.*job.*columns: age, job, hours, town"),
         ({"tabular_trigger.set": ("job=priest",)}, "'priest' is not one of clerk, farmer, nurse"),
-        ({"tabular_trigger.set": ("age=old",)}, "'age=old': 'old' is no number"),
+        ({"tabular_trigger.set": ("age=old",)}, "'age=old': 'old' is not a number"),
         ({"tabular_trigger.set": ("age",)}, "'age' is not of the form column=value"),
         ({"attack.budget": 0.5}, "source group 0 .* has 40 samples"),
         ({"attack.target": 2}, "the classes are 0 to 1"),
