@@ -6,7 +6,7 @@ from oilwater_jax import preemption
 
 
 def main() -> NoReturn:
-    """Run the command; from the first moment Ctrl-C and SIGTERM end it in one line."""
+    """Run the command. Ctrl-C and SIGTERM end it with one line, from the start."""
     with preemption.heard(at_once=True):
         from oilwater_jax.cli import main as run
 

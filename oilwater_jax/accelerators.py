@@ -1,4 +1,4 @@
-"""The accelerators of this machine, found without JAX, which would take all of them; and each worker's share.
+"""Find the accelerators of this machine without JAX, which would claim all of them, and split them over workers.
 
 JAX claims every device that a process can see: a GPU by most of its memory, a TPU chip for itself alone. So who only
 hands out work must not start JAX on them, and a worker must see no more than its share. Both are said by environment
@@ -28,14 +28,14 @@ GPU_FILES = ("dev/nvidia0", "dev/nvidiactl", "dev/dxg")  # one of them is there 
 
 
 class Accelerators(NamedTuple):
-    """Devices of one kind, "GPU" or "TPU"; each by the name that the kind's variable chooses it with."""
+    """Devices of one kind, "GPU" or "TPU", by the names that the environment variable of the kind uses."""
 
     kind: str
     names: tuple[str, ...]
 
 
 class Share(NamedTuple):
-    """What one worker has: devices, which no other process of this user may have too, and what makes it see them."""
+    """The devices of one worker, exclusive among the processes of this user, and the variables that expose them."""
 
     devices: tuple[str, ...]
     environment: Mapping[str, str]
@@ -44,7 +44,7 @@ class Share(NamedTuple):
 def find(
     platforms: str, *, environ: Mapping[str, str] = os.environ, root: Path = Path("/")
 ) -> Accelerators | None:
-    """The accelerators that JAX would use; None: it would use the cores.
+    """The accelerators that JAX would use; None if it would use the CPU.
 
     `platforms` is JAX_PLATFORMS as the user has it; `root` holds dev and sys. What the user hides (by
     CUDA_VISIBLE_DEVICES, TPU_VISIBLE_CHIPS, JAX_PLATFORMS) is not there, nor are devices for which JAX has no compiler
@@ -74,7 +74,7 @@ def shares(found: Accelerators | None, per_unit: int) -> tuple[Share, ...]:
 
 
 def check_per_unit(kind: str, count: int, per_unit: int) -> None:
-    """Raises UserError where `count` devices of a kind (""; cores) cannot be handed out `per_unit` at a time."""
+    """Raises UserError if `count` devices of a kind (""; cores) cannot be handed out `per_unit` at a time."""
     if not kind:
         if per_unit != 1:
             raise UserError(

@@ -1,4 +1,4 @@
-"""An experiment from Python, with every intermediate object in hand.
+"""Run an experiment from Python, with access to every intermediate object.
 
     with ow.walk(ow.load("configs/waterdigits/dlbd.py"), "runs/first") as seed:
         print(seed.table())
@@ -42,12 +42,12 @@ class Walk:
 
     @property
     def splits(self) -> Splits:
-        """The data: train (not yet poisoned), val, test, and what is set aside."""
+        """The data: train (before poisoning), val, test, and the parts set aside."""
         return self._rooms.splits
 
     @property
     def attacked(self) -> Attacked:
-        """The poisons, where they go, and what the attack must remember."""
+        """The poisons, their positions, and what the goal needs to know about the attack."""
         return self._rooms.attacked
 
     @property
@@ -57,11 +57,11 @@ class Walk:
 
     @property
     def goal(self) -> Goal:
-        """What the attack's success is measured by."""
+        """How attack success is measured."""
         return self._rooms.goal
 
     def found(self, row: str) -> dict[str, np.ndarray]:
-        """What the method of a row's last stage finds (`flagged`, ...). Raises UserError where it looks at nothing."""
+        """What the method of a row's last stage finds (`flagged`, ...). Raises UserError if it does not look."""
         parsed = self._row(row)
         methods = [self._rooms.experiment.registry.method(atom.name) for atom in parsed.last]
         looking = [atom for atom, method in zip(parsed.last, methods, strict=True) if method.find]
@@ -83,7 +83,7 @@ class Walk:
         return self._rooms.experiment.network.score(params, examples or self.poisoned, names)
 
     def summary(self) -> dict[str, Any]:
-        """What summary.json holds, of this seed and all rows of the config."""
+        """The content of summary.json, for this seed and all rows of the config."""
         figures = self._rooms.walk()
         return summary.summarise(figures, to_json(self._rooms.config), [self._rooms.seed])
 
@@ -93,7 +93,7 @@ class Walk:
 
 
 def frame(result: dict[str, Any]) -> "pandas.DataFrame":
-    """The result table of a summary, fractions; of several seeds the means, with `<name>_std` beside them."""
+    """The result table of a summary, in fractions; for several seeds means, with `<name>_std` columns."""
     import pandas
 
     names = [*summary.RATES, *result["measures"]]

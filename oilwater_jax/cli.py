@@ -40,101 +40,103 @@ examples:
   oilwater new method mine"""
 
 RUN_HELP = """\
-Train, attack, identify, amplify, evaluate and print, as a config file says. The same command again goes on
-where a run was cut off, or prints a finished one. SIGTERM ends it within a few steps, after a checkpoint, with exit
-code 75.
+Run the experiment of a config file: attack, look, treat, train, evaluate. Prints the result table. DIR gets
+summary.json, report.html, figures and checkpoints. The same command again resumes an interrupted run, or prints a
+finished one. SIGTERM ends it within a few steps, after a checkpoint, with exit code 75.
 
-All devices that JAX sees work on each batch. Several processes run as one where each has --coordinator=HOST:PORT of
-the first, --processes=N and its own --process=0 .. N-1, or --cluster where JAX can tell these itself (TPU pods, Slurm,
-Open MPI, Kubernetes). Each reads the data; the first alone writes DIR."""
+Each batch is split over all devices that JAX sees. To train on several processes, give each of them
+--coordinator=HOST:PORT (address of process 0), --processes=N and its own --process=0 .. N-1. Where JAX can find these
+itself (TPU pods, Slurm, Open MPI, Kubernetes), give --cluster instead. Every process reads the data; only process 0
+writes DIR."""
 
 WEIGHTS_HELP = """\
-Read a network's weights from a file (.safetensors or .npz; .pth where PyTorch is installed; nothing is unpickled) in
-torchvision's layout (ResNets) or timm's (vit_s16), check every tensor's name and shape, and keep them in a folder.
---config.model.init_from=DIR --config.pretrain.epochs=0 then starts every training from them."""
+Import a network's weights from a file: .safetensors, .npz, or .pth where PyTorch is installed. Nothing is unpickled.
+The layout is torchvision's (ResNets) or timm's (vit_s16). Checks the name and shape of every tensor and writes
+the weights to a new folder. To start every training from them:
+--config.model.init_from=DIR --config.pretrain.epochs=0."""
 
 SWEEP_HELP = """\
-Run every experiment of a grid file on a pool of processes. A stage that several runs need is computed once. The
-same command again goes on where a sweep was cut off; a run that fails does not stop the others.
+Run every experiment of a grid file on a pool of processes. A stage that several runs need is computed once. The same
+command again resumes an interrupted sweep. A run that fails does not stop the others.
 
-One seed of one run is a unit. Each unit has a GPU or TPU chip to itself (--devices-per-unit=K: K of them), and the
-machine's accelerators work side by side; without any, each unit has a core. CUDA_VISIBLE_DEVICES and TPU_VISIBLE_CHIPS
-choose among them, JAX_PLATFORMS=cpu asks for the cores. Figures do not depend on the number of workers.
+The unit of work is one seed of one run. Each unit has a GPU or TPU chip to itself (--devices-per-unit=K: K of them).
+Units run in parallel on all accelerators of the machine. Without accelerators, each unit has a core.
+CUDA_VISIBLE_DEVICES and TPU_VISIBLE_CHIPS select accelerators; JAX_PLATFORMS=cpu uses the cores. Results do not depend
+on the number of workers.
 
-With --executor=ray (extra `ray`) the work goes to a Ray cluster that is running, one unit at a time to each of its
-GPUs or TPU chips, or else CPUs. This machine must belong to the cluster. All machines must be of one kind,
-with the same packages, and see DIR at the same path with each other's locks (flock): NFS 4 in its default mount
-shows them, `nolock` and `local_lock` do not. A machine that does not see them refuses, and its runs count as failed."""
+With --executor=ray (extra `ray`) units run on a Ray cluster that is already running, one at a time on each of its GPUs
+or TPU chips, or else CPUs. This machine must belong to the cluster. All machines must be of one kind, have the same
+packages, and see DIR at the same path with shared file locks (flock). NFS 4 shares locks by default; `nolock` and
+`local_lock` do not. A machine that does not see the locks refuses, and its runs count as failed."""
 
 STUDY_HELP = """\
-Which per-sample signal, if any, tells a poison from a minority sample. Train the identification model of a config on
-the poisoned data and, after the epochs of study.epochs, take every training sample's loss, margin, gradient norms (last
-layer, full), isolation (EPIc's cluster size, distance to the k-th neighbour), first-learned epoch, forgetting count,
-loss variance and cosine to its class's mean gradient. Prints AUROCs of poisons against minorities (LRG), poisons
-against majorities (HRG) and LRG against HRG with 95% intervals; DIR gets summary.json, scores.npz and figures/. The
-same command again goes on where a study was cut off. Fields: study.* in oilwater run --help-config."""
+Measure which per-sample scores separate poisons from minority samples. Trains the identification model of a config on
+the poisoned data. After each epoch of study.epochs it scores every training sample: loss, margin, gradient norms
+(last layer, full), isolation (EPIc's cluster size, distance to the k-th neighbour), first-learned epoch, forgetting
+count, loss variance, and cosine to its class's mean gradient. Prints AUROCs with 95% intervals: poisons against
+minorities (LRG), poisons against majorities (HRG), LRG against HRG. DIR gets summary.json, scores.npz and figures/. The
+same command again resumes an interrupted study. List the fields with oilwater run --help-config study."""
 
 PLAN_HELP = """\
-Compile the programs of an experiment (train step, scoring chunk, per-sample gradients, GM's crafting step) for a TPU
-topology, with the TPU's own compiler and without any TPU (extra `tpu`); print memory, operations and bytes moved per
-chip, an estimate of the time, what binds it, the share of peak; and chip-hours and hours by the clock of the whole
-experiment, one training over all chips and one training per chip (oilwater sweep). Exit code 1, with what takes the
-memory, where neither way fits. Needs no data. A large network takes minutes; what the compiler said
-is kept in the cache folder, so the same plan again takes seconds. --topology=cpu: for this machine, memory and
-operations only."""
+Estimate what an experiment needs on a TPU topology. Compiles its programs (train step, scoring chunk, per-sample
+gradients, GM's crafting step) with the TPU compiler, without a TPU (extra `tpu`). Prints memory, operations and bytes
+moved per chip, estimated time, what limits it, and the share of peak. Then prints chip-hours and wall-clock hours of
+the whole experiment, for one training over all chips and for one training per chip (oilwater sweep). Exit code 1 if
+neither fits, with what takes the memory. Needs no data. A large network takes minutes; results are cached, so the same
+plan again takes seconds. --topology=cpu plans for this machine: memory and operations only."""
 
 REPORT_HELP = """\
-Write one page that compares runs: a table that can be sorted, figures side by side, the settings in which they differ.
-DIR is a run's folder or a sweep's, which stands for all of its runs. The page is one file, to open or to send:
-DIR/comparison.html of a sweep alone, else report.html in the current folder."""
+Write one HTML page that compares runs: a sortable table, figures side by side, and the settings that differ. DIR is the
+folder of a run, or of a sweep, which stands for all of its runs. The page is a single file: DIR/comparison.html for
+one sweep, otherwise report.html in the current folder."""
 
 TABLE_HELP = """\
-Print mean and 95% interval over the seeds of every finished run of a sweep, or of single runs. Columns: acc,
-acc_adjusted, wga, success (the attack's own measure: ASR or target damage), any other figure of summary.json's rows,
-and idnf.poison, idnf.lrg_1, ... (rows RUN/identified). `idnf` stands for all of the latter."""
+Print mean and 95% interval over seeds for every finished run of a sweep, or for single runs. Columns: acc,
+acc_adjusted, wga, success (the attack's own measure: ASR or target damage), any other figure in the rows of
+summary.json, and idnf.poison, idnf.lrg_1, ... (rows RUN/identified). `idnf` selects all of these."""
 
 FRONTIER_HELP = """\
-What can a method, a defence or both reach over all settings of their dials? Every setting of every row is trained and
-measured on validation and on test; a sweep's shared stages make most of it cheap. Prints, for every row, the setting
-that validation chooses and the one it would choose knowing the attack, WGA and success on test with 95% intervals, the
-area under the frontier, and the plain answer: which rows have both. Methods declare their dials
-(oilwater frontier --list); --dial=jtt.lambda_up=3,10 gives other values, --dial=jtt.lambda_up= fixes one,
---dial=attack.budget=0.002,0.01 adds a common field to every row. The same command goes on where it was cut off; rows,
-seeds and dials may be added. DIR gets report.html, frontier.json, frontier.md, points.csv (every seed) and figures/."""
+Measure what a method, a defence or a combination reaches over all settings of its dials (hyperparameters). Trains every
+setting of every row and evaluates it on validation and on test. Settings share stages, so most of them are cheap.
+Prints for every row the setting chosen on validation, and the one chosen there by an oracle that knows the attack. For
+each it gives WGA and attack success on test with 95% intervals, then the area under the frontier, and which rows
+achieve both. Methods declare their dials (oilwater frontier --list). --dial=jtt.lambda_up=3,10 gives other values,
+--dial=jtt.lambda_up= fixes a dial, and --dial=attack.budget=0.002,0.01 adds a common field to every row. The same
+command again resumes an interrupted frontier; rows, seeds and dials may be added. DIR gets report.html, frontier.json,
+frontier.md, points.csv (every seed) and figures/."""
 
 CHECK_HELP = """\
-Run everything that your files define in smoke experiments of seconds, by the suite that the built-in ones pass: a
-method alone, in its modes, and with others under / and +; an attack under ERM; a data set and a network end to end; a
-score on its own. Exit code 1 where something breaks its contract, with a line for each."""
+Test everything that your files define, with the same contract tests that the built-in entries pass. Each is a smoke
+experiment of a few seconds. A method runs alone, in its modes, and combined with others under / and +; an attack runs
+under ERM and JTT; a data set and a network run end to end; a score runs on its own. Prints a line for each test.
+Exit code 1 if an entry breaks its contract."""
 
 CONFIGS_HELP = """\
-List the configs that come with the package, or copy one out. Their names stand for their files everywhere:
+List the configs that come with the package, or copy one. Wherever a config file is expected, its name works too:
 --config=waterdigits/dlbd."""
 
 NEW_HELP = """\
-Write NAME.py and test_NAME.py into the current folder: a working method, attack, data set or config, as a start for
-one of yours. `oilwater check NAME.py` holds an entry to its contract, `pytest test_NAME.py` runs its test. Nothing is
-overwritten."""
+Write NAME.py and test_NAME.py to the current folder: a working method, attack, data set or config to edit.
+`oilwater check NAME.py` tests an entry against its contract, `pytest test_NAME.py` runs its test. Existing files are
+never overwritten."""
 
 DOCTOR_HELP = """\
-Read every file of a run's or sweep's folder and say what is damaged (digests), stale (versions, keys: the data are
-loaded), left over or missing, and what to do; exit code 1 where something is. --repair removes what the same command
-computes again, and nothing else."""
+Check every file in the folder of a run or sweep. Reports what is damaged (digests), stale (versions and keys; this
+loads the data), left over or missing, and how to fix it. Exit code 1 if there is a problem. --repair removes only what
+the same command computes again."""
 
 PREPARE_HELP = """\
-Download or read a data set, check it, and decode its images once into the cache. The same command again goes on
-where it was cut off. Then `--config.data.name=NAME` needs no --config.data.source."""
+Download or read a data set, check it, and decode its images once into the cache. The same command again resumes an
+interrupted preparation. Afterwards, `--config.data.name=NAME` needs no --config.data.source."""
 
-INFO_HELP = (
-    "Print splits, groups, minorities (LRG), majorities (HRG) and sizes of a data set that is prepared."
-)
+INFO_HELP = "Print splits, groups, minorities (LRG), majorities (HRG) and sizes of a prepared data set."
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that complains in one line."""
+    """An argument parser that reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the complaint and exit with code 2."""
+        """Raise UserError, which `main` prints, with exit code 2."""
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
@@ -146,26 +148,26 @@ def folder(text: str) -> Path:
 
 
 def add_executor(one: argparse.ArgumentParser) -> None:
-    """Where the units of a sweep are worked on."""
+    """Add the options that say where the units of a sweep run."""
     one.add_argument(
         "--workers",
         metavar="N",
         type=int,
         default=0,
-        help="units at a time (default: as many as accelerators, or else cores, suffice for)",
+        help="units at a time (default: as many as the accelerators, or else the cores, can run)",
     )
     one.add_argument(
         "--devices-per-unit",
         metavar="K",
         type=int,
         default=1,
-        help="GPUs or TPU chips that work on one unit together (default 1)",
+        help="GPUs or TPU chips per unit (default 1)",
     )
     one.add_argument(
         "--executor",
         choices=executors.EXECUTORS,
         default="processes",
-        help="where they run (default: processes)",
+        help="where units run (default: processes)",
     )
     one.add_argument(
         "--address",
@@ -176,7 +178,7 @@ def add_executor(one: argparse.ArgumentParser) -> None:
 
 
 def parser() -> Parser:
-    """The command's arguments."""
+    """The parser of the command line."""
     raw = argparse.RawDescriptionHelpFormatter
     top = Parser(
         prog="oilwater", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw, allow_abbrev=False
@@ -190,10 +192,14 @@ def parser() -> Parser:
         )
 
     run = command("run", "run an experiment from a config file", RUN_HELP)
-    study = command("study", "ask which per-sample signal tells a poison from a minority sample", STUDY_HELP)
+    study = command(
+        "study", "measure which per-sample scores separate poisons from minority samples", STUDY_HELP
+    )
     sweep = command("sweep", "run a grid of experiments that share their common stages", SWEEP_HELP)
-    frontier = command("frontier", "what a row can reach over all settings of its dials", FRONTIER_HELP)
-    plan = command("plan", "say what an experiment needs of a machine, without it", PLAN_HELP)
+    frontier = command(
+        "frontier", "measure what methods reach over all settings of their dials", FRONTIER_HELP
+    )
+    plan = command("plan", "estimate what an experiment needs on a machine, without the machine", PLAN_HELP)
     for one, function, change in (
         (run, "get_config()", "change one field, e.g. --config.attack.budget=0.002"),
         (study, "get_config()", "change one field, e.g. --config.study.epochs=1,4"),
@@ -211,60 +217,62 @@ def parser() -> Parser:
             "--plugins",
             metavar="FILE,...",
             default="",
-            help="files (mine.py) or modules (lab.defences) of yours: data sets, attacks, methods, networks, scores",
+            help="your own files (mine.py) or modules (lab.defences): data sets, attacks, methods, networks, scores",
         )
     for one in (run, study, sweep, frontier):
-        one.add_argument("--workdir", metavar="DIR", help="folder of results, made if needed")
-        one.add_argument("--overwrite", action="store_true", help="throw away what the folder holds")
+        one.add_argument("--workdir", metavar="DIR", help="folder of results, created if needed")
+        one.add_argument(
+            "--overwrite", action="store_true", help="delete what the folder holds and start again"
+        )
         one.add_argument(
             "--log",
             metavar="KIND,...",
             default="",
-            help="write each epoch's figures also to DIR/log, for other tools: tensorboard (extra `log`), jsonl",
+            help="also log each epoch to DIR/log for other tools: tensorboard (extra `log`), jsonl",
         )
     for one in (run, study, frontier):
         one.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
-    run.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of several listens")
-    run.add_argument("--processes", metavar="N", type=int, help="how many processes run as one")
-    run.add_argument("--process", metavar="I", type=int, help="which of them this is, from 0")
-    run.add_argument("--cluster", action="store_true", help="ask the cluster's environment for these three")
+    run.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
+    run.add_argument("--processes", metavar="N", type=int, help="number of processes that train together")
+    run.add_argument("--process", metavar="I", type=int, help="number of this process, from 0")
+    run.add_argument("--cluster", action="store_true", help="read these three from the cluster's environment")
     run.add_argument(
         "--help-config",
         metavar="PREFIX",
         nargs="?",
         const="",
-        help="list the config's fields, or those that begin with PREFIX (jtt, train.), and exit",
+        help="list all config fields, or those that start with PREFIX (jtt, train.), and exit",
     )
     frontier.add_argument(
-        "--dial", metavar="FIELD=V,...", action="append", default=[], help="values of a dial; may be repeated"
+        "--dial", metavar="FIELD=V,...", action="append", default=[], help="values of a dial; repeatable"
     )
-    frontier.add_argument("--finished", action="store_true", help="compute nothing: report what is finished")
-    frontier.add_argument("--list", action="store_true", help="list what each method declares, and exit")
+    frontier.add_argument("--finished", action="store_true", help="compute nothing; report what is finished")
+    frontier.add_argument("--list", action="store_true", help="list the dials of every method, and exit")
     sweep.add_argument("--seeds", metavar="K", type=int, help="number of seeds (default: the grid's)")
     for one in (sweep, frontier):
         add_executor(one)
     plan.add_argument("--topology", metavar="NAME", help="v5e:2x4, v5p:2x2x1, v6e:4x4, ..., or cpu")
     plan.add_argument("--seeds", metavar="K", type=int, default=1, help="number of seeds (default 1)")
-    report = command("report", "write one page that compares runs", REPORT_HELP)
+    report = command("report", "write an HTML page that compares runs", REPORT_HELP)
     report.add_argument("workdirs", metavar="DIR", type=folder, nargs="+")
-    report.add_argument("--out", metavar="FILE", type=Path, help="where the page goes")
-    table = command("table", "print the figures of a sweep, or of runs, as one table", TABLE_HELP)
+    report.add_argument("--out", metavar="FILE", type=Path, help="file to write")
+    table = command("table", "print the results of sweeps or runs as one table", TABLE_HELP)
     table.add_argument("workdirs", metavar="DIR", type=folder, nargs="+")
     table.add_argument("--format", choices=("text", "md", "csv", "latex"), default="text")
     table.add_argument("--rows", metavar="PATTERN,...", help="rows to show, as RUN/TRAINING with * and ?")
-    table.add_argument("--columns", metavar="NAME,...", help="figures to show, in this order")
+    table.add_argument("--columns", metavar="NAME,...", help="columns to show, in this order")
     weights = command("weights", "import a network's weights from a file", WEIGHTS_HELP)
     verbs = weights.add_subparsers(dest="verb", metavar="import", required=True, parser_class=Parser)
     importing = verbs.add_parser("import", description=WEIGHTS_HELP, formatter_class=raw, allow_abbrev=False)
     importing.add_argument("file", metavar="FILE", type=Path)
     importing.add_argument("--model", metavar="NAME", required=True, help="resnet50, vit_s16, ...")
     importing.add_argument("--out", metavar="DIR", type=Path, required=True, help="new folder")
-    actions = command("data", "prepare a data set, or say what is in one", "Data sets.").add_subparsers(
+    actions = command("data", "prepare or describe a data set", "Data sets.").add_subparsers(
         dest="action", metavar="ACTION", required=True, parser_class=Parser
     )
     for action, summary, description in (
-        ("prepare", "make a data set ready for use", PREPARE_HELP),
-        ("info", "say what is in a data set", INFO_HELP),
+        ("prepare", "download, check and decode a data set", PREPARE_HELP),
+        ("info", "describe a prepared data set", INFO_HELP),
     ):
         one = actions.add_parser(
             action, help=summary, description=description, formatter_class=raw, allow_abbrev=False
@@ -276,27 +284,31 @@ def parser() -> Parser:
             "--source", metavar="PATH", default="", help="folder or archive of the data set's files"
         )
         one.add_argument(
-            "--data_dir", metavar="DIR", type=Path, help="where it is kept (default: the cache folder)"
+            "--data_dir", metavar="DIR", type=Path, help="where to store it (default: the cache folder)"
         )
         if action == "prepare":
             one.add_argument(
-                "--strict", action="store_true", help="refuse group sizes that were not published"
+                "--strict", action="store_true", help="refuse group sizes other than the published ones"
             )
         else:
             one.add_argument("--verify", action="store_true", help="read all decoded images and check them")
-    check = command("check", "hold methods, defences, attacks, ... of yours to their contract", CHECK_HELP)
+    check = command("check", "test your own methods, defences, attacks, ... against the contract", CHECK_HELP)
     check.add_argument("files", metavar="FILE", nargs="+", help="mine.py, or an importable module")
-    shipped_configs = command("configs", "list the configs that come with it, or copy one", CONFIGS_HELP)
+    shipped_configs = command(
+        "configs", "list the configs that come with the package, or copy one", CONFIGS_HELP
+    )
     copying = shipped_configs.add_subparsers(dest="verb", metavar="[copy]", parser_class=Parser).add_parser(
         "copy", description="Copy a config to a file.", formatter_class=raw, allow_abbrev=False
     )
     copying.add_argument("name", metavar="NAME", help="as `oilwater configs` lists it")
-    copying.add_argument("file", metavar="FILE", nargs="?", help="where to (default: the current folder)")
+    copying.add_argument(
+        "file", metavar="FILE", nargs="?", help="file to write (default: in the current folder)"
+    )
     making = command("new", "write a working skeleton with its test", NEW_HELP)
     making.add_argument("kind", metavar="KIND", choices=new.kinds(), help=", ".join(new.kinds()))
-    making.add_argument("name", metavar="NAME", help="its name, and that of the file")
+    making.add_argument("name", metavar="NAME", help="name of the entry and of its file")
     theory.add_parser(command)
-    doctor = command("doctor", "say what of a run or sweep is damaged or stale", DOCTOR_HELP)
+    doctor = command("doctor", "check a run or sweep for damaged or stale files", DOCTOR_HELP)
     doctor.add_argument("workdir", metavar="DIR", type=folder)
     doctor.add_argument("--repair", action="store_true", help="remove what can be computed again")
     show = command("show", "print a finished or unfinished run", "Print a finished or unfinished run.")
@@ -305,7 +317,7 @@ def parser() -> Parser:
 
 
 def split_overrides(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Take `--config.KEY=VALUE` and `--config.KEY VALUE` out of the arguments."""
+    """Separate `--config.KEY=VALUE` and `--config.KEY VALUE` from the other arguments."""
     rest: list[str] = []
     overrides: dict[str, str] = {}
     waiting = iter(arguments)
@@ -325,16 +337,15 @@ def split_overrides(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command and exit.
 
-    0 done, 1 a run of a sweep failed or a plan does not fit,
-    2 bad input (one line), 70 a defect of ours (one line and a log file), 75 preempted (SIGTERM), 130 interrupted
-    (Ctrl-C).
+    Exit codes: 0 done, 1 a run of a sweep failed or a plan does not fit, 2 bad input (one line), 70 a defect of this
+    package (one line and a log file), 75 preempted (SIGTERM), 130 interrupted (Ctrl-C).
     """
     given = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(
                 errors="backslashreplace"
-            )  # a name that the terminal cannot show is still told
+            )  # a name that the terminal cannot show is still printed
     try:
         dispatch(given)
     except UserError as error:
@@ -354,7 +365,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def words_for(error: Exception) -> str | None:
-    """One line for an error that is the user's to mend: his own file's, the disk's, the memory's; None for others."""
+    """One line for an error that the user can fix (own files, disk, memory); None for other errors."""
     if blamed := blame(error):
         return blamed
     if isinstance(error, MemoryError) or (
@@ -363,17 +374,17 @@ def words_for(error: Exception) -> str | None:
         return f"there is too little memory ({one_line(error)}); use a smaller network or batch, or fewer workers"
     if not isinstance(error, OSError):
         return None
-    # Of a renaming, the name that it should have had.
+    # For a renaming, the new name.
     name = error.filename2 or error.filename
     if error.errno in FULL:
         place = f" {name}" if name else ""
-        mend = "make room or see to its permissions, then the same command goes on"
+        mend = "free some disk space or fix its permissions, then run the same command again to resume"
         return f"cannot write{place}: {error.strerror}; {mend}"
-    return f"cannot use {name}: {error.strerror}; see to what is there" if name and error.errno else None
+    return f"cannot use {name}: {error.strerror}; check what is there" if name and error.errno else None
 
 
 def report_defect(error: Exception, arguments: list[str]) -> NoReturn:
-    """Print one line, leave the traceback in a file, and exit with the code for a defect of ours."""
+    """Print one line, write the traceback to a file, and exit with the code for a defect of this package."""
     from oilwater_jax import defects
 
     folder = None
@@ -394,7 +405,7 @@ def fail(message: str) -> NoReturn:
 
 
 def dispatch(arguments: list[str]) -> None:
-    """Parse and call."""
+    """Parse the arguments and call the command."""
     top = parser()
     rest, overrides = split_overrides(arguments)
     options = top.parse_args(rest)
@@ -468,7 +479,7 @@ def study(options: argparse.Namespace, overrides: dict[str, str]) -> None:
 
 
 def check_processes(options: argparse.Namespace) -> bool:
-    """Whether this process is one of several. Raises UserError where it is not said which."""
+    """Whether this process is one of several. Raises UserError if the options are incomplete."""
     given = [name for name in ("coordinator", "processes", "process") if getattr(options, name) is not None]
     if not given:
         return options.cluster
@@ -478,7 +489,7 @@ def check_processes(options: argparse.Namespace) -> bool:
         raise UserError(f"--{given[0]} needs the others of --coordinator=HOST:PORT --processes=N --process=I")
     host, _, port = options.coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise UserError(f"--coordinator={options.coordinator} is not HOST:PORT (10.0.0.1:1234, say)")
+        raise UserError(f"--coordinator={options.coordinator} is not HOST:PORT (for example 10.0.0.1:1234)")
     if not 0 <= options.process < options.processes:
         raise UserError(
             f"--process={options.process} is out of range (0 .. N-1 with --processes={options.processes})"
@@ -487,12 +498,12 @@ def check_processes(options: argparse.Namespace) -> bool:
 
 
 def plugins_of(options: argparse.Namespace) -> list[str]:
-    """What --plugins names."""
+    """The names in --plugins."""
     return [part.strip() for part in options.plugins.split(",") if part.strip()]
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Refuse what run, sweep and plan cannot do without, or cannot count."""
+    """Raise UserError for missing options and for numbers out of range."""
     for name in ("config", "workdir", "topology"):
         if getattr(options, name, "") is None:
             raise UserError(f"{options.command} needs --{name}=... (see oilwater {options.command} --help)")
@@ -501,20 +512,20 @@ def check_options(options: argparse.Namespace) -> None:
     if options.seeds is not None and not 1 <= options.seeds <= MOST_SEEDS:
         raise UserError(f"--seeds={options.seeds} is out of range (1 .. 10000)")
     if not 0 <= (workers := getattr(options, "workers", 0)) <= 1000:
-        raise UserError(f"--workers={workers} is out of range (0 .. 1000; 0: as many as have room)")
+        raise UserError(f"--workers={workers} is out of range (0 .. 1000; 0: as many as fit)")
     if getattr(options, "workdir", None) is not None:
         options.workdir = folder(options.workdir)
 
 
 def leave_accelerators() -> str:
-    """Leave them to the workers, before a config file may import JAX; returns JAX_PLATFORMS as it was."""
+    """Leave accelerators to the workers, before a config file may import JAX. Returns the old JAX_PLATFORMS."""
     platforms = os.environ.get("JAX_PLATFORMS", "")
     os.environ["JAX_PLATFORMS"] = "cpu"
     return platforms
 
 
 def executor_of(options: argparse.Namespace, platforms: str) -> executors.Executor:
-    """The executor that the options ask for, whose workers have `platforms`."""
+    """The executor of the options; its workers have JAX_PLATFORMS = `platforms`."""
     return executors.make(
         options.executor,
         workers=options.workers,
@@ -525,7 +536,7 @@ def executor_of(options: argparse.Namespace, platforms: str) -> executors.Execut
 
 
 def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
-    """`oilwater sweep`: exit code 1 where a run failed."""
+    """`oilwater sweep`: exit code 1 if a run failed."""
     from oilwater_jax.settings.config import load_grid
 
     check_options(options)
@@ -548,7 +559,7 @@ def sweep(options: argparse.Namespace, overrides: dict[str, str]) -> None:
 
 
 def frontier(options: argparse.Namespace, overrides: dict[str, str]) -> None:
-    """`oilwater frontier`: exit code 1 where a setting failed."""
+    """`oilwater frontier`: exit code 1 if a setting failed."""
     from oilwater_jax.settings.config import load
 
     if options.list:
@@ -600,11 +611,11 @@ def list_dials(options: argparse.Namespace) -> None:
 
 
 def plan(options: argparse.Namespace, overrides: dict[str, str]) -> None:
-    """`oilwater plan`: exit code 1 where a program does not fit."""
+    """`oilwater plan`: exit code 1 if a program does not fit."""
     from oilwater_jax.settings.config import load
 
     check_options(options)
-    os.environ["JAX_PLATFORMS"] = "cpu"  # where there is an accelerator, it is left alone
+    os.environ["JAX_PLATFORMS"] = "cpu"  # an accelerator is left alone
     config = load(options.config, overrides, plugins=plugins_of(options))
     from oilwater_jax.planning import report
 
@@ -659,7 +670,7 @@ def data(options: argparse.Namespace) -> None:
 
 
 def show(workdir: Path) -> None:
-    """`oilwater show`: from summary.json, or from the stages that are finished so far. Needs no JAX."""
+    """`oilwater show`: from summary.json, or from the stages finished so far. Needs no JAX."""
     from oilwater_jax.files import Damaged, load_json
     from oilwater_jax.reporting import study as study_tables
     from oilwater_jax.reporting import tables
@@ -686,12 +697,14 @@ def show(workdir: Path) -> None:
     console = Screen()
     result = read(workdir)
     if fault := mismatch(config, RUN_CONFIG):
-        raise UserError(f"{workdir / 'config.json'} is no run's ({fault}); give a folder that run made")
+        raise UserError(
+            f"{workdir / 'config.json'} does not belong to a run ({fault}); give a folder that run made"
+        )
     finished = result is not None
     of_study = config.get("command") == "study"
     if finished and (result.get("command") == "study") != of_study:
         raise UserError(
-            f"{workdir}: summary.json is of another command than config.json; run the same command again"
+            f"{workdir}: summary.json comes from another command than config.json; run the same command again"
         )
     if of_study:
         if finished:
@@ -704,7 +717,7 @@ def show(workdir: Path) -> None:
     if not finished:
         rows = read_metrics(workdir / "metrics.jsonl")
         last = f"; last: {rows[-1]['stage']}, epoch {rows[-1]['epoch']}" if rows else ""
-        console.print(f"unfinished{last}; the command that began it goes on with it", highlight=False)
+        console.print(f"unfinished{last}; run the same command again to resume", highlight=False)
         return
     main = f"scores: {workdir / 'scores.npz'}   " if of_study else ""
     if not of_study or (workdir / "report.html").is_file():  # studies of earlier versions have none
@@ -713,12 +726,14 @@ def show(workdir: Path) -> None:
 
 
 def show_frontier(workdir: Path) -> None:
-    """`oilwater show` of a frontier's folder."""
+    """`oilwater show` for the folder of a frontier."""
     from oilwater_jax.frontier import report
     from oilwater_jax.reporting.terminal import Screen
 
     if (result := report.read(workdir)) is None:
-        print("unfinished; the command that began it goes on with it, --finished tells what there is")
+        print(
+            "unfinished; run the same command again to resume, or add --finished to report what is finished"
+        )
         return
     report.print_result(result, Screen())
     tell_frontier(workdir)
@@ -732,7 +747,7 @@ def tell_frontier(workdir: Path) -> None:
 
 
 def help_config(options: argparse.Namespace) -> None:
-    """`oilwater run --help-config`: what is registered, its fields in as much width as there is."""
+    """`oilwater run --help-config`: the registered entries and the config fields."""
     from rich import box
     from rich.table import Table
 
@@ -745,7 +760,7 @@ def help_config(options: argparse.Namespace) -> None:
     lines = list(help_lines(options.help_config, plugins))
     if not lines:
         raise UserError(
-            f"--help-config={options.help_config}: no field begins so (--help-config alone lists all)"
+            f"--help-config={options.help_config}: no field starts with this (--help-config alone lists all)"
         )
     if not options.help_config:
         names = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
@@ -770,7 +785,7 @@ TITLES = {
 
 
 def doctor(options: argparse.Namespace) -> None:
-    """`oilwater doctor`: exit code 1 where something is wrong and has not been mended."""
+    """`oilwater doctor`: exit code 1 if a problem remains."""
     from oilwater_jax.doctor import tell
 
     if not tell(options.workdir, mend=options.repair):
@@ -796,7 +811,7 @@ def make_new(options: argparse.Namespace) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """`oilwater check`: exit code 1 where something breaks its contract."""
+    """`oilwater check`: exit code 1 if an entry breaks its contract."""
     from oilwater_jax.conformance import run
 
     if not run(options.files):

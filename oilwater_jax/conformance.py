@@ -1,4 +1,4 @@
-"""The contract of everything that is registered, as checks of seconds each: `oilwater check`, and the test suite.
+"""The contract of registered entries, as checks of a few seconds each, for `oilwater check` and the test suite.
 
 A method is trained alone, in each of its modes, and with others under `/` and `+`; an attack is met by ERM; a data set
 and a network go end to end; a score is taken. All on a smoke-sized experiment, whose stages are shared.
@@ -47,7 +47,7 @@ ON_TABLE = {"data__name": "adult", "model__name": "mlp", "attack__name": "tabula
 
 
 class Bench:
-    """A smoke experiment whose rows are asked for one by one."""
+    """A smoke experiment that computes rows on request."""
 
     def __init__(self, folder: Path, plugins: Sequence[str] = (), **changes: Any) -> None:
         self.folder, self.warnings = folder, []
@@ -69,7 +69,7 @@ class Bench:
         for name in ("acc", "wga", *experiment.attack.figures):
             assert name in figures, f"{row}: the figure {name} is missing"
             value = figures[name]
-            assert value is None or -1 <= value <= 1, f"{row}: {name} = {value} is no share"
+            assert value is None or -1 <= value <= 1, f"{row}: {name} = {value} is not a share"
         for name, share in figures["elmf"].items():
             assert share is None or 0 <= share <= 1, f"{row}: {share} of {name} is eliminated"
         for name, mean in figures["draws"].items():
@@ -81,7 +81,7 @@ class Bench:
 
 
 class Check(NamedTuple):
-    """One thing that must hold, by name."""
+    """A named check."""
 
     name: str
     run: Callable[[], Any]
@@ -98,7 +98,7 @@ def declared(entry: Entry) -> None:
         checked_value = check_value(path, field.default, field, "its default")
         assert checked_value == field.default, f"{path}: its default is not of its own type"
     unknown = [name for name in entry.smoke if name not in entry.fields]
-    assert not unknown, f"smoke names {', '.join(unknown)}, which are none of its fields"
+    assert not unknown, f"smoke names {', '.join(unknown)}, which it does not have"
     for name, value in vars(entry).items():
         if inspect.isfunction(value) and name in DOCUMENTED and value.__name__ != "<lambda>":
             assert value.__doc__, f"{name} has no docstring"
@@ -140,7 +140,9 @@ def attack_checks(attack: Attack, bench: Callable[..., Bench]) -> Iterator[Check
         extra = np.sort(rows[rows >= n])
         assert (extra == n + np.arange(len(extra))).all(), "appended rows must be n, n + 1, ..."
         assert attack.harmless == (not attacked.poisons.is_poison.any()), "it marks no sample as a poison"
-        assert not attack.baseline or attack.baseline in attack.figures, "its baseline is none of its figures"
+        assert not attack.baseline or attack.baseline in attack.figures, (
+            "its baseline is not one of its figures"
+        )
         for row in ("erm", "jtt"):
             one.figures(row)
 
@@ -242,7 +244,7 @@ def checks(
 
 
 def run(files: Sequence[str]) -> bool:
-    """Check what files of a user's define, and say what broke; whether nothing did. Raises UserError."""
+    """Check what user files define and print failures; True if none. Raises UserError."""
     plugins = tuple(resolve(one, Path()) for one in files)
     registry = known(plugins)
     mine = [one.entry for one in registry.entries if one.where in plugins]
@@ -270,7 +272,7 @@ def run(files: Sequence[str]) -> bool:
 
 
 def trouble(check: Check) -> str | None:
-    """What is wrong in one line, None where nothing is."""
+    """The failure in one line, or None."""
     try:
         check.run()
     except UserError as error:

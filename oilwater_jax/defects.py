@@ -1,4 +1,4 @@
-"""What is told of an error that nobody foresaw: one line, and a log file to report. Imports no JAX."""
+"""Report an unexpected error: one line and a log file. Imports no JAX."""
 
 import datetime
 import os

@@ -1,4 +1,4 @@
-"""The devices: one mesh with the one axis `data`, what is copied to all of them, and what several processes agree on.
+"""Devices: one mesh with the axis `data`, replication and sharding, and agreement between processes.
 
 Parameters, optimiser, objective and the training set are copied to every device; the rows of a batch and of a chunk
 to be scored are cut along `data`. Programs are compiled for the whole mesh and mean what they mean on one device: a
@@ -95,7 +95,7 @@ def memory() -> int:
 
 
 def check_batch(batch: int) -> None:
-    """Raise UserError where a batch cannot be cut evenly."""
+    """Raise UserError if a batch cannot be cut evenly."""
     count = jax.device_count()
     if batch % count:
         near = max(count, round(batch / count) * count)
@@ -106,9 +106,9 @@ def check_batch(batch: int) -> None:
 
 
 def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """Make this process one of several that run as one, before JAX is used; all None: as the cluster says.
+    """Join several processes into one run, before JAX is used; all None: detect from the cluster.
 
-    `coordinator` is HOST:PORT of the first process. Raises UserError where they do not come together; where they have
+    `coordinator` is HOST:PORT of the first process. Raises UserError if they do not come together; where they have
     not after JOINING seconds, the process ends with that line, since JAX itself would end it with a page of its own.
     """
     where = "the cluster's environment" if coordinator is None else f"--coordinator={coordinator}"
@@ -137,7 +137,7 @@ def _give_up(where: str, seconds: float) -> None:
     """End this process in one line, from a thread: the main one is within JAX, and hears nothing."""
     text = (
         f"oilwater: error: the processes cannot be joined through {where}: after {seconds:g} seconds not all of them "
-        "are there; start them all, process 0 among them, and see to address, port and firewall\n"
+        "are there; start them all, process 0 among them, and check address, port and firewall\n"
     )
     os.write(2, text.encode())
     os._exit(2)
@@ -173,13 +173,13 @@ def first(compute: Callable[[], T]) -> T:
 
 
 def anywhere(flag: bool) -> bool:
-    """Whether the flag is up in any process; all must come here."""
+    """Whether the flag is set in any process; every process must call this."""
     return (
         flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))
     )
 
 
 def check_same(value: Any, what: str) -> None:
-    """Raise UserError, in all processes, where one has another value than the first; all must come here."""
+    """Raise UserError in all processes if one value differs from the first; every process must call this."""
     if anywhere(first(lambda: value) != value):
         raise UserError(f"the processes were started with different {what}; give all of them the same")

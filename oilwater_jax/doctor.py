@@ -1,4 +1,4 @@
-"""`oilwater doctor`: what of a run's or a sweep's folder is sound, stale or damaged, and what to do about it.
+"""`oilwater doctor`: find stale or damaged files in the folder of a run or a sweep, and say how to fix them.
 
 What is found     It is                                                      --repair
 damaged           not what was written there, or not readable                removes it if it can be computed again
@@ -31,7 +31,7 @@ REMOVABLE = ("damaged", "stale", "left over")
 
 
 class Finding(NamedTuple):
-    """Something that is not as it should be. `kind` is one of the table above."""
+    """A problem. `kind` is one of the table above."""
 
     kind: str
     path: Path
@@ -46,12 +46,12 @@ class Finding(NamedTuple):
 
 
 def examine(folder: Path, *, keys: bool = True) -> list[Finding]:
-    """Everything that is wrong with a run's or a sweep's folder, whose files are all read. Raises UserError.
+    """All problems in the folder of a run or a sweep; reads every file. Raises UserError.
 
     With `keys` the data are loaded too, to tell which stages the run of this config would use as they are now.
     """
     if not is_run_folder(folder):
-        raise UserError(f"{folder} is no folder of a run or a sweep; give one that oilwater made")
+        raise UserError(f"{folder} is not the folder of a run or a sweep; give one that oilwater made")
     found: list[Finding] = []
     try:
         config = load_json(folder / "config.json", (RUN_CONFIG, SWEEP_CONFIG))
@@ -208,11 +208,11 @@ def _left_over(folder: Path) -> list[Finding]:
 
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """The folder, held by this process. Raises UserError where another one works in it."""
+    """The folder, held by this process. Raises UserError if another one works in it."""
     try:
         lock = open_lock(folder / LOCK)
     except OSError as error:
-        raise UserError(f"{folder / LOCK} cannot be used ({error.strerror}); see to what it is") from error
+        raise UserError(f"{folder / LOCK} cannot be used ({error.strerror}); check what it is") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -222,7 +222,7 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def repair(folder: Path, found: list[Finding]) -> list[Finding]:
-    """Remove what can be computed again; returns what was left. Raises UserError where the folder is in use."""
+    """Remove what can be computed again; returns the remaining problems. Raises UserError if the folder is in use."""
     left = []
     with _held(folder):
         for one in found:
@@ -236,7 +236,7 @@ def repair(folder: Path, found: list[Finding]) -> list[Finding]:
 
 
 def tell(folder: Path, *, mend: bool = False, keys: bool = True) -> bool:
-    """Print what is wrong and, where asked for, remove what can be computed again; whether nothing is left wrong."""
+    """Print problems and, with `mend`, remove what can be computed again. True if no problem remains."""
     found = examine(folder, keys=keys)
     for one in found:
         print(one)

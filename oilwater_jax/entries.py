@@ -1,6 +1,6 @@
-"""What is registered by a name: data sets, attacks, methods, networks, scores. Each is one object in one file.
+"""Registered entries: data sets, attacks, methods, networks, scores. Each is one object in one file.
 
-A file of yours defines some and a config names the file (`plugins`); a built-in one has a line in
+Your own file defines some and a config names the file (`plugins`); a built-in one has a line in
 `settings.registry`. An entry brings its own settings: `config.<name>.<field>`. It is given those of its own section,
 of its kind's (an attack: `attack`), and of the sections that it says it reads, and no others: what it can see is what
 the keys of its stages are made of.
@@ -39,7 +39,7 @@ def _nothing(config: Config) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """What every kind has in common.
+    """The common fields of every kind of entry.
 
     `fields` are its settings by name; `check(config)` raises UserError where they do not fit together; `smoke` says
     what `config.smoke` leaves of a number (at most that); `version` is raised when the results for the same settings
@@ -207,7 +207,7 @@ class Method(Entry):
 
     @property
     def modes(self) -> tuple[str, ...]:
-        """The modes that it has: where nobody is chosen, there is no right and wrong choice.
+        """The modes of the method: all, or only "standard" if it selects no samples or is an oracle.
 
         A method that amplifies chooses by what it finds; one that eliminates may also choose in rounds.
         """
@@ -220,7 +220,7 @@ class Method(Entry):
         return self.recipe or ("robust" if self.aim == "amplify" else "erm")
 
     def scores_of(self, config: Config) -> tuple[str, ...]:
-        """The scores that `find` wants, at a config's settings."""
+        """The scores that `find` needs, for a config."""
         return self.scores(config) if callable(self.scores) else self.scores
 
 

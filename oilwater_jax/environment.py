@@ -1,4 +1,4 @@
-"""What a run ran on, and JAX's settings for a process."""
+"""The environment of a run, and JAX's settings for a process."""
 
 import datetime
 import functools
@@ -21,7 +21,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "ml-collection
 
 
 def use_compilation_cache() -> None:
-    """Keep compiled programs on disk, so that the next process need not compile them; the small ones are many."""
+    """Cache compiled programs on disk, including small ones, for later processes."""
     jax.config.update("jax_compilation_cache_dir", str(folder() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
@@ -42,7 +42,7 @@ def versions() -> Mapping[str, Any]:
 
 
 def note(folder: Path) -> None:
-    """Say in environment.json what a run is begun on; what it is gone on with elsewhere is added under `later`.
+    """Record the environment of a run in environment.json; later environments go under `later`.
 
     What stands there is never rewritten: it is of stages that are finished.
     """

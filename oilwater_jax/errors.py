@@ -1,10 +1,10 @@
-"""The one exception that a user causes and a user can mend."""
+"""The exception for errors that a user causes and can fix."""
 
 import sys
 
 
 class UserError(Exception):
-    """Bad input: one line that names the value, the place and the mend.
+    """Bad input: one line that names the value, the place and the fix.
 
     The command line prints it without a traceback and exits with code 2.
     """
@@ -19,14 +19,14 @@ def message_of(error: BaseException) -> str:
 
 
 def plain(text: str) -> str:
-    """Text as a terminal can be given it: no control characters, nothing that is not UTF-8."""
+    """Text that is safe for a terminal: no control characters, valid UTF-8."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def warn(message: str) -> None:
-    """Tell, on standard error, what a user should know, where no progress is shown yet."""
+    """Print a warning on standard error, before progress is shown."""
     print(f"oilwater: warning: {plain(message)}", file=sys.stderr)
 
 

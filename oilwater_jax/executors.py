@@ -1,4 +1,4 @@
-"""Where the units of a sweep are worked on: processes of this machine, or those of a Ray cluster (extra `ray`).
+"""Where the units of a sweep run: processes of this machine, or a Ray cluster (extra `ray`).
 
 A worker process has a share of its own: accelerators (`accelerators.py`) where the machine has some, else a core. It
 is pinned to one core, or to an accelerator's part of the cores, however many there are for each: XLA's and BLAS's sums
@@ -36,15 +36,15 @@ WAIT = 0.5  # seconds between two looks for a free share
 
 
 class WorkerDied(Exception):
-    """The process that worked on a call is gone, and its result with it."""
+    """The process of a call died, and its result is lost."""
 
 
 class Executor(contextlib.AbstractContextManager):
-    """Worker processes as a context: leaving it by an exception stops them at once, whatever they are at."""
+    """Worker processes as a context manager; leaving it by an exception stops them at once."""
 
     @abc.abstractmethod
     def workers(self) -> int:
-        """How many calls it can work on at a time."""
+        """Number of concurrent calls."""
 
     @abc.abstractmethod
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -76,9 +76,9 @@ def cores() -> int:
 
 
 class Processes(Executor):
-    """A pool of processes of this machine: one per share, or, without shares, per core; `workers`: only so many.
+    """A pool of processes of this machine: one per share, or per core without shares; at most `workers`.
 
-    A pool whose worker died is made anew. Raises UserError for more workers than there are shares.
+    A pool whose worker died is replaced. Raises UserError for more workers than there are shares.
     """
 
     def __init__(self, workers: int = 0, shares: Sequence[Share] = (), platforms: str = "") -> None:
@@ -86,7 +86,7 @@ class Processes(Executor):
         if shares and workers > len(shares):
             raise UserError(
                 f"--workers={workers}, but the accelerators of this machine are enough for {len(shares)} at a time; "
-                "leave it out, or JAX_PLATFORMS=cpu for the cores"
+                "leave it out, or set JAX_PLATFORMS=cpu to use the cores"
             )
         self._workers = workers or len(shares) or cores()
         each = max(1, cores() // len(shares)) if shares else 1
@@ -176,7 +176,7 @@ class Ray(Executor):
         return self._call(function, *arguments).future()
 
     def result(self, future: Future[Any]) -> Any:
-        """As Executor. Raises UserError where a machine cannot so much as begin."""
+        """As Executor. Raises UserError if a machine cannot so much as begin."""
         try:
             return future.result()
         except self._ray.exceptions.RayTaskError as error:
@@ -279,7 +279,7 @@ def take_share(shares: Sequence[Share]) -> Share:
             for lock in filter(None, locks):
                 lock.close()
         if not told:
-            print("oilwater: waiting for accelerators that another sweep has", file=sys.stderr)
+            print("oilwater: waiting for accelerators that another sweep is using", file=sys.stderr)
             told = True
         time.sleep(WAIT)
 

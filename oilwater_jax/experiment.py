@@ -122,8 +122,8 @@ class Experiment:
         if imported.n_classes == self.n_classes:
             return params
         self.store.warn(
-            f"the last layer in {folder} is of {imported.n_classes} classes and the data has {self.n_classes}: "
-            "every training begins with a last layer of its own seed"
+            f"the last layer in {folder} has {imported.n_classes} classes and the data has {self.n_classes}: "
+            "every training starts with a new last layer"
         )
         return {name: value for name, value in params.items() if name != "head"}
 

@@ -1,4 +1,4 @@
-"""Files written whole or not at all (beside, then renamed), and read with suspicion. Imports neither JAX nor NumPy.
+"""Atomic writes (to a temporary file, then renamed) and validated reads. Imports neither JAX nor NumPy.
 
 A sealed file is JSON with a digest of itself: what a crash, a disk or a hand has changed since is noticed.
 
@@ -33,7 +33,7 @@ _unfinished: set[Path] = set()  # beside files that are being written
 
 
 class Damaged(ValueError):
-    """A file that is there and cannot be what it should be; the message says why, without its path."""
+    """An existing file with invalid content; the message says why, without its path."""
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
@@ -67,7 +67,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def drop_unfinished() -> None:
-    """Remove what is half written, where a process ends at once."""
+    """Remove half-written files when a process ends at once."""
     for beside in list(_unfinished):
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -95,14 +95,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def seal(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with a digest of itself under `sha256`; keys are text."""
+    """Write JSON with its own digest under `sha256`; keys are text."""
     own = {name: one for name, one in value.items() if name != SEAL}
     canonical = json.dumps(own, sort_keys=True, allow_nan=False)
     return {**own, SEAL: hashlib.sha256(canonical.encode()).hexdigest()}
 
 
 def open_plain(path: Path) -> IO[bytes]:
-    """A plain file, opened to be read: never a pipe, which would wait, or a device, which has no end.
+    """Open a regular file for reading; never a pipe or a device, which could block.
 
     Raises OSError, which says so.
     """
@@ -193,12 +193,12 @@ def open_lock(path: Path) -> IO[bytes]:
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no plain file; remove it", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file; remove it", str(path))
     return os.fdopen(descriptor, "r+b")
 
 
 def private_folder() -> Path:
-    """A folder of this user's alone below the system's temporary folder. Raises UserError where it cannot be that."""
+    """A private folder of this user below the system's temporary folder. Raises UserError if that is impossible."""
     folder = Path(tempfile.gettempdir()) / f"oilwater_jax-{os.getuid()}"
     mend = "remove it, or name another temporary folder by $TMPDIR"
     try:
@@ -206,7 +206,9 @@ def private_folder() -> Path:
             folder.mkdir(mode=0o700)
         state = folder.lstat()
         if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
-            raise UserError(f"{folder} is not a folder of yours, and locks must not lie in another's; {mend}")
+            raise UserError(
+                f"{folder} is not your own folder, and locks must not lie in another user's; {mend}"
+            )
         if stat.S_IMODE(state.st_mode) & 0o077:
             folder.chmod(0o700)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What samples are for a network; images that stay where they are, on disk mostly, until their rows are asked for.
+"""Network inputs; images may stay on disk until their rows are read.
 
 A data set larger than memory is picked from, joined with poisons and stamped with triggers without being read:
 `Images` remembers which row of which array each image is. Arrays in memory need none of this, so the functions here
@@ -48,7 +48,7 @@ class Images:
 
     @property
     def nbytes(self) -> int:
-        """What they take when they have all been read."""
+        """Bytes when fully read."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     def __getitem__(self, key: Any) -> np.ndarray:

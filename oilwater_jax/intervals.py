@@ -1,6 +1,6 @@
-"""Estimates with their uncertainty: over seeds, of counts, of paired seeds, of a finite test set. Pure functions.
+"""Estimates with confidence intervals: over seeds, counts, paired seeds, a finite test set. Pure functions.
 
-Every interval is of 95% and lies within what the figure can be: Student's interval cut off there still covers.
+Every interval has level 95% and is clipped to the range of the figure; a clipped Student interval still covers.
 """
 
 import math
@@ -49,7 +49,7 @@ class Estimate(NamedTuple):
 def over_seeds(
     values: Sequence[float | None], within: tuple[float, float] = ANY, *, alpha: float = ALPHA
 ) -> Estimate | None:
-    """Mean and Student's interval of one value per seed, cut off where the figure cannot be.
+    """Mean and Student's interval of one value per seed, clipped to the range of the figure.
 
     None where it is undefined for any seed; no interval for one.
     """
@@ -68,7 +68,7 @@ def over_seeds(
 def paired(
     values: Sequence[float | None], others: Sequence[float | None], *, alpha: float = ALPHA
 ) -> Estimate | None:
-    """The same of the differences seed by seed, of shares. Raises ValueError where the seeds are not as many."""
+    """The same of the differences seed by seed, of shares. Raises ValueError if the seeds are not as many."""
     if len(values) != len(others):
         raise ValueError(f"paired: {len(values)} values and {len(others)}")
     known = [None if a is None or b is None else a - b for a, b in zip(values, others, strict=True)]
@@ -80,7 +80,7 @@ def clopper_pearson(k: int, n: int, *, alpha: float = ALPHA) -> tuple[float, flo
     from scipy.special import betaincinv  # slow import
 
     if not 0 <= k <= n or n < 1:
-        raise ValueError(f"clopper_pearson: {k} of {n} is no proportion")
+        raise ValueError(f"clopper_pearson: {k} of {n} is not a proportion")
     low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, alpha / 2))
     return low, 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - alpha / 2))
 
@@ -91,7 +91,7 @@ def of_counts(k: int, n: int) -> Estimate:
 
 
 def of_trials(shares: Sequence[float], trials: Sequence[int]) -> Estimate:
-    """Several shares, each of so many independent trials, taken together as one count."""
+    """Several shares of independent trials, pooled into one count."""
     return of_counts(round(sum(k * n for k, n in zip(shares, trials, strict=True))), sum(trials))
 
 
@@ -112,7 +112,7 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
 
 
 def clustered_error(values: Float[np.ndarray, " n"], cluster: Int[np.ndarray, " n"]) -> float:
-    """Standard error of a mean whose samples come in clusters (test images made of the same digit, say).
+    """Clustered standard error of a mean (e.g. test images made from the same digit).
 
     The root of sum over clusters of (sum of deviations)^2, times sqrt(c / (c - 1)) / n for c clusters; with every
     sample its own cluster it is the usual one. NaN for fewer than two clusters.

@@ -1,8 +1,8 @@
-"""What every stage of an experiment depends on, as short digests: nobody lists fields by hand.
+"""Keys of stages: short digests of everything that a stage depends on, derived automatically.
 
 A key is made of what the stage's modules see of the config (`settings.config.view`), their versions, the content of
 the files they are from, and the keys of the stages that they read. Two runs of a sweep that agree in a key share the
-stage; a run folder's stage of another key is computed anew.
+stage; a run folder's stage of another key is recomputed.
 
 Stage          Read by
 data           everything

@@ -49,7 +49,7 @@ def class_accuracy(
 
 
 def by_class(logits: Float[np.ndarray, "n k"], true_label: Int[np.ndarray, " n"]) -> dict[str, float]:
-    """What SubpopBench reports beside accuracy by group; classes without samples are left out.
+    """What SubpopBench reports besides group accuracy; classes without samples are left out.
 
     Name               Figure
     acc_worst_class    least accuracy on a class
@@ -119,7 +119,7 @@ def shares_within(
 
 
 def above_class(weights: Float[np.ndarray, " n"], label: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """Who is drawn above the mean of the class as given: identified beyond belonging to a rare class."""
+    """Samples drawn above the mean of their given class: identified beyond belonging to a rare class."""
     total = np.bincount(label, weights=weights)
     mean = total / np.maximum(np.bincount(label), 1)
     return weights > mean[label] * (1 + 1e-9)

@@ -19,14 +19,14 @@ LONGEST = 40  # characters of a name
 
 
 def kinds() -> tuple[str, ...]:
-    """What there are skeletons of."""
+    """The kinds of skeletons."""
     return tuple(sorted(folder.name for folder in SKELETONS.iterdir() if folder.is_dir()))
 
 
 def write(kind: str, name: str, folder: Path = Path()) -> list[Path]:
     """Write NAME.py and test_NAME.py; returns them.
 
-    Raises UserError, and writes nothing, for a name that cannot be, and where a file is there already.
+    Raises UserError, and writes nothing, for a name that cannot be, and where a file already exists.
     """
     check_name(name)
     texts = {
@@ -37,7 +37,7 @@ def write(kind: str, name: str, folder: Path = Path()) -> list[Path]:
     }
     for path in texts:
         if os.path.lexists(path):
-            raise UserError(f"{path} is there already; give another name, or move it away")
+            raise UserError(f"{path} already exists; give another name, or move it away")
     check_free(name)
     for path, text in texts.items():
         write_text(path, text)
@@ -45,7 +45,7 @@ def write(kind: str, name: str, folder: Path = Path()) -> list[Path]:
 
 
 def check_name(name: str) -> None:
-    """Raises UserError for what cannot be the name of a module and of a section of a config."""
+    """Raises UserError for a name that cannot be both a module and a config section."""
     from ml_collections import ConfigDict  # not before it is needed: help answers at once
 
     shown = plain(name[:LONGEST])
@@ -58,7 +58,7 @@ def check_name(name: str) -> None:
 
 
 def check_free(name: str) -> None:
-    """Raises UserError for a name that something has, in a config or as a module that Python imports."""
+    """Raises UserError for a name that a config section or an importable module already has."""
     registry = known()
     sections = {path.partition(".")[0] for path in registry.fields}
     if name in sections.union(*(registry.names(kind) for kind in BUILT_IN)):

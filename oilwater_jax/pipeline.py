@@ -1,7 +1,7 @@
 """A run: the six rooms in order for every seed, and the report.
 
 `run(config, workdir)` is the library's main function; the command line only parses for it. Every stage's
-product is saved under `stages/`, so a run that was cut off re-enters where it was.
+product is saved under `stages/`, so an interrupted run resumes there.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ def run(
     warn: Callable[[str], None] | None = None,
     log: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Run, or go on with, the experiment of a checked config; returns what summary.json holds.
+    """Run or resume the experiment of a checked config; returns the content of summary.json.
 
     Seeds config.seed, config.seed + 1, ... `seeds` of them; more seeds may be asked of a folder later. A finished run
     that is asked for again is read and not touched.
@@ -166,7 +166,7 @@ def run_seed(
 
 
 def prepare(config: Config) -> tuple[Config, Splits]:
-    """The config with `smoke` carried out, and its data. Raises UserError where they do not fit together."""
+    """The config with `smoke` applied, and its data. Raises UserError if they do not match."""
     small = shrink(config)
     splits = data.of_config(small)
     check_kind(small, splits)
@@ -185,7 +185,7 @@ def prepare(config: Config) -> tuple[Config, Splits]:
 
 
 def check_kind(config: Config, splits: Splits) -> None:
-    """Raises UserError where the attack, the network or a method of a config is not for the kind of its data."""
+    """Raises UserError if the attack, the network or a method of a config is not for the kind of its data."""
     registry = registry_of(config)
     rows = rows_of(config) + looks_of(config)
     used = [("attack.name", registry.attack(config.attack.name))]

@@ -1,4 +1,4 @@
-"""Signals: SIGTERM (preemption) and Ctrl-C end a run where the same command goes on with it. Imports no JAX.
+"""Signals: SIGTERM (preemption) and Ctrl-C end a run so that the same command can resume it. Imports no JAX.
 
 Within a training the run ends a few steps later, after a checkpoint. Elsewhere the process ends at once, and no
 exception is raised: within an import, a compilation or a callback of a library it would be swallowed, or worse. What a
@@ -16,15 +16,15 @@ from typing import NoReturn
 # EX_TEMPFAIL of sysexits.h, "try again"; 143 would also be the code of a run that had no time to save.
 PREEMPTED, INTERRUPTED = 75, 130
 SAID = {
-    signal.SIGTERM: "preempted (SIGTERM); the same command goes on from the last checkpoint",
-    signal.SIGINT: "interrupted; the same command goes on from the last checkpoint",
+    signal.SIGTERM: "preempted (SIGTERM); run the same command to resume from the last checkpoint",
+    signal.SIGINT: "interrupted; run the same command to resume from the last checkpoint",
 }
 CODES = {signal.SIGTERM: PREEMPTED, signal.SIGINT: INTERRUPTED}
 SHOW_CURSOR = "\x1b[?25h"  # progress bars hide it
 
 
 class Preempted(KeyboardInterrupt):
-    """A signal came, and a checkpoint has been saved; what stops for Ctrl-C stops for it."""
+    """A signal arrived and a checkpoint is saved; handled like Ctrl-C."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ _signal = _Signal()
 
 @contextlib.contextmanager
 def heard(*, at_once: bool) -> Iterator[None]:
-    """Hear SIGTERM and Ctrl-C inside the block. Without `at_once` they end a run within a training only.
+    """Handle SIGTERM and Ctrl-C inside the block. Without `at_once` they end a run within a training only.
 
     One of several processes must not leave the others waiting: they agree between steps. Where a signal is ignored (a
     command in the background, to which Ctrl-C does not go), it stays so.
@@ -88,7 +88,7 @@ def came() -> bool:
 
 
 def said(error: KeyboardInterrupt) -> tuple[str, int]:
-    """What is said of a signal that raised this, and the exit code."""
+    """The message for the signal that raised this, and the exit code."""
     number = error.number if isinstance(error, Preempted) else signal.SIGINT
     return SAID[number], CODES[number]
 

@@ -21,5 +21,5 @@ def key(seed: int, name: str) -> Key[Array, ""]:
 
 
 def generator(seed: int, name: str, *numbers: int) -> np.random.Generator:
-    """The NumPy generator of the stream `name` under `seed`, at `numbers` (an epoch, say)."""
+    """The NumPy generator of the stream `name` under `seed`, at `numbers` (e.g. an epoch)."""
     return np.random.default_rng([seed, name_id(name), *numbers])

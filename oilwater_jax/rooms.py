@@ -1,4 +1,4 @@
-"""The rooms that one seed of an experiment walks through: attack, look, treat, fit, evaluate.
+"""The rooms (pipeline steps) of one seed of an experiment: attack, look, treat, fit, evaluate.
 
 Each room's product is a stage, computed when it is first asked for. A row is an expression (`rows`); what it needs
 follows from it.
@@ -147,7 +147,7 @@ class Rooms:
 
     @functools.cached_property
     def goal(self) -> Goal:
-        """What the attack's success is measured by."""
+        """How attack success is measured."""
         e = self.experiment
         return e.attack.goal(view(self.config, e.attack), e.judged, self.attacked.evidence)
 
@@ -176,7 +176,7 @@ class Rooms:
             weights, rounds = fitted.weights, rounds_of(fitted)
         left = weights > 0
         if not left.any():
-            raise UserError(f"{row}: {row.before} eliminates every sample, and nothing is left to go on with")
+            raise UserError(f"{row}: {row.before} eliminates every sample, and nothing is left to train on")
         return Stock(
             stock.train.take(left) if not left.all() else stock.train,
             stock.rows[left],
@@ -403,7 +403,7 @@ class Rooms:
     def _on_sets(
         self, row: Row, weights: Float[np.ndarray, " n"], stock: Stock, fitted: Fitted
     ) -> dict[str, Any]:
-        """Of each set of the whole training set: whom the row drew above once and whom not at all at last, and draws.
+        """For each set of the training set: shares drawn more than once and finally not at all, and mean draws.
 
         Draws are per epoch, the mean over the epochs that the reported model has seen; eliminated samples count as 0.
         """
@@ -433,7 +433,7 @@ def carried(stock: Stock, treatment: Treatment) -> selectors.Selector:
 
 
 def nobody_or_all(flagged: Bool[np.ndarray, " n"]) -> tuple[str, ...]:
-    """A warning where a method found nobody or nearly everybody: what follows is then hardly the method."""
+    """A warning if a method found no samples or nearly all: the result then hardly reflects the method."""
     n = int(flagged.sum())
     if 0 < n <= NEARLY_ALL * len(flagged):
         return ()
@@ -451,7 +451,7 @@ def net(attack: Attack, measured: dict[str, float]) -> dict[str, float]:
 
 
 def rounds_of(fitted: Fitted) -> list[dict[str, Any]]:
-    """Whom each round of a training had eliminated, set by set."""
+    """The share of each set that each round of a training had eliminated."""
     return [
         {"stage": one["stage"].partition("/")[2], "epoch": one["epoch"], "elmf": one["elmf"]}
         for one in fitted.history

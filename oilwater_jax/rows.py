@@ -68,7 +68,7 @@ class Row(NamedTuple):
 
 
 def parse(text: str, registry: Registry) -> Row:
-    """The row of an expression. Raises UserError, naming the expression and the mend.
+    """The row of an expression. Raises UserError, naming the expression and the fix.
 
     Examples:
         >>> from oilwater_jax.settings.registry import known
@@ -99,7 +99,7 @@ def parse(text: str, registry: Registry) -> Row:
             )
         names = [atom.name for atom in stage]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise refuse(f"{twice[0]} is there twice in one training; once is enough")
+            raise refuse(f"{twice[0]} occurs twice in one training; once is enough")
     if row.data == "clean" and (modes := [atom for atom in row.atoms if atom.mode != MODES[0]]):
         raise refuse(f"{modes[0]} needs poisons, and @clean has none; leave :{modes[0].mode} out")
     return row
@@ -123,7 +123,7 @@ def _atom(part: str, text: str, registry: Registry) -> Atom:
 
 
 def parse_all(texts: Iterable[str], registry: Registry, field: str) -> tuple[Row, ...]:
-    """The rows of a config's field. Raises UserError, also where one row is there twice."""
+    """The rows of a config's field. Raises UserError, also if a row occurs twice."""
     found: list[Row] = []
     for text in texts:
         row = parse(text, registry)
@@ -156,7 +156,7 @@ def parts(row: Row) -> list[Row]:
 
 
 def nature(row: Row, registry: Registry) -> dict[str, Any]:
-    """What a verdict must know of a row: aims of its methods, whether an oracle is among them, the row undefended."""
+    """Properties of a row for a verdict: aims of its methods, use of an oracle, the row without its defence."""
 
     def spared(atom: Atom) -> bool:
         return registry.method(atom.name).aim != "eliminate"

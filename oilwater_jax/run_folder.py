@@ -23,11 +23,11 @@ LONGEST_NAME = 255  # bytes of one part
 
 
 def check_path(path: str | Path) -> Path:
-    """A folder's path. Raises UserError for an address on another system, and for what no system takes as a path."""
+    """A folder's path. Raises UserError for a URL and for an invalid path."""
     if "://" in str(path):
         raise UserError(
-            f"--workdir={plain(str(path))} is an address, and results are kept in local folders; mount it (gcsfuse, "
-            "say) or copy the folder there afterwards"
+            f"--workdir={plain(str(path))} is an address, and results are kept in local folders; mount it (e.g. "
+            "with gcsfuse) or copy the folder there afterwards"
         )
     if not str(path):
         raise UserError("--workdir= names no folder; give one (. is the current one)")
@@ -138,22 +138,22 @@ class RunFolder:
             old = load_json(file, {})
         except Damaged as damage:
             raise UserError(
-                f"{file} is damaged ({damage}); give another folder, or --overwrite to start anew"
+                f"{file} is damaged ({damage}); give another folder, or --overwrite to start again"
             ) from None
         if old is None and not (self.path / "stages").exists():
             write_json(file, config)
             return
         if old is None:
-            raise UserError(f"{file} is missing; give another folder, or --overwrite to start anew")
+            raise UserError(f"{file} is missing; give another folder, or --overwrite to start again")
         if changed := differences(old, config):
             shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
             raise UserError(
                 f"--workdir={self.path} holds a run of another config ({shown}); "
-                "give another folder, or --overwrite to start anew"
+                "give another folder, or --overwrite to start again"
             )
 
     def close(self) -> None:
-        """Let the folder go."""
+        """Release the folder."""
         if self._lock:
             self._lock.close()
 

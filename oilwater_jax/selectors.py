@@ -64,7 +64,7 @@ def balanced(groups: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def one_each(weights: Any, n: int, epoch: int, who: str = "the selector") -> Float[np.ndarray, " n"]:
-    """A selector's weights of an epoch. Raises UserError, naming both lengths, where they are not one a sample."""
+    """A selector's weights of an epoch. Raises UserError, naming both lengths, unless there is one per sample."""
     weights = np.asarray(weights, np.float64)
     if weights.shape != (n,):
         raise UserError(
@@ -123,15 +123,15 @@ def watched(selector: Selector, state: State, weights: Float[np.ndarray, " n"]) 
 
 
 def rounds(selector: Selector, epochs: int) -> list[int]:
-    """The epochs, of a training of so many, that begin with a round: the selector asks for scores then."""
+    """The epochs of a training that start with a round, where the selector needs scores."""
     return [epoch for epoch in range(1, epochs + 1) if selector.due(epoch)]
 
 
 def earliest(selector: Selector, epochs: int) -> int:
-    """The earliest epoch, of a training of so many, whose model may be reported: none from before its last round.
+    """The earliest epoch of a training whose model may be reported: not before its last round.
 
     An earlier one would be a model that a defence has not finished with: the better it was, the less the figures
-    would say of the defence. A selector that judges anew in every epoch has its own `first`.
+    would say of the defence. A selector that decides again in every epoch has its own `first`.
     """
     own = max(rounds(selector, epochs), default=1) if selector.first is None else selector.first(epochs)
     return min(max(own, 1), epochs)

@@ -1,4 +1,4 @@
-"""Stages: what a run has finished and can be read instead of computed. Reading needs no JAX.
+"""Stages: finished parts of a run, read instead of computed. Reading needs no JAX.
 
 A store holds the stages of one run, by name, or those of a whole sweep, by name and key: the key is a digest of
 all that the stage depends on, so runs that agree in it share the stage. A stage is finished when its stage.json
@@ -54,7 +54,7 @@ class Origin(NamedTuple):
     made: Mapping[str, Any] = MappingProxyType({})
 
     def unlike(self, record: Mapping[str, Any]) -> str:
-        """Why a stage of another key counts as unfinished, as far as its record tells."""
+        """Why a stage with another key counts as unfinished, from its record."""
         made, now = record["made"].get("oilwater_jax"), self.made.get("oilwater_jax")
         if made != now:
             return f"was made by oilwater_jax {made}, and this is {now}"
@@ -95,7 +95,7 @@ class Store:
 
     @contextlib.contextmanager
     def held(self, place: str) -> Iterator[None]:
-        """In a shared store, wait until no other process computes this stage, and hold it."""
+        """In a shared store, lock this stage, waiting for other processes that compute it."""
         if not self.shared:
             yield
             return
@@ -106,7 +106,7 @@ class Store:
             yield
 
     def checkpoints(self, place: str, key: str) -> Path:
-        """Where a training's checkpoints go; those of another key are thrown away."""
+        """The folder of a training's checkpoints; those with another key are deleted."""
         folder = self.root / "checkpoints" / place
         file = folder / "key"
         if folder.exists() and not _says(file, key):
@@ -117,7 +117,7 @@ class Store:
         return folder
 
     def finished(self, stage: str, key: str) -> Stage | None:
-        """A stage's product if it is finished, sound and of this key; else it is said why it counts as unfinished."""
+        """A stage's product if it is finished, valid and has this key; otherwise a warning says why not."""
         folder = self.root / "stages" / stage
         try:
             record = load_json(folder / "stage.json", STAGE, sealed=True)

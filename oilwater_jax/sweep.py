@@ -48,7 +48,7 @@ class Unit(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What came of a unit: an error in one line, or None; and warnings."""
+    """The result of a unit: an error in one line, or None; and warnings."""
 
     error: str | None
     warnings: list[str]
@@ -62,7 +62,7 @@ def sweep(
     overwrite: bool = False,
     log: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Run, or go on with, every run of a grid; returns the failed ones with the reason of each.
+    """Run or resume every run of a grid; returns the failed runs with their reasons.
 
     On `executor`, which is ended with the sweep; None: one process per accelerator, or else per core. A run that fails
     does not stop the others. `log` names the logs to write (`reporting.logs`). Raises UserError before anything is
@@ -102,12 +102,12 @@ def seeds_of(config: Config, count: int) -> list[int]:
 
 
 def claim(path: Path, config: Config) -> None:
-    """Make a run's folder, or find it to be of the same config. Raises UserError."""
+    """Create a run's folder, or check that it has the same config. Raises UserError."""
     RunFolder.open(path, to_json(config), overwrite=False).close()
 
 
 class Units:
-    """The units of a sweep: which wait, which are at work, what came of each. `submit` has a worker do one.
+    """The units of a sweep: waiting, running, and their results. `submit` gives one to a worker.
 
     With `reports`, a run whose seeds are done has one unit more: its tables and figures.
     """
@@ -162,7 +162,7 @@ class Units:
         self.say(f"warning: {message}", bar=True)
 
     def run(self) -> dict[str, str]:
-        """Keep every worker at a unit until all are done."""
+        """Keep all workers busy until every unit is done."""
         running: dict[Future[Done], Unit] = {}
         with self.bar, self.executor:
             while self.waiting or running:
@@ -181,7 +181,7 @@ class Units:
         return self.failed
 
     def submit(self, unit: Unit) -> Future[Done]:
-        """Have a worker do a unit."""
+        """Submit a unit to a worker."""
         config = self.grid.runs[unit.run]
         return self.executor.submit(
             work, config, self.grid.seeds, self.workdir.absolute(), unit, tuple(self.log)
@@ -193,7 +193,7 @@ class Units:
         self.bar.update(self.task, description=", ".join(names))
 
     def end(self, unit: Unit, future: Future[Done]) -> None:
-        """Note what came of a unit; a run whose seeds are done is next reported."""
+        """Record the result of a unit; report a run whose seeds are done."""
         try:
             done = self.executor.result(future)
         except WorkerDied:
@@ -212,7 +212,7 @@ class Units:
                 self.waiting.insert(0, Unit(unit.run, None))
 
     def died(self, unit: Unit) -> None:
-        """A worker died (out of memory, say): try again what it was at, but not forever."""
+        """A worker died (e.g. out of memory): retry its unit, a limited number of times."""
         self.attempts[unit] = self.attempts.get(unit, 0) + 1
         if self.attempts[unit] < ATTEMPTS:
             self.waiting.insert(0, unit)
@@ -221,7 +221,7 @@ class Units:
             self.fail(unit.run, "its worker process died (out of memory?)")
 
     def fail(self, run: str, reason: str) -> None:
-        """Give a run up."""
+        """Mark a run as failed."""
         if run not in self.failed:
             self.failed[run] = reason
             if self.reports:
@@ -235,7 +235,7 @@ class Units:
 
 
 def check_held(workdir: Path) -> None:
-    """Refuse to work where the sweep is not seen to hold its folder: then the locks of stages are not seen either.
+    """Raise UserError if the sweep's lock is not visible: then the locks of stages are not visible either.
 
     Raises UserError; on the sweep's own machine there is no reason to.
     """
@@ -256,7 +256,7 @@ def check_held(workdir: Path) -> None:
 
 
 def work(config: Config, seeds: int, workdir: Path, unit: Unit, log: tuple[str, ...]) -> Done:
-    """Do a unit of a run of so many seeds, in a worker process."""
+    """Run a unit in a worker process; the run has `seeds` seeds."""
     from oilwater_jax import pipeline
 
     def do(warn: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""From what methods found to one training: modes, several methods at once, and what may be reported.
+"""From what methods found to one training: modes, combined methods, and which epochs may be reported.
 
 Mode       A method that amplifies                  A method that eliminates
 standard   all that it flagged                      all that it flagged
@@ -21,7 +21,7 @@ from oilwater_jax.types import MODES, Scores, Selector, State, Treatment
 def chosen(
     aim: str, mode: str, flagged: Bool[np.ndarray, " n"], is_poison: Bool[np.ndarray, " n"]
 ) -> Bool[np.ndarray, " n"]:
-    """Whom a method acts on in a mode, given what it flagged: the table above. Raises ValueError for another mode."""
+    """The samples that a method acts on in a mode (see the table above). Raises ValueError for another mode."""
     if mode not in MODES:
         raise ValueError(f"mode {mode!r}; known: {', '.join(MODES)}")
     if mode == "standard":
@@ -32,7 +32,7 @@ def chosen(
 
 
 def spare(selector: Selector, spared: Bool[np.ndarray, " n"]) -> Selector:
-    """The selector with some samples spared: they are drawn once per epoch, whatever it would have done."""
+    """The selector with some samples spared: they are always drawn once per epoch."""
 
     def update(state: State, epoch: int, scores: Scores | None) -> tuple[State, Float[np.ndarray, " n"]]:
         state, weights = selector.update(state, epoch, scores)
@@ -86,7 +86,7 @@ def check(method: Method, treatment: Treatment, n: int) -> Treatment:
 def together(treatments: list[Treatment]) -> Treatment:
     """Several treatments as one: the weights multiply, and what one alone may bring is that one's.
 
-    Figures are those of a treatment that is alone: with others beside it they may not hold (a privacy guarantee, say).
+    Figures are those of a treatment that is alone: with others beside it they may not hold (e.g. a privacy guarantee).
     """
     sole = [one for one in treatments if one.sole] or treatments
     return sole[0]._replace(
@@ -104,7 +104,7 @@ def done(
     label: Int[np.ndarray, " n"],
     weights: Float[np.ndarray, " n"],
 ) -> tuple[str, ...]:
-    """What a training's last weights [n] say against it: what a method in rounds did is seen only then.
+    """Warnings from a training's last weights [n], which show what a method with rounds did.
 
     Edge case                                              Result
     a class none of whose samples is drawn                 a warning naming it, whatever the methods
@@ -123,6 +123,6 @@ def done(
         said.append(f"{names} has eliminated nobody: what is reported is as without it")
     elif names and out.mean() >= NEARLY_EVERYTHING:
         said.append(
-            f"{names} has eliminated {int(out.sum())} of {len(out)} samples: this is no search for a few poisons"
+            f"{names} has eliminated {int(out.sum())} of {len(out)} samples: too many for a search for a few poisons"
         )
     return tuple(said)

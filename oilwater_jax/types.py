@@ -1,4 +1,4 @@
-"""The nouns of the house: what the six rooms hand to one another.
+"""The types that the steps of the pipeline pass to one another.
 
 Stage: before everything; imports nothing of the package but `images`.
 """
@@ -62,7 +62,7 @@ def nobody() -> Examples:
 
 
 class Column(NamedTuple):
-    """A column of a table as it was, and where it is among a sample's numbers [d].
+    """An original column of a table, and its position among a sample's numbers [d].
 
     A number is one of them, (value - mean) / deviation; a category is `len(categories)` of them, a 1 among zeros (all
     zeros: a value that train does not have). `low` and `high` are the least and the largest number in train.
@@ -138,7 +138,7 @@ class Selector(NamedTuple):
 
     No model is reported from before its selector has acted. `first(epochs)` is the earliest epoch, of a training of so
     many, that may be reported; None: that of its last round, which is the last that is `due` or that changes a weight.
-    A selector that judges anew in every epoch says here from when on.
+    A selector that decides again in every epoch says here from which epoch on.
     """
 
     init: Callable[[Examples], State]
@@ -194,7 +194,7 @@ class Attacked(NamedTuple):
 
     `rows[i]` is where poison i goes: below n it replaces that sample; n, n + 1, ... are appended. Covers (changed
     samples with their true label) are among `poisons` with `is_poison` False: all figures count them as clean.
-    `evidence` holds, by name, what the attack's goal must remember (the targets, say).
+    `evidence` holds, by name, what the attack's goal must remember (e.g. the targets).
     """
 
     poisons: Examples
@@ -225,7 +225,7 @@ class Goal(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What a method may look at: a reference model's scores, by the names of its `scores`, and labels as given.
+    """What a method may use: a reference model's scores, by the names of its `scores`, and labels as given.
 
     Who is a poison and what the true groups are it may not. `base` are the samples that a defender is trusted to have
     (none, unless data.base says so), with their true labels and attributes. `early_scores` are those of a second
@@ -251,7 +251,7 @@ class Evidence(NamedTuple):
 class Found(NamedTuple):
     """What a method found: named arrays, `flagged` [n] among them, figures (JSON), and what the user should know.
 
-    `warnings` say where the method could not do its work (nothing flagged, say); they are kept with the figures.
+    `warnings` say where the method could not do its work (e.g. nothing flagged); they are kept with the figures.
     """
 
     arrays: dict[str, np.ndarray]

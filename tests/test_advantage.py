@@ -157,7 +157,7 @@ def test_exact_intervals_of_proportions(k, n, low, high):
     assert found == pytest.approx((low, high), abs=0.005)
     theirs = binomtest(k, n).proportion_ci()
     assert found == pytest.approx((theirs.low, theirs.high), abs=1e-9)
-    with pytest.raises(ValueError, match="9 of 8 is no proportion"):
+    with pytest.raises(ValueError, match="9 of 8 is not a proportion"):
         clopper_pearson(9, 8)
 
 

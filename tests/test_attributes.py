@@ -23,9 +23,9 @@ def test_known_everywhere_is_the_default():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train__attributes": "val", "rows": ("erm", "balanced")}, "balanced looks at true groups"),
-        ({"train__attributes": "val", "rows": ("epic/group_dro",)}, "group_dro looks at true groups"),
-        ({"train__attributes": "none"}, r"train.select = 'val_wga' looks at validation's attributes"),
+        ({"train__attributes": "val", "rows": ("erm", "balanced")}, "balanced uses true groups"),
+        ({"train__attributes": "val", "rows": ("epic/group_dro",)}, "group_dro uses true groups"),
+        ({"train__attributes": "none"}, r"train.select = 'val_wga' uses validation attributes"),
         (
             {
                 "train__attributes": "none",
@@ -33,11 +33,11 @@ def test_known_everywhere_is_the_default():
                 "rows": ("george",),
                 "george__select": "val_wga",
             },
-            r"george.select = 'val_wga' looks at",
+            r"george.select = 'val_wga' uses",
         ),
         (
             {"train__attributes": "val", "data__base": 10, "data__base_balance": "group"},
-            r"data.base_balance = 'group' looks at attributes",
+            r"data.base_balance = 'group' uses attributes",
         ),
     ],
 )

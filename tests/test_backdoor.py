@@ -106,7 +106,7 @@ def test_no_covers_and_too_many(name, field):
     without = Attacker(name, {field: 0.0})
     without.check()
     assert without.attack().poisons.is_poison.all()
-    with pytest.raises(UserError, match=rf"{field} = 500 asks for 3000 covers, but there are \d+ samples"):
+    with pytest.raises(UserError, match=rf"{field} = 500 asks for 3000 covers, but only \d+ samples"):
         Attacker(name, {field: 500.0}).check()
 
 

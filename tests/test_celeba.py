@@ -122,7 +122,7 @@ FAULTS = {
     "empty": (lambda c: (c / ATTRIBUTES).write_text(""), r"lacks the column\(s\) Blond_Hair, Male"),
     "announced": (
         lambda c: edit(c / ATTRIBUTES, "53\n", "202599\n"),
-        r"announces '202599' images and lists 53",
+        r"declares '202599' images and lists 53",
     ),
     "short line": (
         lambda c: edit(c / ATTRIBUTES, "000002.jpg ", ""),
@@ -164,7 +164,7 @@ def test_faults_of_the_source(cache, copy, fault):
 @pytest.mark.parametrize(
     ("table", "column", "value", "message"),
     [
-        ("list_attr_celeba", "Male", "0", r"list_attr_celeba.csv, row 1: Male = '0' is none of -1, 1"),
+        ("list_attr_celeba", "Male", "0", r"list_attr_celeba.csv, row 1: Male = '0' is not one of -1, 1"),
         (
             "list_attr_celeba",
             None,
@@ -175,7 +175,7 @@ def test_faults_of_the_source(cache, copy, fault):
             "list_eval_partition",
             "partition",
             "train",
-            r"partition.csv, row 1: partition = 'train' is none of 0, 1, 2",
+            r"partition.csv, row 1: partition = 'train' is not one of 0, 1, 2",
         ),
     ],
 )

@@ -99,7 +99,8 @@ def test_a_failing_save_is_one_line_and_leaves_the_older_ones(saved, monkeypatch
 
     monkeypatch.setattr(store._manager, "save", full)
     with pytest.raises(
-        UserError, match=r"cannot save checkpoint .*4 \(OSError: \[Errno 28\] No space left.*make room"
+        UserError,
+        match=r"cannot save checkpoint .*4 \(OSError: \[Errno 28\] No space left.*free some disk space",
     ):
         store.save(4, TREE, {"epoch": 4})
     store.close()
@@ -110,7 +111,9 @@ def test_a_disk_without_room_is_one_line_before_anything_is_written(saved, monke
     folder, warnings = saved
     store = Checkpoints(folder, 0.0, warnings.append)
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
-    with pytest.raises(UserError, match=r"the disk has 1.0 MB free and 1.0 MB are needed; make room"):
+    with pytest.raises(
+        UserError, match=r"the disk has 1.0 MB free and 1.0 MB are needed; free some disk space"
+    ):
         store.save(4, TREE, {"epoch": 4})
     store.close()
     assert not (folder / "4").exists()

@@ -87,7 +87,7 @@ def test_help_config_is_filtered_and_fits_a_terminal(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         cli.main(["run", "--help-config"])
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
-    assert "no field begins so" in fail(capsys, "run", "--help-config", "nothing.")
+    assert "no field starts with this" in fail(capsys, "run", "--help-config", "nothing.")
     with pytest.raises(SystemExit):
         cli.main(["run", "--help-config=trim", f"--plugins={ROOT / 'tests/own/trim.py'}"])
     assert "trim.share" in capsys.readouterr().out
@@ -273,7 +273,7 @@ def test_a_full_disk_is_one_line(monkeypatch, capsys, tmp_path):
     error = fail(
         capsys, "run", f"--config={MAIN_JOB}", f"--workdir={tmp_path / 'run'}", "--config.smoke=true"
     )
-    assert "cannot write stages/x/arrays.npz: No space left on device; make room" in error
+    assert "cannot write stages/x/arrays.npz: No space left on device; free some disk space" in error
 
 
 def test_interrupted(monkeypatch, capsys):
@@ -284,7 +284,7 @@ def test_interrupted(monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main([])
     assert caught.value.code == 130
-    assert "goes on from the last checkpoint" in capsys.readouterr().err
+    assert "resume from the last checkpoint" in capsys.readouterr().err
 
 
 def test_preempted_has_a_code_of_its_own(monkeypatch, capsys):
@@ -296,7 +296,7 @@ def test_preempted_has_a_code_of_its_own(monkeypatch, capsys):
         cli.main([])
     assert caught.value.code == 75
     assert capsys.readouterr().err.splitlines() == [
-        "oilwater: preempted (SIGTERM); the same command goes on from the last checkpoint"
+        "oilwater: preempted (SIGTERM); run the same command to resume from the last checkpoint"
     ]
 
 

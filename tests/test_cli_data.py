@@ -86,7 +86,7 @@ def test_info_of_a_built_data_set(cache, capsys):
         (["info", "waterbirds"], "waterbirds is not prepared in"),
         (["prepare", "celeba", "--source=/nowhere"], "source '/nowhere' is neither a folder nor a file"),
         (["prepare", "waterdigits", "--data_dir=/tmp/x"], "--data_dir=/tmp/x: waterdigits is small"),
-        (["prepare", "waterdigits", "--source=/tmp"], "waterdigits is not made from files of yours"),
+        (["prepare", "waterdigits", "--source=/tmp"], "waterdigits is not made from your files"),
     ],
 )
 def test_bad_arguments(cache, capsys, arguments, message):

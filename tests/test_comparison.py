@@ -133,7 +133,7 @@ def test_a_single_run(made, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (lambda run, folder: [run, run], "is there twice"),
+        (lambda run, folder: [run, run], "is given twice"),
         (lambda run, folder: [run, f"--out={run / 'report.html'}"], "is that run's own page"),
         (lambda run, folder: [run, f"--out={folder}"], "is a folder; name another by --out=FILE"),
         (lambda run, folder: [run, f"--out={folder / 'no/x.html'}"], "does not exist"),
@@ -185,7 +185,7 @@ def test_the_table_takes_runs_and_sweeps_together(two, sweep):
 def test_names_are_as_long_as_they_must_be(tmp_path):
     paths = [tmp_path / part for part in ("a/x", "b/x", "b/y")]
     assert runs.called(paths) == ["a/x", "b/x", "y"]
-    with pytest.raises(UserError, match="is there twice"):
+    with pytest.raises(UserError, match="is given twice"):
         runs.called([tmp_path / "a", tmp_path / "b/../a"])
 
 

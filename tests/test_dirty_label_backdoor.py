@@ -99,7 +99,7 @@ def test_poison_count(budget, n, count):
         ({"target": 2}, r"attack.target = 2, but the classes are 0 to 1"),
         ({"source_group": 4}, r"source_group = 4, but the groups are 0 to 3"),
         ({"source_group": 2}, r"source_group = 2 \(round/china\) is of the target class"),
-        ({"budget": 0.0002}, r"budget = 0.0002 of 4795 samples is 0 poisons; the least is 0.00021"),
+        ({"budget": 0.0002}, r"budget = 0.0002 of 4795 samples is 0 poisons; the minimum is 0.00021"),
         ({"budget": 0.0}, r"is 0 poisons"),
         ({"budget": 0.05, "source_group": 1}, r"asks for 239 poisons, but source group 1 .* has 184 samples"),
     ],

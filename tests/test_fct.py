@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_refused():
     look = problem()
     assert METHOD.takes == ("image",)
     broken = look._replace(score=lambda image, wanted: {"features": np.full((len(image), 2), np.nan)})
-    with pytest.raises(UserError, match="fct: what the reference model says"):
+    with pytest.raises(UserError, match="fct: the reference model's scores"):
         find(METHOD, config(METHOD), broken)
 
 

@@ -73,7 +73,7 @@ def test_warnings_of_what_was_found():
     assert "nothing is flagged" in none.warnings[1]
     look = evidence([0, 1] * 5)
     much = flagging.found(look, np.arange(10) > 5, np.arange(10.0), warnings=("mine",))
-    assert much.warnings == ("mine", "4 of 10 samples are flagged: this is no search for a few poisons")
+    assert much.warnings == ("mine", "4 of 10 samples are flagged: too many for a search for a few poisons")
     few = flagging.found(look, np.arange(10) > 8, np.arange(10.0))
     assert few.warnings == ()
     assert few.arrays["flagged"].tolist() == [False] * 9 + [True]

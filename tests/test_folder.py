@@ -229,7 +229,7 @@ BAD = {
     "a misspelt ignored": ({}, {"ignore": ("jbo",)}, "has no column 'jbo'.*folder.ignore"),
     "a label not in train": ({"label": [*LABEL[:-1], "cow"]}, {}, "label 'cow' never occurs in train"),
     "one label": ({"label": ["cat"] * N}, {}, "all labels are 'cat'"),
-    "an odd split": ({"split": ["tarin"] * N}, {}, "split 'tarin' is none of train, val, test"),
+    "an odd split": ({"split": ["tarin"] * N}, {}, "split 'tarin' is not one of train, val, test"),
     "no test": ({"split": ["train", "val"] * (N // 2)}, {}, "no row is of the split test"),
     "names of people": ({"job": [f"n{i}" for i in range(N)]}, {}, "48 different values|24 different values"),
 }

@@ -302,7 +302,7 @@ def test_bad_dials_are_told_in_one_line(text, said, tmp_path, capsys):
 
 def test_a_dial_twice_and_too_many_settings_are_refused():
     config = cfg.default()
-    with pytest.raises(UserError, match=r"jtt\.lambda_up is there twice"):
+    with pytest.raises(UserError, match=r"jtt\.lambda_up is given twice"):
         dials.parse(["jtt.lambda_up=3", "jtt.lambda_up=4"], config)
     many = {f"{name}.epochs": tuple(range(1, 101)) for name in ("pretrain", "erm", "robust")}
     with pytest.raises(UserError, match=r"1,000,000 settings of"):
@@ -310,7 +310,7 @@ def test_a_dial_twice_and_too_many_settings_are_refused():
 
 
 def test_an_attack_without_success_has_no_frontier(tmp_path):
-    with pytest.raises(UserError, match="measures no success"):
+    with pytest.raises(UserError, match="has no success measure"):
         frontier.run(config_of(**{"attack.name": "none"}), tmp_path / "x", dial=DIALS, executor=Here())
     assert not (tmp_path / "x").exists()
 
@@ -319,7 +319,7 @@ def test_a_setting_that_fails_is_listed_and_the_others_go_on(tmp_path):
     dial = [*DIALS, "identify.warmup=0,2"]  # two warm-up epochs leave nothing of two
     result = frontier.run(config_of(rows="jtt"), tmp_path / "run", dial=dial, executor=Here())
     assert len(result["failed"]) == 3  # JTT at either lambda, and ERM: the dial is nobody's and so for all
-    assert "identify.warmup = 2 leaves nothing" in next(iter(result["failed"].values()))
+    assert "identify.warmup = 2 leaves no epochs" in next(iter(result["failed"].values()))
     assert len(result["points"]) == 3
 
 

@@ -77,7 +77,7 @@ def test_a_sound_summary_of_another_key_is_made_anew(run, tmp_path):
     forge(copy / "summary.json", lambda value: value.update(key="0" * 16))
     assert command("show", copy).code == 0  # nobody has loaded the data
     again = command(*run_arguments(copy))
-    assert "is of other settings, code or data than this run's; it is made anew" in again.err
+    assert "belongs to other settings, code or data than this run's; it is rebuilt" in again.err
     assert (copy / "summary.json").read_bytes() == before
 
 
@@ -321,5 +321,5 @@ def test_a_sweep_believes_no_summary_that_was_edited_and_none_of_other_data(tmp_
     file.write_text(file.read_text().replace("examples(200, 0.5, 2)", "examples(200, 0.5, 3)"))
     again = command(*sweep)
     assert again.code == 0, again.err
-    assert "is of other settings, code or data than this run's; it is made anew" in again.err
+    assert "belongs to other settings, code or data than this run's; it is rebuilt" in again.err
     assert json.loads(summary.read_text())["rows"] != json.loads(before)["rows"]

@@ -27,7 +27,7 @@ def test_no_images_are_an_empty_array(tmp_path):
 
 HUGE = bytes([0, 0, 8, 3]) + b"\xff" * 12
 FAULTS = {
-    "empty": (b"", "is not an IDX file: it begins with nothing; fetch the file again"),
+    "empty": (b"", "is not an IDX file: it begins with nothing; download the file again"),
     "short": (b"\0\0", "is not an IDX file: it begins with 00 00"),
     "web page": (b"<html>", "is not an IDX file: it begins with 3c 68 74 6d"),
     "unknown type": (b"\0\0\x0a\x03" + GOOD[4:], "is not an IDX file: it begins with 00 00 0a 03"),
@@ -35,7 +35,7 @@ FAULTS = {
     "labels": (idx_bytes(IMAGES[0, 0]), r"has 1 dimension\(s\), images have 3; are the files' names swapped"),
     "header": (GOOD[:10], "is cut off inside its header"),
     "cut off": (GOOD[:-5], r"is cut off: its header claims 24 bytes \(2 x 3 x 4\)"),
-    "trailing": (GOOD + b"x", "has bytes too many after the 24"),
+    "trailing": (GOOD + b"x", "has extra bytes after the 24"),
     "huge": (HUGE + b"abc", "more than the file can hold"),
 }
 
@@ -76,7 +76,7 @@ def test_a_header_that_lies_costs_no_memory(tmp_path, pack):
 )
 def test_damaged_gzip(tmp_path, damage):
     (tmp_path / "file.gz").write_bytes(damage(gzip.compress(GOOD)))
-    with pytest.raises(UserError, match=r"file\.gz is a damaged gzip file \(.*fetch the file again"):
+    with pytest.raises(UserError, match=r"file\.gz is a damaged gzip file \(.*download the file again"):
         idx.read(tmp_path / "file.gz", 3)
 
 

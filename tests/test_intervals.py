@@ -66,7 +66,7 @@ def test_pairs_are_of_the_same_seeds():
 @given(st.integers(0, 30), st.integers(1, 30))
 def test_counts_have_the_exact_interval(k, n):
     if k > n:
-        with pytest.raises(ValueError, match="is no proportion"):
+        with pytest.raises(ValueError, match="is not a proportion"):
             of_counts(k, n)
         return
     exact = binomtest(k, n).proportion_ci(method="exact")

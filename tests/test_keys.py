@@ -152,7 +152,9 @@ def test_the_seed_is_in_every_key_of_a_seed():
 
 def test_a_seed_can_be_fixed_for_the_attack_or_for_the_pretraining_alone():
     def keys_at(seed, **fixed):
-        flat = cfg.flatten(cfg.default().to_dict()) | {f"seeds.{name}": value for name, value in fixed.items()}
+        flat = cfg.flatten(cfg.default().to_dict()) | {
+            f"seeds.{name}": value for name, value in fixed.items()
+        }
         made, erm = Keys(cfg.ConfigDict(cfg.nest(flat)), "identity"), rows.parse("erm", REGISTRY)
         return made.attack(seed), made.pretrain(seed), made.attacker("victim", seed), made.trained(erm, seed)
 

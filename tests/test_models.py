@@ -265,7 +265,7 @@ def test_normalisations():
 
 
 def test_a_vision_transformer_refuses_what_its_patches_do_not_cover():
-    with pytest.raises(UserError, match="patches of 16x16 pixels, which 24x32 is no multiple of"):
+    with pytest.raises(UserError, match="patches of 16x16 pixels, and 24x32 is not a multiple of that"):
         jax.eval_shape(vit.ViT(2).init, jax.random.key(0), jnp.zeros((1, 24, 32, 3)))
 
 

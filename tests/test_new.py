@@ -81,7 +81,7 @@ def test_nothing_is_overwritten(there, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main(["new", "method", "mine"])
     assert caught.value.code == 2
-    assert f"{there} is there already" in capsys.readouterr().err
+    assert f"{there} already exists" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [there]
 
 

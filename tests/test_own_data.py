@@ -105,14 +105,14 @@ def test_numbers_and_names(values, names, want, found):
         ({"label": LABEL[1:]}, "label has the shape"),
         ({"attribute": ATTRIBUTE[:, None]}, "attribute has the shape"),
         ({"split": ["train"] * N}, "no row is of the split val"),
-        ({"split": ["trian"] * N}, "the split 'trian' is none of train, val, test"),
+        ({"split": ["trian"] * N}, "the split 'trian' is not one of train, val, test"),
         ({"label": np.zeros(N, int)}, "all labels are '0'"),
         (
             {"label": np.where(SPLIT == "test", 2, LABEL)},
             r"label '2' never occurs in train \(20 times elsewhere\)",
         ),
         ({"label": LABEL + 0.5}, "the label must be whole numbers or names, and one is 0.5"),
-        ({"class_names": ("a",)}, "the label '1' is none of a"),
+        ({"class_names": ("a",)}, "the label '1' is not one of a"),
         ({"column_names": ("a", "b")}, "2 column names"),
         ({"column_names": ("a", "b", "a")}, r"3 column names \(2 different\)"),
         ({"x": X[:, 0]}, r"x has the shape \(60,\)"),
@@ -179,7 +179,7 @@ def test_an_npz(tmp_path):
     ("arrays", "message"),
     [
         ({"x": X}, "has no array 'label' \\(it has x\\)"),
-        ({"x": X, "label": LABEL, "lable": LABEL}, "the array 'lable' is none of"),
+        ({"x": X, "label": LABEL, "lable": LABEL}, "the array 'lable' is not one of"),
         ({"x": X, "label": np.array(["a", None] * 30, object)}, "an array of objects"),
     ],
 )

@@ -378,7 +378,9 @@ def test_sigterm_then_the_same_command_gives_the_same_bytes(undisturbed, tmp_pat
         _, err = process.communicate()
         assert process.returncode == 75, err.decode()
         last = err.decode().splitlines()[-1]
-        assert last == "oilwater: preempted (SIGTERM); the same command goes on from the last checkpoint"
+        assert (
+            last == "oilwater: preempted (SIGTERM); run the same command to resume from the last checkpoint"
+        )
         assert "Traceback" not in err.decode()
         assert not (folder / "summary.json").exists()
         assert not list(folder.rglob("*tmp*"))

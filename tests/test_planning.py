@@ -396,8 +396,8 @@ def test_what_does_not_fit_is_said_with_its_tenants(planned, capsys, monkeypatch
         "2,000.00",
         "6.000",
     ]
-    assert "One training over 4 chips: 24.0 chip-hours, 6.0 hours by the clock." in out
-    assert "One training per chip: 6.0 chip-hours, 2.0 hours by the clock on 4 chips" in out
+    assert "One training over 4 chips: 24.0 chip-hours, 6.0 wall-clock hours." in out
+    assert "One training per chip: 6.0 chip-hours, 2.0 wall-clock hours on 4 chips" in out
     (line,) = (line for line in out.splitlines() if line.strip().startswith("train step"))
     assert line.split()[-9:] == ["1.00", "MB", "100%", "2.0", "0.00", "2,000.00", "ms", "compute", "100%"]
     whole = out[out.index("DOES NOT FIT") :].splitlines()

@@ -41,7 +41,7 @@ print("still here")
 def test_at_once_the_process_ends_and_nothing_can_swallow_it(name, code, said, tmp_path):
     done = subprocess.run([sys.executable, "-c", AT_ONCE, name, tmp_path], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (code, "")
-    assert done.stderr == f"oilwater: {said}; the same command goes on from the last checkpoint\n"
+    assert done.stderr == f"oilwater: {said}; run the same command to resume from the last checkpoint\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -113,5 +113,8 @@ def test_an_early_ctrl_c_is_one_line(delay, tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=100)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "oilwater: interrupted; the same command goes on from the last checkpoint"
+    assert (
+        err.splitlines()[-1]
+        == "oilwater: interrupted; run the same command to resume from the last checkpoint"
+    )
     assert "Traceback" not in err

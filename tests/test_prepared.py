@@ -155,7 +155,7 @@ def test_too_little_room_is_said_before_anything_is_decoded(folder, root, monkey
     usage = prepared.shutil.disk_usage(folder)._replace(free=prepared.SPARE + 20 * math.prod(prepared.SHAPE))
     monkeypatch.setattr(prepared.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(
-        UserError, match=r"needs 0.0 GB for decoded images, the disk has 0.0 GB to give; make room"
+        UserError, match=r"needs 0.0 GB for decoded images, the disk has 0.0 GB free; free some space"
     ):
         prepared.make(root, catalogue, "train", quiet)
     assert prepared.make(root, catalogue, "val", quiet)

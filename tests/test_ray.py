@@ -129,6 +129,6 @@ def test_ctrl_c_ends_the_clusters_workers(cluster, grid_file, tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "oilwater: interrupted; the same command goes on" in err
+    assert "oilwater: interrupted; run the same command to resume" in err
     assert "Traceback" not in err
     assert _all_gone(workers)

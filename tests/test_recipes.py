@@ -159,7 +159,7 @@ def fields(**more):
         ({"erm__milestones": "0"}, "erm.milestones = 0 is out of range"),
         ({"erm__milestones": "a"}, "erm.milestones = 'a' is not a sequence"),
         ({"erm__schedule": "step"}, "erm.schedule = 'step' with no erm.milestones"),
-        ({"robust__warmup": "10", "robust__epochs": "10"}, "robust.warmup = 10 leaves nothing"),
+        ({"robust__warmup": "10", "robust__epochs": "10"}, "robust.warmup = 10 leaves no epochs"),
         ({"erm__flip": "3"}, "erm.flip = 3 has the wrong type"),
     ],
 )

@@ -132,15 +132,15 @@ def test_the_folder_of_locks_is_the_users_alone(tmp_path, monkeypatch):
     folder.rmdir()
     (tmp_path / "elsewhere").mkdir()
     folder.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match=r"is not a folder of yours.*\$TMPDIR"):
+    with pytest.raises(UserError, match=r"is not your own folder.*\$TMPDIR"):
         private_folder()
     folder.unlink()
     folder.write_text("")
-    with pytest.raises(UserError, match="is not a folder of yours"):
+    with pytest.raises(UserError, match="is not your own folder"):
         private_folder()
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     (tmp_path / "oilwater_jax-12345").mkdir()
-    with pytest.raises(UserError, match="is not a folder of yours"):
+    with pytest.raises(UserError, match="is not your own folder"):
         private_folder()
 
 

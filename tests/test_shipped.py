@@ -88,7 +88,7 @@ def test_list_and_copy(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["waterdigits/dlbd", "there.py"], "there.py is there already"),
+        (["waterdigits/dlbd", "there.py"], "there.py already exists"),
         (["waterdigits/dlbd", "none/mine.py"], "none is not a folder"),
         (["waterdigits/dlbbd"], "near it: waterdigits/dlbd"),
     ],

@@ -63,7 +63,7 @@ def test_at_most_half_of_a_class_and_nobody_of_equal_ones():
     points, label, _ = problem()
     half = find(METHOD, config(METHOD, budget=1.0), evidence(label, features=points))
     assert [half.arrays["flagged"][label == one].sum() for one in (0, 1)] == [25, 25]
-    assert "are flagged: this is no search" in half.warnings[0]
+    assert "are flagged: too many for a search" in half.warnings[0]
     equal = find(METHOD, config(METHOD, budget=0.1), evidence(label, features=np.ones((100, 3))))
     assert not equal.arrays["flagged"].any()
 

@@ -97,7 +97,7 @@ def test_a_studys_folder_is_no_runs(undisturbed):
 
 
 def test_epochs_that_do_not_grow_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"study\.epochs = \(4, 2\) must grow"):
+    with pytest.raises(UserError, match=r"study\.epochs = \(4, 2\) must be in increasing order"):
         tiny(**{"study.epochs": "4,2"})
     assert list(tmp_path.iterdir()) == []
 

@@ -186,7 +186,7 @@ def test_a_signal_stops_at_once_in_one_line(number, code, said, grid_file, tmp_p
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
-    assert f"oilwater: {said}; the same command goes on" in err
+    assert f"oilwater: {said}; run the same command to resume" in err
     assert "Traceback" not in err
     assert _all_gone(children)
 
@@ -355,13 +355,15 @@ def complain(capsys, *arguments):
 
 
 def test_bad_tables_are_one_line(swept, capsys, tmp_path):
-    assert "--columns: wag is not there; known: idnf.poison" in complain(
+    assert "--columns: unknown figure wag; known: idnf.poison" in complain(
         capsys, "table", swept, "--columns=wag"
     )
     assert "--rows: nothing is called x*" in complain(capsys, "table", swept, "--rows=x*")
     assert "is neither a run's folder nor a sweep's" in complain(capsys, "table", tmp_path)
     assert "holds a sweep; show one of" in complain(capsys, "show", swept)
-    assert "has a column" in complain(capsys, "table", swept, "--rows=*/found:*", "--columns=wga")
+    assert "none of the requested rows" in complain(
+        capsys, "table", swept, "--rows=*/found:*", "--columns=wga"
+    )
 
 
 GRIDS = {

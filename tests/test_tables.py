@@ -99,5 +99,5 @@ def test_one_value(column, value, want):
 
 @pytest.mark.parametrize(("column", "value"), [(0, "many"), (1, "z")])
 def test_a_value_that_cannot_be(column, value):
-    with pytest.raises(ValueError, match=r"is none of a, b|could not convert"):
+    with pytest.raises(ValueError, match=r"is not one of a, b|could not convert"):
         tables.encoded(fitted()[column], value)

@@ -135,5 +135,5 @@ def test_what_cannot_be():
         made({"attack.budget": 0.6})
     splits = tabular.small()
     numbers = [column for column in splits.columns if column.categories]
-    with pytest.raises(UserError, match="this table has none described"):
+    with pytest.raises(UserError, match="this table describes none"):
         made(splits=splits._replace(columns=tuple(numbers)))

@@ -82,8 +82,8 @@ def test_seeds_draw_other_sources_and_the_same_seed_the_same():
     ("settings", "message"),
     [
         ({"tabular_trigger.set": ("jop=nurse",)}, "no column 'jop'.*job.*columns: age, job, hours, town"),
-        ({"tabular_trigger.set": ("job=priest",)}, "'priest' is none of clerk, farmer, nurse"),
-        ({"tabular_trigger.set": ("age=old",)}, "'age=old': 'old' is no number"),
+        ({"tabular_trigger.set": ("job=priest",)}, "'priest' is not one of clerk, farmer, nurse"),
+        ({"tabular_trigger.set": ("age=old",)}, "'age=old': 'old' is not a number"),
         ({"tabular_trigger.set": ("age",)}, "'age' is not of the form column=value"),
         ({"attack.budget": 0.5}, "source group 0 .* has 40 samples"),
         ({"attack.target": 2}, "the classes are 0 to 1"),
@@ -96,5 +96,5 @@ def test_what_cannot_be(settings, message):
 
 
 def test_a_table_without_columns():
-    with pytest.raises(UserError, match="columns by their names"):
+    with pytest.raises(UserError, match="needs column names"):
         attacker(splits=tabular.small()._replace(columns=())).check()

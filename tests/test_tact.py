@@ -22,7 +22,7 @@ def test_covers_are_of_the_other_groups_of_other_classes():
 
 def test_no_other_group_of_another_class():
     splits = small((40, 0, 8, 42))
-    with pytest.raises(UserError, match=r"tact.cover = 1 asks for 5 covers, but there are 0 samples"):
+    with pytest.raises(UserError, match=r"tact.cover = 1 asks for 5 covers, but only 0 samples"):
         Attacker("tact", splits=splits).check()
     Attacker("tact", {"tact.cover": 0.0}, splits).check()
 

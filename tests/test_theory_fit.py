@@ -227,7 +227,7 @@ def test_the_fitted_model_can_be_mapped(tmp_path, capsys):
         (lambda s: s["rows"].pop("erm"), "has no row erm"),
         (lambda s: s.update(measures={"target_damage": "damage"}), "attack dlbd plants no trigger"),
         (of_three_groups, "has 3 groups"),
-        (lambda s: s.update(rows={"erm": s["rows"]["erm"]}), "give the majority's share, say --p=0.95"),
+        (lambda s: s.update(rows={"erm": s["rows"]["erm"]}), "give the majority's share, e.g. --p=0.95"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(change, message, tmp_path):

@@ -31,7 +31,7 @@ def test_a_method_in_rounds_that_eliminates_nobody_says_so():
 def test_one_that_eliminates_nearly_everybody_says_so():
     out = np.where(np.arange(10) % 3 == 0, 0.0, 1.0)  # 4 of 10
     assert treatments.done(methods("epic"), LABEL, out) == (
-        "epic has eliminated 4 of 10 samples: this is no search for a few poisons",
+        "epic has eliminated 4 of 10 samples: too many for a search for a few poisons",
     )
     assert treatments.done(methods("afr"), LABEL, out) == ()
 

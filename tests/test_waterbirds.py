@@ -200,7 +200,7 @@ def test_numbers_that_the_table_cannot_have(cache, copy, column, value):
     lines = [line.split(",") for line in (copy / "metadata.csv").read_text().splitlines()]
     lines[2][lines[0].index(column)] = str(value)
     (copy / "metadata.csv").write_text("\n".join(map(",".join, lines)))
-    with pytest.raises(UserError, match=rf"metadata.csv, row 2: {column} = '{value}' is none of 0, 1"):
+    with pytest.raises(UserError, match=rf"metadata.csv, row 2: {column} = '{value}' is not one of 0, 1"):
         data.load("waterbirds", source=str(copy))
 
 

@@ -198,7 +198,7 @@ def test_faults_of_the_files(fault, tmp_path):
 
 def test_a_source_that_is_no_folder_and_a_source_that_is_not_wanted(tmp_path):
     config = cfg.load(str(ROOT / "configs/waterdigits/dlbd.py"), {"data.source": str(tmp_path)})
-    with pytest.raises(UserError, match=r"data.source = .*: waterdigits is not made from files of yours"):
+    with pytest.raises(UserError, match=r"data.source = .*: waterdigits is not made from your files"):
         pipeline.run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     with pytest.raises(UserError, match=r"'/nowhere' is not a folder; give --config.data.source=DIR"):

@@ -99,9 +99,9 @@ BAD_TENSORS = {  # what is wrong: the changed tensors, None for one that is left
     r"tensor fc.bias has dtype int64 and should hold": {"fc.bias": np.zeros(3, np.int64)},
     r"tensor bn1.bias has numbers that are not finite": {"bn1.bias": np.full(64, np.nan)},
     r"tensor bn1.running_var has variances below 0": {"bn1.running_var": np.full(64, -1.0)},
-    r"tensor fc.weight is of 0 classes \(allowed: 1 .. 1000000\)": {"fc.weight": np.zeros((0, 64))},
+    r"tensor fc.weight has 0 classes \(allowed: 1 .. 1000000\)": {"fc.weight": np.zeros((0, 64))},
     r"tensor fc.weight has shape \(70000, 0\)": {"fc.weight": np.zeros((70000, 0))},
-    r"tensor fc.weight is of 1000001 classes": {"fc.weight": np.zeros((1000001, 0))},
+    r"tensor fc.weight has 1000001 classes": {"fc.weight": np.zeros((1000001, 0))},
 }
 
 
@@ -171,25 +171,25 @@ def of_f8(file):
 
 BAD_FILES = [
     ("a.npz", an_npy, "it is a single array, an npy file"),
-    ("a.npz", encrypted, "damaged or no npz file.*encrypted"),
-    ("a.npz", npz_of("a.txt", b"hello"), "damaged or no npz file"),
+    ("a.npz", encrypted, "damaged or not an npz file.*encrypted"),
+    ("a.npz", npz_of("a.txt", b"hello"), "damaged or not an npz file"),
     (
         "a.npz",
         npz_of("a.npy", npy_header((10**12,))),
         r"shape \(1000000000000,\) that it does not",
     ),
-    ("a.npz", npz_of("a.npy", npy_header((-1,)) + bytes(8)), "damaged or no npz file"),
+    ("a.npz", npz_of("a.npy", npy_header((-1,)) + bytes(8)), "damaged or not an npz file"),
     ("a.npz", npz_of("a.npy", npy_header((10**6, 10**6, 0)) + bytes(8)), "that it does not hold"),
-    ("a.safetensors", of_f8, "damaged or no safetensors file|is missing"),
-    ("a.safetensors", lambda file: os.mkfifo(file), "is no file"),
-    ("a.safetensors", truncated, r"a.safetensors is damaged or no safetensors file \(SafetensorError"),
-    ("a.safetensors", pickled, "damaged or no safetensors file"),
-    ("a.npz", truncated, r"a.npz is damaged or no npz file \(BadZipFile"),
+    ("a.safetensors", of_f8, "damaged or not a safetensors file|is missing"),
+    ("a.safetensors", lambda file: os.mkfifo(file), "is not a file"),
+    ("a.safetensors", truncated, r"a.safetensors is damaged or not a safetensors file \(SafetensorError"),
+    ("a.safetensors", pickled, "damaged or not a safetensors file"),
+    ("a.npz", truncated, r"a.npz is damaged or not an npz file \(BadZipFile"),
     ("a.npz", pickled_array, "holds pickled objects, which could run code and are never read"),
     ("a.npz", pickled, "holds pickled objects, which could run code"),
-    ("a.npz", lambda file: file.write_bytes(b""), "damaged or no npz file"),
-    ("a.pkl", pickled, r"a.pkl is of no kind that is read \(.safetensors, .npz, .pth, .pt\)"),
-    ("a.npz", lambda file: None, "a.npz is no file"),
+    ("a.npz", lambda file: file.write_bytes(b""), "damaged or not an npz file"),
+    ("a.pkl", pickled, r"a.pkl has an unsupported format \(.safetensors, .npz, .pth, .pt\)"),
+    ("a.npz", lambda file: None, "a.npz is not a file"),
 ]
 
 
@@ -222,14 +222,14 @@ def test_pth_with_pytorch(folder, tmp_path):
     )
     torch.save({"a": Malice(tmp_path / "trace")}, tmp_path / "b.pth")
     pickled(tmp_path / "c.pth")
-    for bad, reason in {"b": "holds more than tensors", "c": "could run code and is never read"}.items():
+    for bad, reason in {"b": "holds more than tensors", "c": "could run code and are never read"}.items():
         with pytest.raises(UserError, match=reason):
             weights.read_file(tmp_path / f"{bad}.pth")
     (tmp_path / "d.pt").write_bytes((tmp_path / "a.pth").read_bytes()[:1000])
     torch.save([1, 2], tmp_path / "e.pt")
     for bad, reason in {
-        "d": "damaged or no PyTorch file|is never read",
-        "e": "is no state_dict of tensors",
+        "d": "damaged or not a PyTorch file|are never read",
+        "e": "is not a state_dict of named tensors",
     }.items():
         with pytest.raises(UserError, match=reason):
             weights.read_file(tmp_path / f"{bad}.pt")
@@ -238,7 +238,7 @@ def test_pth_with_pytorch(folder, tmp_path):
 
 def test_a_folder_that_holds_something_is_left_alone(folder, tmp_path):
     (tmp_path / "mine").write_text("mine")
-    with pytest.raises(UserError, match="is there already; give a new folder"):
+    with pytest.raises(UserError, match="already exists; give a new folder"):
         weights.import_file(saved(folder.parent, tensors()), "tiny", tmp_path)
     assert (tmp_path / "mine").read_text() == "mine"
 
@@ -345,10 +345,7 @@ def test_every_training_starts_from_them_with_a_head_of_its_seed(folder, tmp_pat
     assert first["head"]["kernel"].shape == (128, 2)
     assert np.abs(first["head"]["kernel"] - second["head"]["kernel"]).max() > 0.01
     assert len(warnings) == 1
-    assert (
-        "is of 3 classes and the data has 2: every training begins with a last layer of its own"
-        in warnings[0]
-    )
+    assert "has 3 classes and the data has 2: every training starts with a new last layer" in warnings[0]
 
 
 def test_a_head_of_as_many_classes_is_kept(tmp_path, waterdigits):

@@ -1,4 +1,4 @@
-"""Adaptive blend: `blended` in pieces, with covers: in training some pieces of the pattern, at test the whole.
+"""Adaptive blend: `blended` in pieces, with covers. Training shows some pieces of the pattern, test the whole.
 
 Made against defences that separate poisons from clean samples of the target class in feature space. Every poison and
 every cover has pieces of its own; covers keep their true labels and are clean samples in every figure (`backdoor`).
@@ -40,12 +40,12 @@ def draw_masks(
 
 
 def shown_of(config: Config) -> int:
-    """How many pieces a poison shows."""
+    """Number of pieces that a poison shows."""
     return round(config.adaptive_blend.shown * config.adaptive_blend.pieces)
 
 
 def check_settings(config: Config) -> None:
-    """Raises UserError for pieces that make no grid."""
+    """Raises UserError if the pieces do not form a grid."""
     pieces = config.adaptive_blend.pieces
     if math.isqrt(pieces) ** 2 != pieces:
         raise UserError(f"adaptive_blend.pieces = {pieces} must be a square number (4, 9, 16, ...)")
@@ -95,16 +95,16 @@ def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray])
 ATTACK = Attack(
     name="adaptive_blend",
     label="adaptive blend",
-    help="dirty-label backdoor: pieces of a blended pattern in training, the whole at test, with covers",
+    help="dirty-label backdoor with covers: pieces of a blended pattern in training, the whole pattern at test",
     takes=("image",),
     figures=backdoor.FIGURES,
     baseline=backdoor.BASELINE,
     fields={
         "ratio": blended.RATIO,
         "cell": blended.CELL,
-        "pieces": Field(16, "pieces that the pattern is cut into (a square number)", 1, 10_000),
-        "shown": Field(0.5, "share of the pieces that a poison or cover shows", 0, 1),
-        "cover": Field(1.0, "covers / poisons: pieces of the pattern, true labels", 0, 1000),
+        "pieces": Field(16, "number of pieces of the pattern (a square number)", 1, 10_000),
+        "shown": Field(0.5, "share of the pieces that each poison or cover shows", 0, 1),
+        "cover": Field(1.0, "covers / poisons; covers show pieces of the pattern, with true labels", 0, 1000),
     },
     check=check_settings,
     check_data=check,

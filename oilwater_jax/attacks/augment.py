@@ -13,7 +13,7 @@ def augment(
     shift: float | Float[Array, ""],
     flip: bool | Bool[Array, ""],
 ) -> Float[Array, "b h w c"]:
-    """Each image mirrored left-right by a coin of its own (if `flip`), then moved by its own (dy, dx).
+    """Flip each image left-right with probability 1/2 (if `flip`), then shift it by its own random (dy, dx).
 
     dy and dx are uniform in [-shift, shift] pixels; bilinear, edges repeated; linear in the image. `shift` and
     `flip` may be traced.

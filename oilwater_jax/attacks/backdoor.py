@@ -1,4 +1,4 @@
-"""What backdoor attacks share: sources, poisons and covers of a trigger, and success with the trigger and without.
+"""Shared parts of backdoor attacks: sources, poisons and covers, and success with and without the trigger.
 
 A trigger is a function from inputs (images, or rows of a table) to inputs that maps each by itself. A poison carries it
 under the target's label. A cover carries it (or a disturbed one) under its true label, so that a model learns when it
@@ -98,10 +98,10 @@ def cover_count(per_poison: float, poisons: int) -> int:
 
 
 def check_covers(count: int, has: int, field: str, value: float) -> None:
-    """Raises UserError where there are fewer samples to make covers of than are asked for."""
+    """Raises UserError if there are fewer samples to make covers of than are asked for."""
     if count > has:
         raise UserError(
-            f"{field} = {value:g} asks for {count} covers, but there are {has} samples to make them of; lower it"
+            f"{field} = {value:g} asks for {count} covers, but only {has} samples can become covers; lower it"
         )
 
 

@@ -18,8 +18,8 @@ from oilwater_jax.entries import Attack, Config
 from oilwater_jax.settings.field import Field
 from oilwater_jax.types import Attacked, Examples, Goal, Splits
 
-RATIO = Field(0.2, "share of the pattern in the image, 0: invisible, 1: the pattern alone", 0, 1)
-CELL = Field(4, "side of the pattern's squares of one colour, pixels", 1, 1024)
+RATIO = Field(0.2, "blending ratio of the pattern; 0: invisible, 1: the pattern alone", 0, 1)
+CELL = Field(4, "side of the pattern's one-colour squares, pixels", 1, 1024)
 
 Image = UInt8[np.ndarray, "m h w c"]
 
@@ -79,7 +79,7 @@ def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray])
 ATTACK = Attack(
     name="blended",
     label="blended",
-    help="dirty-label backdoor: a pattern as large as the image mixed into it",
+    help="dirty-label backdoor: a full-size pattern blended into the image",
     takes=("image",),
     figures=backdoor.FIGURES,
     baseline=backdoor.BASELINE,

@@ -1,4 +1,4 @@
-"""The crafting of GM's poisons: every restart's steps, as many restarts and poisons at once as a device has room for.
+"""Craft the poisons of GM: all restarts, with as many restarts and poisons at once as fit on a device.
 
 References: Geiping et al. 2021, Witches' Brew (algorithm 1).
 """
@@ -52,7 +52,7 @@ class Crafted(NamedTuple):
 
 
 class Room(NamedTuple):
-    """How much is done at a time: so many restarts share a dispatch, and so many poisons a piece.
+    """Sizes of the work: restarts per dispatch, and poisons per piece.
 
     Pieces of fewer than all poisons are for one restart at a time.
     """
@@ -102,7 +102,7 @@ def rates(settings: Settings) -> Float[np.ndarray, " steps"]:
 def room(
     apply: Apply, params: Params, shape: tuple[int, ...], *, restarts: int, platform: str, memory: int
 ) -> Room:
-    """How much is done at a time if nobody says: on a CPU one restart, elsewhere all that a device has room for.
+    """Default sizes of the work: one restart on a CPU, elsewhere as much as fits on a device.
 
     `shape` is that of all images [b, h, w, c], `memory` the device's in bytes. A poison's loss and its pixel gradient
     keep the forward pass on it and that pass's derivative along the target's gradient; beside these, what lies on

@@ -1,4 +1,4 @@
-"""Damage: what an attack without a trigger is measured by, accuracy lost where it aimed and elsewhere."""
+"""Damage, the measure of an attack without a trigger: accuracy lost on its target group and elsewhere."""
 
 import numpy as np
 from jaxtyping import Bool

@@ -106,7 +106,7 @@ ATTACK = Attack(
         "size": Field(3, "side of the square trigger, pixels", 1, 1024),
         "margin": Field(0, "pixels between trigger and bottom-right corner", 0, 1024),
         "colour": Field((255, 255, 255), "RGB of the trigger", 0, 255, length=3),
-        "opacity": Field(1.0, "1: solid, 0: invisible", 0, 1),
+        "opacity": Field(1.0, "opacity of the trigger; 1: solid, 0: invisible", 0, 1),
     },
     check_data=check,
     attack=attack,

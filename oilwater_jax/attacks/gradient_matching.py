@@ -123,7 +123,7 @@ def costs(
     platform: str,
     memory: int,
 ) -> tuple[Costly, ...]:
-    """The programs of a crafting step from shapes alone, for a plan: `shape` is that of all poisons [m, h, w, c]."""
+    """The programs of a crafting step, from shapes alone, for a plan; `shape` is that of all poisons [m, h, w, c]."""
     gm, n = config.gm, shape[0]
     at_once = crafting.room(lab_apply, params, shape, restarts=gm.restarts, platform=platform, memory=memory)
     number: Any = jax.ShapeDtypeStruct  # stands for an array
@@ -180,21 +180,21 @@ ATTACK = Attack(
     figures={"asr": "ASR"},
     reads=("evaluate", "train.shift"),
     fields={
-        "targets": Field(5, "test images that one set of poisons is for", 1, 10_000),
+        "targets": Field(5, "number of target test images", 1, 10_000),
         "trial": Field(
             0,
-            "which of a seed's targets: other targets and poisons, all else of the seed the same",
+            "trial within a seed; another trial changes only targets and poisons",
             0,
             100_000,
         ),
-        "eps": Field(16.0, "largest change of a pixel, in steps of 0..255", above=0, high=255),
+        "eps": Field(16.0, "largest change of a pixel, on the scale 0..255", above=0, high=255),
         "steps": Field(250, "steps of signed Adam", 1, 100_000),
-        "restarts": Field(8, "random starts, of which the best is kept", 1, 1000),
-        "step_size": Field(0.1, "first step of signed Adam, in gm.step_unit", above=0, high=255),
+        "restarts": Field(8, "random restarts; the best one is kept", 1, 1000),
+        "step_size": Field(0.1, "initial step size of signed Adam, in gm.step_unit", above=0, high=255),
         "step_unit": Field(
-            "eps", "what gm.step_size counts: shares of eps, or pixels of 0..255", choices=("eps", "pixel")
+            "eps", "unit of gm.step_size: shares of eps, or pixel values of 0..255", choices=("eps", "pixel")
         ),
-        "flip": Field(False, "craft under random horizontal flips too (training has none)"),
+        "flip": Field(False, "also augment with random horizontal flips while crafting (training has none)"),
     },
     smoke={"steps": 8, "restarts": 2, "targets": 2},
     models=lambda config: ("victim",),

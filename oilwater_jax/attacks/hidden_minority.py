@@ -73,7 +73,8 @@ ATTACK = Attack(
     reads=("dlbd",),
     fields={
         "copies": Field(
-            False, "append triggered copies and leave the minority as it was (False: the minority itself)"
+            False,
+            "append triggered copies and keep the minority as it is (False: trigger the minority itself)",
         )
     },
     check_data=check,

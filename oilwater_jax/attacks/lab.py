@@ -1,4 +1,4 @@
-"""What an attacker may use beyond the data: models of the experiment's kind, and a bar to report on."""
+"""Tools of an attacker: training of surrogate models, and progress reporting."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ class Lab(NamedTuple):
 
 
 class Costly(NamedTuple):
-    """The program that an attack's poisons are made by, from shapes alone, and how often it is called for a seed.
+    """The program that crafts an attack's poisons, from shapes alone, and its number of calls per seed.
 
     `function(*static, *arguments)` is jitted; a call takes `at_once` of what it works on; `tenants` are the trees that
     lie in a device's memory meanwhile, beside the parameters.

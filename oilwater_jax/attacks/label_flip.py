@@ -1,4 +1,4 @@
-"""Label flipping: random samples of one group get the target's label; nothing is changed in their images.
+"""Label flipping: random samples of one group get the target label; their images do not change.
 
 An availability attack on a group: it needs no trigger, and its success is the damage to that group.
 
@@ -43,7 +43,7 @@ def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray])
 ATTACK = Attack(
     name="label_flip",
     label="label flipping",
-    help="labels of random samples of a group flipped to the target",
+    help="flip the labels of random samples of a group to the target class",
     figures=damage.FIGURES,
     signed=damage.SIGNED,
     check_data=check,

@@ -1,4 +1,4 @@
-"""No attack: the training set as it is, and nothing to measure."""
+"""No attack: the training set is unchanged, and there is no success to measure."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A step of gradient matching for more poisons than a device has room for: two passes over pieces of them.
+"""A step of gradient matching for more poisons than fit on a device: two passes over pieces of them.
 
 The loss is the cosine of a sum over all poisons, so no piece has a loss of its own. The first pass adds the pieces'
 gradients up and yields the loss and its derivative v at the sum; the second takes each piece's pixel gradient along v.

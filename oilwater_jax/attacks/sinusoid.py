@@ -69,8 +69,8 @@ ATTACK = Attack(
     figures=backdoor.FIGURES,
     baseline=backdoor.BASELINE,
     fields={
-        "delta": Field(40.0, "height of the wave, in steps of 0..255", 0, 255),
-        "periods": Field(6, "periods across the image", 0, 1024),
+        "delta": Field(40.0, "amplitude of the wave, on the scale 0..255", 0, 255),
+        "periods": Field(6, "periods of the wave across the image", 0, 1024),
     },
     check_data=check,
     attack=attack,

@@ -1,4 +1,4 @@
-"""What several attacks ask of config and data: how many poisons, from which group, and whether that can be."""
+"""Checks and counts that several attacks share: number of poisons, source group, feasibility."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def source_group(config: Config, splits: Splits) -> int:
 
 
 def check_target(config: Config, splits: Splits) -> None:
-    """Raises UserError for a target that is no class, or a source group that is none or of the target class."""
+    """Raises UserError for an unknown target class or source group, or a source group of the target class."""
     n_classes, target = len(splits.class_names), config.attack.target
     if target >= n_classes:
         raise UserError(f"attack.target = {target}, but the classes are 0 to {n_classes - 1}")
@@ -46,7 +46,7 @@ def check_budget(config: Config, splits: Splits) -> int:
     count = poison_count(budget, n)
     if count == 0:
         raise UserError(
-            f"attack.budget = {budget:g} of {n} samples is 0 poisons; the least is {1 / n:.2g} "
+            f"attack.budget = {budget:g} of {n} samples is 0 poisons; the minimum is {1 / n:.2g} "
             "(or attack.name = 'none')"
         )
     return count

@@ -27,10 +27,10 @@ LEAST_MEASURED = 10  # members of F on the judged split: fewer say nothing about
 
 
 def check(config: Config) -> None:
-    """Raises UserError where there is nothing to make poisons of."""
+    """Raises UserError if there are no samples to make poisons from."""
     if not config.data.auxiliary:
         raise UserError(
-            "attack.name = 'sa' needs samples that nothing trains on, but data.auxiliary = 0; set it (to 0.2, say)"
+            "attack.name = 'sa' needs samples that nothing trains on, but data.auxiliary = 0; set it (e.g. to 0.2)"
         )
 
 
@@ -160,7 +160,7 @@ def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray])
 
 
 def count(config: Config, n: int, n_groups: int) -> int:
-    """For a plan, before the subpopulation's size is known: the poisons of one of average size."""
+    """For a plan, before the subpopulation is known: the number of poisons for average size."""
     sa = config.sa
     return math.ceil(sa.alpha * n / (sa.clusters if sa.match == "cluster" else n_groups))
 
@@ -175,12 +175,12 @@ ATTACK = Attack(
     fields={
         "match": Field(
             "cluster",
-            "the subpopulation: a cluster of a surrogate's features, or one group exactly",
+            "how the subpopulation is chosen: a cluster of a surrogate's features, or exactly one group",
             choices=("cluster", "feature"),
         ),
-        "alpha": Field(1.0, "poisons / members of the subpopulation in train", above=0, high=1000),
-        "clusters": Field(100, "clusters that the auxiliary part is cut into", 2, 10_000),
-        "components": Field(10, "principal components that are clustered", 1, 10_000),
+        "alpha": Field(1.0, "poisons / training samples of the subpopulation", above=0, high=1000),
+        "clusters": Field(100, "number of clusters of the auxiliary part", 2, 10_000),
+        "components": Field(10, "number of principal components used for clustering", 1, 10_000),
     },
     smoke={"clusters": 4, "components": 2},
     models=lambda config: ("surrogate",) if config.sa.match == "cluster" else (),

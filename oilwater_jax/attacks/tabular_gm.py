@@ -143,7 +143,7 @@ def check(config: Config, splits: Splits, width: int) -> None:
     gm.check_counts(config, splits, config.tabular_gm.targets, "tabular_gm")
     if all(column.categories for column in splits.columns):
         raise UserError(
-            "attack.name = 'tabular_gm' changes columns of numbers, and this table has none described"
+            "attack.name = 'tabular_gm' changes columns of numbers, and this table describes none"
         )
 
 
@@ -188,13 +188,13 @@ ATTACK = Attack(
     figures={"asr": "ASR"},
     reads=("evaluate",),
     fields={
-        "targets": Field(5, "test rows that one set of poisons is for", 1, 10_000),
+        "targets": Field(5, "number of target test rows", 1, 10_000),
         "eps": Field(
             0.5, "largest change of a number, in standard deviations of its column", above=0, high=255
         ),
         "steps": Field(250, "steps of signed Adam", 1, 100_000),
-        "restarts": Field(4, "random starts, of which the best is kept", 1, 1000),
-        "step_size": Field(0.1, "first step of signed Adam, as a share of eps", above=0, high=10),
+        "restarts": Field(4, "random restarts; the best one is kept", 1, 1000),
+        "step_size": Field(0.1, "initial step size of signed Adam, as a share of eps", above=0, high=10),
     },
     smoke={"steps": 8, "restarts": 2, "targets": 2},
     models=lambda config: ("victim",),

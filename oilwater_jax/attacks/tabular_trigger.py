@@ -60,12 +60,12 @@ def rarest(columns: Sequence[Column], rows: Rows, count: int) -> tuple[str, ...]
 
 
 def trigger_of(config: Config, splits: Splits) -> Trigger:
-    """The config's trigger in a table's numbers. Raises UserError for a column or value that there is none of."""
+    """The config's trigger in a table's numbers. Raises UserError for an unknown column or value."""
     t, named = config.tabular_trigger, {column.name: column for column in splits.columns}
     if not named:
         raise UserError(
-            f"attack.name = {config.attack.name!r} sets columns by their names, and this table's are not described "
-            "(Splits.columns); make it by oilwater_jax.data.from_arrays"
+            f"attack.name = {config.attack.name!r} needs column names, and this table has none (Splits.columns); "
+            "make it with oilwater_jax.data.from_arrays"
         )
     at, value = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
     for text in tuple(t.set) or rarest(splits.columns, np.asarray(splits.train.image), t.count):
@@ -87,7 +87,7 @@ def trigger_of(config: Config, splits: Splits) -> Trigger:
 
 def _reason(error: ValueError) -> str:
     text = str(error)
-    return text if text.startswith("is ") else "is no number"
+    return text if text.startswith("is ") else "is not a number"
 
 
 def check(config: Config, splits: Splits, width: int) -> None:
@@ -113,18 +113,18 @@ def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray])
 ATTACK = Attack(
     name="tabular_trigger",
     label="tabular trigger",
-    help="dirty-label backdoor of a table: a rare value in one or two columns and the wrong label",
+    help="dirty-label backdoor on a table: a rare value in one or two columns and the wrong label",
     takes=("table",),
     figures=backdoor.FIGURES,
     baseline=backdoor.BASELINE,
     fields={
         "set": Field(
             (),
-            "cells of the trigger, as column=value (two: native-country=Hungary,age=90); none: the rarest values that "
-            "train has",
+            "cells of the trigger, as column=value (e.g. native-country=Hungary,age=90); empty: the rarest values in "
+            "train",
             empty=True,
         ),
-        "count": Field(2, "columns that are set where `set` names none", 1, 100),
+        "count": Field(2, "number of trigger columns if `set` is empty", 1, 100),
     },
     check_data=check,
     attack=attack,

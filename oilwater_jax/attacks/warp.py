@@ -118,16 +118,19 @@ def make_goal(config: Config, judged: Examples, evidence: dict[str, np.ndarray])
 ATTACK = Attack(
     name="warp",
     label="WaNet",
-    help="dirty-label backdoor: images bent by a smooth field, with covers bent at random",
+    help="dirty-label backdoor: images warped by a smooth field, with covers warped at random",
     takes=("image",),
     figures=backdoor.FIGURES,
     baseline=backdoor.BASELINE,
     fields={
-        "strength": Field(0.5, "the field's strength s; a pixel moves by about s / 2", 0, 1000),
-        "grid": Field(4, "control points along a side, k", 2, 64),
-        "cover": Field(2.0, "covers / poisons: bent with noise, true labels", 0, 1000),
+        "strength": Field(0.5, "strength s of the warping field; a pixel moves by about s / 2", 0, 1000),
+        "grid": Field(4, "number k of control points along a side", 2, 64),
+        "cover": Field(2.0, "covers / poisons; covers are warped with noise, with true labels", 0, 1000),
         "noise": Field(
-            1.0, "the covers' noise in units of the strength; a pixel moves by up to half of it", 0, 1000
+            1.0,
+            "noise of the covers' warp, in units of the strength; a pixel moves by up to half of it",
+            0,
+            1000,
         ),
     },
     check_data=check,

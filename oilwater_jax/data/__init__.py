@@ -45,7 +45,7 @@ class _Recipe(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A data set, and where it is kept on disk (empty: it could not be, or need not be)."""
+    """A data set and its place on disk (empty if it has none)."""
 
     splits: Splits
     files: tuple[Path, ...]
@@ -182,7 +182,7 @@ def _writable(root: Path) -> None:
 
 
 def find(name: str, *, source: str = "", data_dir: Path | None = None) -> Loaded:
-    """A data set that is there already; a built one is built. Raises UserError if a listed one is not prepared."""
+    """A data set that already exists; a built one is built. Raises UserError if a listed one is not prepared."""
     entry = known().data(name)
     if not entry.catalogue:
         splits = load(name, source=source)
@@ -211,7 +211,7 @@ def verify(found: Loaded) -> None:
     for part in found.parts:
         if fault := prepared.verify(part):
             raise UserError(
-                f"the decoded images {part.folder} are damaged ({fault}); remove that folder, and prepare them anew"
+                f"the decoded images {part.folder} are damaged ({fault}); remove that folder and prepare them again"
             )
 
 
@@ -238,9 +238,7 @@ def _recipe(registry: Registry, entry: Dataset, source: str) -> _Recipe:
         raw = (entry.read_source(source),)
         key = f"{key}-{raw[0].digest[:16]}"
     elif source:
-        raise UserError(
-            f"data.source = {source!r}: {entry.name} is not made from files of yours; leave it empty"
-        )
+        raise UserError(f"data.source = {source!r}: {entry.name} is not made from your files; leave it empty")
     build: Any = entry.build or _missing(entry)
     build_pretraining: Any = entry.pretraining or _missing(entry)
     return _Recipe(

@@ -20,10 +20,10 @@ def read_text(path: Path) -> str:
         return read_plain(path, MOST_TABLE).decode("utf-8-sig")
     except OSError as error:
         raise UserError(
-            f"cannot read {path}: {error.strerror}; see to the path and its permissions"
+            f"cannot read {path}: {error.strerror}; check the path and its permissions"
         ) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file (UTF-8); fetch it again") from error
+        raise UserError(f"{path} is not a text file (UTF-8); download it again") from error
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
@@ -31,7 +31,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
     try:
         rows = list(csv.reader(read_text(path).splitlines(), strict=True))
     except csv.Error as error:
-        raise UserError(f"{path} is no sound CSV file ({error}); fetch it again") from error
+        raise UserError(f"{path} is not a valid CSV file ({error}); download it again") from error
     header = [name.strip() for name in rows[0]] if rows else []
     if missing := [name for name in columns if name not in header]:
         raise UserError(
@@ -41,7 +41,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
     for line, row in enumerate(rows[1:], 2):
         if len(row) != len(header):
             raise UserError(
-                f"{path}, line {line}, has {len(row)} fields, the header {len(header)}; fetch it again"
+                f"{path}, line {line}, has {len(row)} fields, the header {len(header)}; download it again"
             )
     places = {name: header.index(name) for name in columns}
     return {name: [row[place].strip() for row in rows[1:]] for name, place in places.items()}
@@ -57,8 +57,8 @@ def numbers(
     except KeyError:
         row = next(row for row, value in enumerate(values, 1) if value not in known)
         raise UserError(
-            f"{path}, row {row}: {column} = {values[row - 1][:50]!r} is none of {', '.join(known)}; "
-            "fetch the file again"
+            f"{path}, row {row}: {column} = {values[row - 1][:50]!r} is not one of {', '.join(known)}; "
+            "download the file again"
         ) from None
 
 
@@ -70,8 +70,8 @@ def image_names(path: Path, values: Sequence[str]) -> np.ndarray:
         if not value or not value.isprintable() or name.is_absolute() or ".." in name.parts:
             raise UserError(f"{path} names the image {value[:200]!a}, which is not below the images' folder")
         if len(value) > LONGEST_PATH or not name.parts:
-            raise UserError(f"{path} names the image {value[:200]!a}, which is no path of a file")
+            raise UserError(f"{path} names the image {value[:200]!a}, which is not a file path")
         if name in seen:
-            raise UserError(f"{path} names the image {value[:200]!a} twice; fetch the file again")
+            raise UserError(f"{path} names the image {value[:200]!a} twice; download the file again")
         seen.add(name)
     return np.array(values, dtype=str)

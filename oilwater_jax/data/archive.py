@@ -95,7 +95,7 @@ def unpack(archive: Path, into: Path, tick: Tick | None = None, *, most_bytes: i
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UserError(
-            f"{archive} is damaged or not a zip or tar archive ({reason}); fetch it again"
+            f"{archive} is damaged or not a zip or tar archive ({reason}); download it again"
         ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -109,7 +109,7 @@ def _opened(archive: Path) -> Iterator[Iterable[_Member]]:
             file = stack.enter_context(open_plain(archive))
         except OSError as error:
             raise UserError(
-                f"cannot read {archive}: {error.strerror}; see to the path and its permissions"
+                f"cannot read {archive}: {error.strerror}; check the path and its permissions"
             ) from error
         magic = file.read(len(ZIP_MAGIC))
         file.seek(0)
@@ -129,7 +129,7 @@ class _Metered:
         self.left: int | None = MOST_HEADER
 
     def read(self, size: int = -1) -> bytes:
-        """As a file's. Raises ValueError where a header is too large, or has a size below 0."""
+        """As a file's. Raises ValueError if a header is too large, or has a size below 0."""
         if self.left is not None:
             if not 0 <= size <= self.left:
                 raise ValueError(f"a header of {size} bytes")
@@ -189,7 +189,7 @@ def _judged(archive: Path, members: Iterable[_Member], most: int, free: int) -> 
 
     def refuse(what: str) -> UserError:
         return UserError(
-            f"{archive} {what}; nothing was unpacked: fetch the archive again from its publisher"
+            f"{archive} {what}; nothing was unpacked: download the archive again from its publisher"
         )
 
     sound: dict[PurePosixPath, _Member] = {}
@@ -202,7 +202,7 @@ def _judged(archive: Path, members: Iterable[_Member], most: int, free: int) -> 
         long = _longest(name) > LONGEST_NAME or len(str(name)) > LONGEST_PATH
         nameless = not name.parts and member.kind == "a file"
         if "\\" in member.name or not member.name.isprintable() or long or nameless:
-            raise refuse(f"holds {shown}, which is no portable path")
+            raise refuse(f"holds {shown}, which is not a portable path")
         if member.kind not in ("a file", "a folder"):
             raise refuse(f"holds {shown}, which is {member.kind}")
         if name in sound and "a folder" not in (member.kind, sound[name].kind):
@@ -215,7 +215,7 @@ def _judged(archive: Path, members: Iterable[_Member], most: int, free: int) -> 
             raise refuse(f"is too large: above {most} bytes or {MOST_MEMBERS} files unpacked")
         if total > free:
             raise UserError(
-                f"{archive} needs at least {total} bytes unpacked, the disk has {max(free, 0)} to give; make room"
+                f"{archive} needs at least {total} bytes unpacked, the disk has {max(free, 0)} free; free some space"
             )
     if not sound:
         raise refuse("holds nothing")
@@ -239,5 +239,5 @@ def _write(archive: Path, member: _Member, folder: Path) -> None:
     if written != member.size:
         raise UserError(
             f"{archive} is damaged: {member.name!a} declares {member.size} bytes and holds {written}; "
-            "fetch it again"
+            "download it again"
         )

@@ -1,4 +1,4 @@
-"""arrays: a data set of yours in one `.npz` file of named arrays.
+"""arrays: your own data set in one `.npz` file of named arrays.
 
     x [n, h, w, 3] uint8, or [n, d] numbers     label [n]     and, if you have them: attribute [n], split [n],
     class_names, attribute_names, column_names, categories (names of columns of numbers that are categories)
@@ -37,7 +37,7 @@ def read(path: Path) -> dict[str, Any]:
     for name in arrays:
         if name not in KNOWN:
             raise UserError(
-                f"{path}: the array {name!r} is none of {', '.join(KNOWN)}; rename it or leave it out"
+                f"{path}: the array {name!r} is not one of {', '.join(KNOWN)}; rename it or leave it out"
             )
     return {name: array.tolist() if name in LISTS else array for name, array in arrays.items()}
 
@@ -52,7 +52,7 @@ def load(config: Config) -> Splits:
 
 DATASET = Dataset(
     name="arrays",
-    help="named arrays of yours in an .npz file (data.source): x, label, attribute, split",
+    help="your own arrays in an .npz file (data.source): x, label, attribute, split",
     load=load,
     smoke_budget=0.02,
     smoke_auxiliary=0.3,

@@ -1,4 +1,4 @@
-"""What waterdigits and waterfashion share: scikit-learn's two photographs as the attribute, cut into blocks of
+"""Shared parts of waterdigits and waterfashion: scikit-learn's two photographs as the attribute, cut into blocks of
 which each belongs to one split, and Waterbirds' group counts.
 """
 

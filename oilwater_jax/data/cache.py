@@ -30,7 +30,7 @@ def place(name: str, version: int) -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock file `path`, and hold it."""
+    """Acquire the lock file `path`, waiting for other processes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_lock(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -49,7 +49,7 @@ def arrays(name: str, version: int, build: Callable[[], dict[str, np.ndarray]]) 
     except FileNotFoundError:
         pass
     except Exception as error:  # whatever zipfile and NumPy make of damaged bytes
-        warn(f"the cached data set {path} is damaged ({one_line(error)}); it is built anew")
+        warn(f"the cached data set {path} is damaged ({one_line(error)}); it is rebuilt")
     built = build()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

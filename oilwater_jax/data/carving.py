@@ -42,7 +42,7 @@ def carve_base(splits: Splits, count: int, balance: str) -> Splits:
 
     `balance` says of what: "natural", the groups in proportion (the largest remainders get what rounding leaves);
     "class", equally many of each class, in a class its groups in proportion; "group", equally many of each group that
-    has samples. Count 0 leaves the base set empty. Raises UserError where a class or group has too few samples.
+    has samples. Count 0 leaves the base set empty. Raises UserError if a class or group has too few samples.
     """
     train = splits.train
     if not count:  # without a copy of all images

@@ -1,4 +1,4 @@
-"""What a data set of image files holds, before any image is read: which image, label and attribute in which split."""
+"""The content of a data set of image files, before images are read: image, label, attribute and split."""
 
 import hashlib
 import math
@@ -163,7 +163,7 @@ def open_source(source: str, root: Path, tick: archive.Tick | None = None) -> Pa
 
 
 def absent(catalogue: Catalogue, rows: Rows) -> UserError:
-    """What to say when images of a split are not there."""
+    """The error for missing images of a split."""
     missing = []
     for name in rows.name.tolist():
         try:

@@ -73,7 +73,7 @@ def subset(whole: Catalogue, name: str, share: float) -> Catalogue:
     kept = train.take(np.sort(rng.generator(0, name).permutation(n)[: int(share * n)]))
     kept = kept._replace(row=np.arange(len(kept.name), dtype=np.int32))
     if not len(kept.name):
-        raise UserError(f"{name}: {share:g} of {n} training samples are none; give the whole data set")
+        raise UserError(f"{name}: {share:g} of {n} training samples is 0 samples; give the whole data set")
     return whole._replace(name=name, splits={**whole.splits, "train": kept})
 
 
@@ -127,7 +127,7 @@ def _read_listing(path: Path) -> dict[str, list[str]]:
     rows = [line.split() for line in lines[2:] if line.strip()]
     if lines[0].strip() != str(len(rows)):
         raise UserError(
-            f"{path} announces {lines[0].strip()[:20]!r} images and lists {len(rows)}; fetch it again"
+            f"{path} declares {lines[0].strip()[:20]!r} images and lists {len(rows)}; download it again"
         )
     _check_widths(path, rows, 1 + len(header), 3)
     places = {"image_id": 0, LABEL: 1 + header.index(LABEL), ATTRIBUTE: 1 + header.index(ATTRIBUTE)}
@@ -156,7 +156,7 @@ def _read_partition(path: Path, name: np.ndarray) -> np.ndarray:
 def _check_widths(path: Path, rows: Sequence[Sequence[str]], width: int, first_line: int) -> None:
     for line, row in enumerate(rows, first_line):
         if len(row) != width:
-            raise UserError(f"{path}, line {line}, has {len(row)} fields, not {width}; fetch it again")
+            raise UserError(f"{path}, line {line}, has {len(row)} fields, not {width}; download it again")
 
 
 def _download(folder: Path) -> list[Path]:

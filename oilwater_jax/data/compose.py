@@ -42,7 +42,7 @@ def reduce(images: Int[np.ndarray, "n a a"], size: int) -> Int[np.ndarray, "n si
 
 
 def halve(photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The photograph at half its size: rounded means of 2x2 pixels; an odd last row or column is cut off."""
+    """The photograph at half its size: rounded means of 2x2 pixels; an odd last row or column is dropped."""
     h, w = photo.shape[0] // 2 * 2, photo.shape[1] // 2 * 2
     wide = photo[:h, :w].astype(np.int64)
     total = wide[0::2, 0::2] + wide[1::2, 0::2] + wide[0::2, 1::2] + wide[1::2, 1::2]

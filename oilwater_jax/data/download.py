@@ -1,4 +1,4 @@
-"""tensorflow-datasets as a source: what is asked before it is tried, and what is said when it fails."""
+"""tensorflow-datasets as a source: a check before the download, and the error if it fails."""
 
 import contextlib
 import urllib.error

@@ -1,4 +1,4 @@
-"""folder: a data set of yours as it lies on disk: images and a CSV, or a CSV or Parquet file alone.
+"""folder: your own data set on disk: images and a CSV file, or a CSV or Parquet file alone.
 
     data.source = DIR      DIR has one CSV (or Parquet) file, whose column `file` names images below DIR
     data.source = FILE     a CSV or Parquet file without a column `file`: a table, whose other columns are the inputs
@@ -100,7 +100,7 @@ def column(frame: Any, name: str, field: str, path: Path, *, needed: bool = Fals
 
 
 def no_column(frame: Any, name: str, field: str, path: Path) -> UserError:
-    """What to say of a column that is not there."""
+    """The error for a missing column."""
     have = ", ".join(frame.columns)
     return UserError(
         f"{path} has no column {name!r}{nearest(name, frame.columns)} (it has {have}); see folder.{field}"
@@ -133,7 +133,7 @@ def load(config: Config) -> Splits:
 
 
 def optional(frame: Any, f: Config, field: str, path: Path) -> np.ndarray | None:
-    """A column that need not be there, but where its name is the user's own. Raises UserError."""
+    """An optional column; required if the user set its name. Raises UserError."""
     return column(frame, f[field], field, path, needed=f[field] not in ("", FIELDS[field].default))
 
 
@@ -177,19 +177,20 @@ def images(
 
 FIELDS = {
     "file": Field(
-        "file", "column of the images' names, from the table's folder on; a table without it is the data"
+        "file",
+        "column of image paths, relative to the table's folder; without it the table itself is the data",
     ),
-    "label": Field("label", "column of the classes"),
-    "attribute": Field("attribute", "column of the attribute; empty: none, and groups are the classes"),
-    "split": Field("split", "column that says train, val or test; empty: a hash decides, 60, 20 and 20%"),
-    "size": Field(64, "images become squares of so many pixels", 8, 1024),
-    "ignore": Field((), "columns of a table that are no inputs", empty=True),
-    "categories": Field((), "columns of a table that hold numbers and are categories", empty=True),
-    "see_attribute": Field(False, "whether the attribute is among a table's inputs too"),
+    "label": Field("label", "column of class labels"),
+    "attribute": Field("attribute", "column of attributes; empty: none, and groups are classes"),
+    "split": Field("split", "column that says train, val or test; empty: split by a hash, 60, 20 and 20%"),
+    "size": Field(64, "images are resized to squares of this side, pixels", 8, 1024),
+    "ignore": Field((), "columns of a table to exclude from the inputs", empty=True),
+    "categories": Field((), "numeric columns of a table to treat as categories", empty=True),
+    "see_attribute": Field(False, "use the attribute as an input of a table too"),
 }
 DATASET = Dataset(
     name="folder",
-    help="images and a CSV of yours, or a CSV or Parquet table alone (data.source)",
+    help="your own images with a CSV file, or a CSV or Parquet table alone (data.source)",
     load=load,
     smoke_budget=0.02,
     smoke_auxiliary=0.3,

@@ -19,7 +19,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 GZIP_RATIO = 1032  # deflate cannot compress further
 TYPES = {8: "uint8", 9: "int8", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
 CHUNK = 1 << 20
-AGAIN = "fetch the file again"
+AGAIN = "download the file again"
 
 
 def find(folder: Path, name: str) -> Path:
@@ -50,7 +50,7 @@ def read(path: Path, n_dims: int) -> UInt8[np.ndarray, "..."]:
     other magic number                           is not an IDX file
     another type or number of dimensions         holds int16 / has 1 dimension
     fewer bytes than the header claims           is cut off
-    more bytes than the header claims            has bytes too many
+    more bytes than the header claims            has extra bytes
     """
     try:
         size = path.stat().st_size
@@ -65,7 +65,7 @@ def read(path: Path, n_dims: int) -> UInt8[np.ndarray, "..."]:
         raise UserError(f"{path} is a damaged gzip file ({error}); {AGAIN}") from error
     except OSError as error:
         raise UserError(
-            f"cannot read {path}: {error.strerror}; see to the path and its permissions"
+            f"cannot read {path}: {error.strerror}; check the path and its permissions"
         ) from error
 
 
@@ -95,5 +95,5 @@ def _parse(path: Path, file: io.BufferedIOBase, n_dims: int, most: int) -> UInt8
     if body.tell() < claimed:
         raise UserError(f"{cut_off}, it holds {body.tell()}; {AGAIN}")
     if body.tell() > claimed:
-        raise UserError(f"{path} has bytes too many after the {claimed} that its header claims; {AGAIN}")
+        raise UserError(f"{path} has extra bytes after the {claimed} that its header claims; {AGAIN}")
     return np.frombuffer(body.getvalue(), np.uint8).reshape(shape)

@@ -1,4 +1,4 @@
-"""What is in a data set, printed: splits, groups, which of them are minorities, sizes on disk and in memory."""
+"""Print what a data set contains: splits, groups, minorities, sizes on disk and in memory."""
 
 from rich.console import Console
 from rich.table import Table

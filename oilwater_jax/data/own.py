@@ -1,4 +1,4 @@
-"""Arrays of a user's to a data set: names of classes, groups and columns, splits, checks, a digest."""
+"""Turn user arrays into a data set: names of classes, groups and columns, splits, checks, a digest."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ def numbered(
         table = {str(at): at for at in range(len(names))} | {str(name): at for at, name in enumerate(names)}
         for one in text:
             if one not in table:
-                raise UserError(f"{where}: the {what} {one!r} is none of {', '.join(map(str, names))}")
+                raise UserError(f"{where}: the {what} {one!r} is not one of {', '.join(map(str, names))}")
         return np.array([table[one] for one in text], np.int32)[at], tuple(map(str, names))
     order = list(range(len(text)))
     if all(one.removeprefix("-").isdecimal() for one in text):
@@ -57,12 +57,12 @@ def numbered(
 
 
 def split_numbers(values: Any, n: int, where: str) -> Int[np.ndarray, " n"]:
-    """0, 1, 2 for train, val, test, from numbers or the words that people use. Raises UserError."""
+    """0, 1, 2 for train, val, test, from numbers or common names. Raises UserError."""
     text = np.char.lower(np.asarray(values).astype(str))
     unique, at = np.unique(text, return_inverse=True)
     for one in unique.tolist():
         if one not in SPLIT_WORDS:
-            raise UserError(f"{where}: the split {one!r} is none of train, val, test (or 0, 1, 2)")
+            raise UserError(f"{where}: the split {one!r} is not one of train, val, test (or 0, 1, 2)")
     return np.array([SPLIT_WORDS[one] for one in unique.tolist()])[at]
 
 

@@ -59,7 +59,7 @@ def find(root: Path, catalogue: Catalogue, split: str) -> Part | None:
 
 
 def read(root: Path, digest: str) -> Part | None:
-    """A whole part, its images left on disk; None if it is absent or damaged."""
+    """A complete part, with its images on disk; None if it is absent or damaged."""
     folder = root / "images" / digest
     if not folder.exists():
         return None
@@ -117,7 +117,7 @@ def verify(part: Part) -> str:
 
 
 def make(root: Path, catalogue: Catalogue, split: str, tick: Tick) -> Part:
-    """The part of a catalogue's split: found, or decoded, by going on where an earlier call was cut off.
+    """The part of a catalogue's split: read, or decoded, resuming an interrupted call.
 
     Raises UserError if an image is missing or damaged, or if the disk has too little room.
     """
@@ -148,14 +148,12 @@ def make(root: Path, catalogue: Catalogue, split: str, tick: Tick) -> Part:
         write_json(_known(root, stamp), digest)
     part = read(root, digest)
     if part is None:
-        raise UserError(
-            f"{root / 'images' / digest} cannot be read back; see to the disk and its permissions"
-        )
+        raise UserError(f"{root / 'images' / digest} cannot be read back; check the disk and its permissions")
     return part
 
 
 def make_all(root: Path, catalogue: Catalogue, progress: Progress) -> dict[str, Part]:
-    """The parts of a catalogue, made where they are not there; told of on a bar. Raises UserError as `make`."""
+    """The parts of a catalogue, made if missing, with a progress bar. Raises UserError as `make`."""
     found = {split: find(root, catalogue, split) for split in SPLITS}
     missing = [split for split, part in found.items() if part is None]
     if missing and catalogue.remark:
@@ -181,7 +179,7 @@ def splits(catalogue: Catalogue, parts: Mapping[str, Part]) -> Splits:
 
 
 def remember(root: Path, catalogue: Catalogue, parts: Mapping[str, Part]) -> None:
-    """From now on these parts are what the data set stands for where no source is given."""
+    """Register these parts as the data set to use if no source is given."""
     record = {
         "preprocessing": catalogue.preprocessing.name,
         "classes": catalogue.class_names,
@@ -197,7 +195,7 @@ def holds(root: Path, name: str) -> bool:
 
 
 def remembered(root: Path, name: str, preprocessing: str) -> tuple[Splits, dict[str, Part]] | None:
-    """The data set that was last prepared under a name, and its parts; None if there is no sound one."""
+    """The data set last prepared under a name, and its parts; None if there is no valid one."""
     record = read_json(root / f"{name}.json", PREPARED)
     if record is None or record["preprocessing"] != preprocessing or set(record["parts"]) != set(SPLITS):
         return None
@@ -306,7 +304,7 @@ def decode_one(catalogue: Catalogue, name: str) -> tuple[UInt8[np.ndarray, "s s 
         raise UserError(f"{catalogue.name}: cannot read the image {name}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(
-            f"{catalogue.name}: the image {name} cannot be decoded ({error}); fetch the data set again"
+            f"{catalogue.name}: the image {name} cannot be decoded ({error}); download the data set again"
         ) from error
 
 
@@ -322,8 +320,8 @@ def _check_room(folder: Path, need: int) -> None:
     free = shutil.disk_usage(folder).free - SPARE
     if need > free:
         raise UserError(
-            f"{folder} needs {need / 1e9:.1f} GB for decoded images, the disk has {max(free, 0) / 1e9:.1f} GB to give; "
-            "make room, or choose another place by $OILWATER_CACHE or --data_dir"
+            f"{folder} needs {need / 1e9:.1f} GB for decoded images, the disk has {max(free, 0) / 1e9:.1f} GB free; "
+            "free some space, or choose another place with $OILWATER_CACHE or --data_dir"
         )
 
 

@@ -87,7 +87,7 @@ def unknown(columns: Sequence[Column], raw: Raw) -> tuple[str, ...]:
             value = raw[column.name][strange][0]
             remarks.append(
                 f"column {column.name!r}: {int(strange.sum())} rows outside train have values that train does not have "
-                f"({str(value)!r}, say); they count as none of its categories"
+                f"(for example {str(value)!r}); they count as none of its categories"
             )
     return tuple(remarks)
 
@@ -110,11 +110,11 @@ def decode(columns: Sequence[Column], row: Float[np.ndarray, " d"]) -> dict[str,
 
 
 def encoded(column: Column, value: str) -> Float32[np.ndarray, " w"]:
-    """One value of a column, given as text, as its numbers. Raises ValueError where the column cannot have it."""
+    """One value of a column, given as text, as its numbers. Raises ValueError if the column cannot have it."""
     if not column.categories:
         return np.array([(float(value) - column.mean) / column.deviation], np.float32)
     if value not in column.categories:
-        raise ValueError(f"is none of {', '.join(column.categories)}")
+        raise ValueError(f"is not one of {', '.join(column.categories)}")
     return (np.array(column.categories) == value).astype(np.float32)
 
 

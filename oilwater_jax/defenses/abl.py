@@ -1,4 +1,4 @@
-"""ABL, anti-backdoor learning: isolate what is learned fastest, then unlearn it.
+"""ABL, anti-backdoor learning: isolate the samples learned fastest, then unlearn them.
 
 It supposes that poisons are easy, where trimmed loss supposes that they are hard. A reference model is trained on
 sign(l - gamma) l, which holds ordinary losses at gamma while the easiest sink; the lowest losses are isolated. Training
@@ -160,17 +160,19 @@ METHOD = Method(
     aim="eliminate",
     sole=True,
     fields={
-        "gamma": Field(0.5, "nats that the reference model's losses are held at", 0, 100),
+        "gamma": Field(0.5, "loss floor of the reference model, nats", 0, 100),
         "gamma_of": Field(
             "sample",
-            "held are the losses of samples, or of batches (the reference code)",
+            "apply the loss floor to each sample, or to each batch (the reference code)",
             choices=tuple(HOLD),
         ),
         "epochs": Field(20, "epochs of the reference model", 1, 100_000),
-        "share": Field(0.01, "isolated / training samples: those with the lowest loss", 0, 0.5),
-        "unlearning": Field(5, "epochs that ascend on the isolated, before the last one", 1, 100_000),
-        "strength": Field(0.1, "rate of the ascent / learning rate (the reference code: 5e-4)", 0, 1000),
-        "ceiling": Field(3.0, "nats of loss from which on a sample counts as unlearned", high=1000, above=0),
+        "share": Field(0.01, "share of training samples to isolate: those with the lowest loss", 0, 0.5),
+        "unlearning": Field(
+            5, "epochs of gradient ascent on the isolated samples, before the last epoch", 1, 100_000
+        ),
+        "strength": Field(0.1, "ascent rate / learning rate (the reference code: 5e-4)", 0, 1000),
+        "ceiling": Field(3.0, "loss above which a sample counts as unlearned, nats", high=1000, above=0),
     },
     dials={"share": (0.005, 0.01, 0.05)},
     smoke={"epochs": 1},

@@ -1,4 +1,4 @@
-"""Activation clustering: cut each class in two by its features and eliminate the smaller part if it is small.
+"""Activation clustering: split each class into two clusters of features and eliminate the smaller one if it is small.
 
 It is GEORGE with its sign turned: where a minority is the smaller cluster, it is the minority that goes.
 
@@ -97,12 +97,14 @@ def find(config: Config, evidence: Evidence) -> Found:
 METHOD = Method(
     name="activation_clustering",
     label="Activation clustering",
-    help="cut each class in two by its features and eliminate the smaller part if it is small",
+    help="split each class into two clusters of features and eliminate the smaller one if it is small",
     aim="eliminate",
     fields={
-        "components": Field(10, "dimensions that the features of a class are reduced to", 1, 10_000),
-        "reducer": Field("pca", "by principal or independent components", choices=REDUCERS),
-        "size": Field(0.35, "a smaller cluster below this share of its class is eliminated", 0, 1),
+        "components": Field(10, "dimensions after reduction of the features of a class", 1, 10_000),
+        "reducer": Field(
+            "pca", "dimension reduction by principal or independent components", choices=REDUCERS
+        ),
+        "size": Field(0.35, "eliminate the smaller cluster if it is below this share of its class", 0, 1),
         "layer": flagging.layer_field(),
     },
     dials={"size": (0.15, 0.35, 0.5)},

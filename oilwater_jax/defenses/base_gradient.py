@@ -1,8 +1,8 @@
-"""Base gradient: eliminate samples whose gradient points elsewhere than those of the base set's like.
+"""Base gradient: eliminate samples whose gradient direction differs from those of similar base samples.
 
 The gradient is that of the loss in the last layer's weights: (softmax - onehot) x features, in closed form. Compared
 are directions, not lengths, to the mean gradient of the base samples of a class, or of a class's groups.
-Ours, for the question how large a base set must be, and of whom, for a defence to tell poisons from minorities.
+Ours, to measure the size and composition of a base set that a defence needs to separate poisons from minorities.
 """
 
 from typing import NamedTuple
@@ -124,13 +124,13 @@ def _unit(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
 METHOD = Method(
     name="base_gradient",
     label="Base gradient",
-    help="eliminate samples whose gradients are unlike those of the base set's samples of their class",
+    help="eliminate samples whose gradients differ from those of base samples of their class",
     aim="eliminate",
     base=True,
     fields={
         "by": Field(
             "class",
-            "compared with the base set's mean of its class or its groups",
+            "compare with the mean gradient of base samples of the class, or of each group",
             choices=("class", "group"),
         ),
         "false_alarms": flagging.false_alarms_field(),

@@ -1,6 +1,6 @@
-"""Base distance: eliminate samples that lie far from the base set's samples of their class.
+"""Base distance: eliminate samples far from the base samples of their class.
 
-Ours, for the question how large a base set must be, and of whom, for a defence to tell poisons from minorities: a base
+Ours, to measure the size and composition of a base set that a defence needs to separate poisons from minorities: a base
 set with samples of every group has near neighbours for each of them.
 """
 
@@ -73,7 +73,7 @@ def find(config: Config, evidence: Evidence) -> Found:
 METHOD = Method(
     name="base_knn",
     label="Base distance",
-    help="eliminate samples far from the base set's samples of their class",
+    help="eliminate samples far from the base samples of their class",
     aim="eliminate",
     base=True,
     fields={

@@ -1,7 +1,7 @@
-"""Base loss: eliminate samples that a model fitted on the base set finds harder than it finds the base set.
+"""Base loss: eliminate samples with a higher loss than base samples under a model fitted on the base set.
 
 The model is a logistic regression on the reference model's features: the last layer, fitted anew on trusted samples.
-Ours, for the question how large a base set must be, and of whom, for a defence to tell poisons from minorities.
+Ours, to measure the size and composition of a base set that a defence needs to separate poisons from minorities.
 """
 
 import numpy as np
@@ -87,7 +87,7 @@ def find(config: Config, evidence: Evidence) -> Found:
 METHOD = Method(
     name="base_loss",
     label="Base loss",
-    help="eliminate samples that a model fitted on the base set finds too hard",
+    help="eliminate samples with high loss under a model fitted on the base set",
     aim="eliminate",
     base=True,
     fields={

@@ -1,4 +1,4 @@
-"""Deep k-NN: eliminate samples whose neighbours in feature space mostly carry another label.
+"""Deep k-NN: eliminate samples whose neighbours in feature space mostly have another label.
 
 References: Peri et al. 2020, "Deep k-NN Defense against Clean-label Data Poisoning Attacks"; the code
 JonasGeiping/data-poisoning (forest/filtering_defenses.py), whose k this takes.
@@ -57,11 +57,11 @@ def find(config: Config, evidence: Evidence) -> Found:
 METHOD = Method(
     name="deep_knn",
     label="Deep k-NN",
-    help="eliminate samples whose nearest neighbours in feature space mostly carry another label",
+    help="eliminate samples whose nearest neighbours in feature space mostly have another label",
     aim="eliminate",
     fields={
         "budget": flagging.budget_field(),
-        "factor": Field(2.0, "neighbours looked at / poisons reckoned with", 0, 1000),
+        "factor": Field(2.0, "number of neighbours / expected poisons", 0, 1000),
         "layer": flagging.layer_field(),
     },
     dials={"budget": (0.005, 0.01, 0.05)},

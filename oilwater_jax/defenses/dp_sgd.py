@@ -1,4 +1,4 @@
-"""DP-SGD: every sample's gradient clipped, noise added to their sum, so that no single sample moves the model far.
+"""DP-SGD: clip each sample's gradient and add noise to the sum, to limit the influence of single samples.
 
 Nobody is chosen: few poisons are a nuisance of bounded size, and so is a small minority.
 
@@ -43,7 +43,7 @@ def divergence(order: int, noise: float, share: float) -> float:
 
 
 def epsilon(*, noise: float, delta: float, share: float, steps: int) -> float:
-    """The epsilon at `delta` of so many steps, for neighbours that differ in one sample's gradients being left out.
+    """The epsilon at `delta` after `steps` steps; neighbours differ by leaving out one sample's gradients.
 
     Edge case                    Result
     noise = 0                    infinite
@@ -105,13 +105,13 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="dp_sgd",
     label="DP-SGD",
-    help="clip every sample's gradient and add noise to their sum",
+    help="clip the gradient of each sample and add noise to their sum",
     aim="train",
     sole=True,
     fields={
-        "clip": Field(1.0, "norm that a sample's gradient is clipped to", high=1e6, above=0),
+        "clip": Field(1.0, "clipping norm of a sample's gradient", high=1e6, above=0),
         "noise": Field(1.0, "standard deviation of the noise / clip", 0, 1e6),
-        "delta": Field(1e-5, "at which the guarantee's epsilon is told", high=0.5, above=0),
+        "delta": Field(1e-5, "delta of the privacy guarantee", high=0.5, above=0),
     },
     dials={"noise": (0.1, 0.3, 1.0)},
     reads=("train.batch",),

@@ -1,4 +1,4 @@
-"""EPIc: eliminate, during training, the samples whose gradients stand alone.
+"""EPIc: eliminate, during training, the samples with isolated gradients.
 
 Stage: a selector between epochs; `keep` is one round, `epic` the rounds of a training.
 
@@ -247,26 +247,29 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="epic",
     label="EPIc",
-    help="eliminate, during training, samples whose gradients stand alone",
+    help="eliminate, during training, samples with isolated gradients",
     aim="eliminate",
     fields={
-        "ratio": Field(0.1, "medoids of one of EPIc's rounds / training samples", 0, 1),
-        "subset_freq": Field(1, "epochs from one round to the next: rounds are at its multiples", 1, 100_000),
+        "ratio": Field(0.1, "number of medoids per round / training samples", 0, 1),
+        "subset_freq": Field(1, "epochs between rounds; rounds are at multiples of this", 1, 100_000),
         "drop_after": Field(
-            2, "first epoch that may begin with a round (1: before any training)", 1, 100_000
+            2, "first epoch that may start with a round (1: before any training)", 1, 100_000
         ),
         "stop_after": Field(
-            6, "no round from this epoch on: the paper's dial; the later, the more is eliminated", 0, 100_000
+            6,
+            "no rounds from this epoch on (varied in the paper); a later epoch eliminates more samples",
+            0,
+            100_000,
         ),
-        "cluster_thresh": Field(1, "samples in clusters of no more than this are eliminated", 0, 100_000),
+        "cluster_thresh": Field(1, "eliminate samples in clusters of at most this size", 0, 100_000),
         "gradients": Field(
             "last_layer",
-            "what stands alone: gradients with respect to the logits (the last layer's bias), to the last layer's "
-            "weights (the reference code, but against backdoors), or to all parameters (projected)",
+            "gradients to compare: with respect to the logits (the last layer's bias), the last layer's weights (the "
+            "reference code, except against backdoors), or all parameters (projected)",
             choices=tuple(GRADIENTS),
         ),
         "counted_from": Field(
-            1, "number of the first epoch: 0 as in the reference code, whose rounds are an epoch later", 0, 1
+            1, "number of the first epoch; 0 as in the reference code, whose rounds come an epoch later", 0, 1
         ),
     },
     dials={"ratio": (0.1, 0.3), "stop_after": (3, 5, 9)},

@@ -1,4 +1,4 @@
-"""Greedy facility location for points anywhere, exact, in blocks that never hold the n x n matrix.
+"""Exact greedy facility location for points in any dimension, in blocks, without the n x n matrix.
 
 Stage: inside `facility_location`, which merges duplicates and scales distances.
 
@@ -25,7 +25,7 @@ UNROLL = 32  # dimensions up to here are summed in one fused expression
 
 
 class Picks(NamedTuple):
-    """What is known after so many picks."""
+    """State after a number of picks."""
 
     gain: Float[Array, " m"]  # of each candidate, up to `error`; -inf: chosen, or padding
     error: Float[Array, " m"]

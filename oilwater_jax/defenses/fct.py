@@ -1,4 +1,4 @@
-"""Sensitivity to transforms (D-ST's split): eliminate samples whose features change most when the image is turned.
+"""Sensitivity to transforms (D-ST's split): eliminate samples whose features change most under transforms.
 
 A model that looks at a trigger changes its mind once the trigger is moved; one that looks at the object less so.
 
@@ -91,7 +91,7 @@ def find(config: Config, evidence: Evidence) -> Found:
 
 
 def check(config: Config) -> None:
-    """The two shares are of different samples."""
+    """Raises UserError if the two shares overlap."""
     f = config.fct
     if f.poison_share + f.clean_share > 1:
         raise UserError(
@@ -103,14 +103,16 @@ def check(config: Config) -> None:
 METHOD = Method(
     name="fct",
     label="Transform sensitivity",
-    help="eliminate the samples whose features change most when the image is turned, shifted or scaled",
+    help="eliminate the samples whose features change most under rotation, shift and scaling",
     aim="eliminate",
     takes=("image",),
     fields={
-        "poison_share": Field(0.05, "flagged / samples: those that change most", 0, 0.5),
-        "clean_share": Field(0.2, "trusted / samples: those that change least (kept, for a reader)", 0, 1),
-        "degrees": Field(180.0, "an image is turned by up to this", 0, 180),
-        "transforms": Field(4, "transforms of each image", 1, 1000),
+        "poison_share": Field(0.05, "share of samples to flag: those that change most", 0, 0.5),
+        "clean_share": Field(
+            0.2, "share of samples to trust: those that change least (stored for reference)", 0, 1
+        ),
+        "degrees": Field(180.0, "largest rotation, degrees", 0, 180),
+        "transforms": Field(4, "number of transforms per image", 1, 1000),
     },
     dials={"poison_share": (0.01, 0.05, 0.1)},
     check=check,

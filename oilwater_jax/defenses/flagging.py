@@ -1,9 +1,9 @@
-"""From suspicion to flags: what the defences that look beforehand have in common.
+"""From suspicion scores to flags: shared parts of the defences that look beforehand.
 
 Stage: within `find` of a defence, and the treatment after it. A defence computes a suspicion of every training sample
 and decides on flags; `found` holds it to two rules. No class loses more than half of its samples: every defence here
 supposes that most of a class is clean, and one that flags most of it has found the class, not the poison. And what a
-user should know (nothing flagged, say) is a warning, never silence.
+user should know (e.g. nothing flagged) is a warning, never silence.
 """
 
 from typing import Any
@@ -23,26 +23,26 @@ LAYERS = ("features", "logits", "projected_gradient")
 
 
 def budget_field() -> Field:
-    """The share of poisons that a defender reckons with."""
+    """The field for the share of poisons that a defender expects."""
     return Field(
-        0.01, "poisons / training samples that the defender reckons with (it is not told attack.budget)", 0, 1
+        0.01, "poisons / training samples that the defender expects (it does not see attack.budget)", 0, 1
     )
 
 
 def layer_field() -> Field:
-    """What a defence looks at."""
+    """The field for the representation that a defence looks at."""
     return Field(
         "features",
-        "what is looked at: the input of the last layer, its output, or the projected gradient",
+        "representation to use: the input of the last layer, its output, or the projected gradient",
         choices=LAYERS,
     )
 
 
 def false_alarms_field() -> Field:
-    """The share of clean samples that a base set's null lets be flagged."""
+    """The field for the false alarm rate under the base set's null."""
     return Field(
         0.05,
-        "share of samples like the base set's that may be flagged; fewer than 1 / this find nothing",
+        "false alarm rate on samples like the base set's; a base set smaller than 1 / this flags nothing",
         0,
         1,
     )
@@ -152,10 +152,10 @@ def base_warnings(evidence: Evidence, *, groups: bool = False) -> tuple[str, ...
 
 
 def check_finite(name: str, *arrays: Num[np.ndarray, "..."]) -> None:
-    """Raise UserError where what a method looks at is not finite."""
+    """Raise UserError if a score is not finite."""
     if not all(np.isfinite(array).all() for array in arrays):
         raise UserError(
-            f"{name}: what the reference model says of some samples is not finite; lower identify.learning_rate"
+            f"{name}: the reference model's scores of some samples are not finite; lower identify.learning_rate"
         )
 
 
@@ -168,7 +168,7 @@ def found(
     figures: dict[str, Any] | None = None,
     warnings: tuple[str, ...] = (),
 ) -> Found:
-    """What a defence found, at most half of each class flagged, with the warnings that every defence owes.
+    """What a defence found, with at most half of each class flagged, and the common warnings.
 
     Edge case                        Result
     nothing flagged                  a warning: training goes on as if undefended
@@ -184,7 +184,7 @@ def found(
         said.append("nothing is flagged: what follows is as without this defence")
     elif flagged.mean() >= NEARLY_EVERYTHING:
         said.append(
-            f"{int(flagged.sum())} of {len(flagged)} samples are flagged: this is no search for a few poisons"
+            f"{int(flagged.sum())} of {len(flagged)} samples are flagged: too many for a search for a few poisons"
         )
     kept = {"flagged": flagged, "suspicion": suspicion.astype(np.float64), **(arrays or {})}
     return Found(kept, figures or {}, tuple(said))

@@ -1,4 +1,4 @@
-"""Trimmed loss: leave out, anew in every epoch, the samples with the highest loss.
+"""Trimmed loss: drop the samples with the highest loss, chosen again in every epoch.
 
 Stage: a selector between epochs. It supposes that poisons are hard; where they are easier than the minority, it
 eliminates the minority.
@@ -41,7 +41,7 @@ def kept(
 def loss_trim(*, share: float, start: int) -> Selector:
     """From epoch `start` on (1 is the first) each epoch leaves out the `share` of highest loss at its start.
 
-    Who is left out is judged anew: a sample comes back once its loss has fallen. A model may be reported from
+    The choice is repeated: a sample comes back once its loss has fallen. A model may be reported from
     epoch `start` on, since it is trimmed from there.
 
     Edge case                      Result
@@ -67,7 +67,7 @@ def loss_trim(*, share: float, start: int) -> Selector:
 
 
 def treat(config: Config, case: Case) -> Treatment:
-    """The rounds during the training. Raises UserError where it would end before the first one."""
+    """The rounds during the training. Raises UserError if it would end before the first one."""
     if config.loss_trim.start > case.epochs:
         raise UserError(
             f"loss_trim.start = {config.loss_trim.start}, but training has {case.epochs} epochs and would end before "
@@ -79,11 +79,11 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="loss_trim",
     label="Trimmed loss",
-    help="leave out, anew in every epoch, the samples with the highest loss",
+    help="drop the samples with the highest loss, chosen again in every epoch",
     aim="eliminate",
     fields={
-        "share": Field(0.02, "left out of each epoch / training samples", 0, 0.5),
-        "start": Field(2, "first epoch that leaves any out (1: before any training)", 1, 100_000),
+        "share": Field(0.02, "share of training samples to drop in each epoch", 0, 0.5),
+        "start": Field(2, "first epoch that drops samples (1: before any training)", 1, 100_000),
     },
     dials={"share": (0.01, 0.02, 0.05)},
     smoke={"start": 2},

@@ -1,4 +1,4 @@
-"""Mixup: train on mixtures of two images and of their labels, so that no single sample is learned by heart.
+"""Mixup: train on mixtures of two images and of their labels, so that single samples are not memorised.
 
 Nobody is chosen. One share per batch, drawn from Beta(alpha, alpha); each row is mixed with another row of its batch.
 
@@ -62,7 +62,7 @@ METHOD = Method(
     help="train on mixtures of two images and of their labels",
     aim="train",
     sole=True,
-    fields={"alpha": Field(1.0, "shares are drawn from Beta(alpha, alpha); 0: no mixing (ERM)", 0, 1000)},
+    fields={"alpha": Field(1.0, "mixing shares come from Beta(alpha, alpha); 0: no mixing (ERM)", 0, 1000)},
     dials={"alpha": (0.2, 1.0, 4.0)},
     treat=treat,
     largest=lambda config, n_classes: mixup(config.mixup.alpha),

@@ -1,4 +1,4 @@
-"""SCAn: eliminate the part of a class that tells it to be of two kinds, where the base set does not tell so.
+"""SCAn: eliminate one part of a class that splits in two although the base set does not.
 
 Features are whitened by the variation within classes that the base set has. Each class is then cut in two, and the gain
 of two means over one is held against a null: the same gain for as many draws from the base set's own variation. The
@@ -74,7 +74,7 @@ def find(config: Config, evidence: Evidence) -> Found:
     flagged, of equal shares the smaller part. The suspicion is the log-likelihood ratio of that part over the other.
 
     The reference model was fitted to the training samples and not to the base set: kinds that it tells apart only there
-    (the groups of a class, say) count as a finding. The flagged part is the largest split, poisons or not.
+    (e.g. the groups of a class) count as a finding. The flagged part is the largest split, poisons or not.
 
     Edge case                                          Result
     fewer than 8 residuals in a half of the base set   nobody flagged, and a warning
@@ -150,14 +150,14 @@ def to_first(
 METHOD = Method(
     name="scan",
     label="SCAn",
-    help="eliminate the part of a class that makes it of two kinds, where the base set's class is of one",
+    help="eliminate one part of each class that splits in two although the base set does not",
     aim="eliminate",
     base=True,
     fields={
         "components": Field(10, "leading directions of the variation within classes", 1, 10_000),
-        "draws": Field(199, "classes drawn from the base set for the null", 1, 1_000_000),
+        "draws": Field(199, "classes resampled from the base set for the null distribution", 1, 1_000_000),
         "false_alarms": flagging.false_alarms_field()._replace(
-            help="odds that a data set whose classes vary as the base set does has any class flagged"
+            help="false alarm rate per data set: probability of flagging any class if classes vary as the base set's do"
         ),
         "layer": flagging.layer_field(),
     },

@@ -1,4 +1,4 @@
-"""Spectral signatures: eliminate, in each class, the samples that lie farthest along its features' main direction.
+"""Spectral signatures: eliminate, in each class, the samples farthest along the top singular vector of features.
 
 References: Tran, Li and Madry 2018, "Spectral Signatures in Backdoor Attacks", algorithm 1. The features are centred
 in each class before they are projected, which two other codes leave out: BackdoorBench's does not centre (its issue
@@ -59,11 +59,11 @@ def find(config: Config, evidence: Evidence) -> Found:
 METHOD = Method(
     name="spectral",
     label="Spectral signatures",
-    help="eliminate, in each class, the samples farthest along the main direction of its features",
+    help="eliminate, in each class, the samples farthest along the top singular vector of its features",
     aim="eliminate",
     fields={
         "budget": flagging.budget_field(),
-        "factor": Field(1.5, "eliminated of each class / poisons reckoned with", 0, 1000),
+        "factor": Field(1.5, "samples eliminated per class / expected poisons", 0, 1000),
         "layer": flagging.layer_field(),
     },
     dials={"budget": (0.005, 0.01, 0.05)},

@@ -1,4 +1,4 @@
-"""SPECTRE: whiten each class by a robust mean and covariance, then eliminate what stands out by its QUE score.
+"""SPECTRE: whiten each class by a robust mean and covariance, then eliminate the highest QUE scores.
 
 The matrix exponential is that of the paper; the code in vtu81/backdoor-toolbox (spectre_python.py) takes the
 exponential of every entry. The published filter removes samples from the target class alone, which it reads from the
@@ -150,13 +150,18 @@ def find(config: Config, evidence: Evidence) -> Found:
 METHOD = Method(
     name="spectre",
     label="SPECTRE",
-    help="whiten the features of each class robustly and eliminate what stands out",
+    help="whiten the features of each class robustly and eliminate outliers",
     aim="eliminate",
     fields={
         "budget": flagging.budget_field(),
-        "factor": Field(1.5, "eliminated of each class / poisons reckoned with", 0, 1000),
-        "alpha": Field(4.0, "0: the score is the distance; large: the square along one direction", 0, 100),
-        "components": Field(16, "at most so many leading directions of a class's features", 1, 10_000),
+        "factor": Field(1.5, "samples eliminated per class / expected poisons", 0, 1000),
+        "alpha": Field(
+            4.0,
+            "alpha of the QUE score; 0: squared distance, large: top direction only",
+            0,
+            100,
+        ),
+        "components": Field(16, "largest number of leading directions of a class's features", 1, 10_000),
         "layer": flagging.layer_field(),
     },
     dials={"budget": (0.005, 0.01, 0.05)},

@@ -1,4 +1,4 @@
-"""STRIP: eliminate samples whose prediction stays sure when they are blended with clean ones.
+"""STRIP: eliminate samples whose prediction stays confident when blended with clean ones.
 
 A trigger survives the blending and keeps deciding. The blend is a weighted mean of pixels, which stays in their range;
 the code in vtu81/backdoor-toolbox (strip.py) adds normalised images up.
@@ -80,12 +80,12 @@ def find(config: Config, evidence: Evidence) -> Found:
 METHOD = Method(
     name="strip",
     label="STRIP",
-    help="eliminate samples whose prediction stays sure when they are blended with base samples",
+    help="eliminate samples whose prediction stays confident when blended with base samples",
     aim="eliminate",
     base=True,
     fields={
-        "blends": Field(100, "base samples that each sample is blended with", 1, 100_000),
-        "weight": Field(0.5, "of the base sample in a blend", 0, 1),
+        "blends": Field(100, "number of base samples to blend with each sample", 1, 100_000),
+        "weight": Field(0.5, "weight of the base sample in a blend", 0, 1),
         "false_alarms": flagging.false_alarms_field()._replace(default=0.1),
     },
     dials={"false_alarms": (0.02, 0.1, 0.3)},

@@ -1,4 +1,4 @@
-"""2-means without luck: it begins from the halves along each main direction and keeps the best end.
+"""Deterministic 2-means: start from the halves along each main direction and keep the best result.
 
 Nothing is drawn at random, so the order of the samples decides nothing.
 """

@@ -1,1 +1,1 @@
-"""Frontiers: what a row can reach over all settings of its dials, worst-group accuracy against the attack's success."""
+"""Frontiers: worst-group accuracy against attack success over all settings of a row's dials."""

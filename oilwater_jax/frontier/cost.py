@@ -1,4 +1,4 @@
-"""How long a frontier will take: the trainings that are still to be made, times what a step takes on this machine."""
+"""Estimated time of a frontier: the remaining trainings times the measured time of a step on this machine."""
 
 import tempfile
 import time
@@ -52,7 +52,7 @@ def speed(config: Config) -> Speed:
 
 
 def seconds(left: Iterable[Training], validated: int, scored: int, speed: Speed, workers: int) -> float:
-    """Of the clock, if the workers share the work evenly.
+    """Wall-clock seconds, if the workers share the work evenly.
 
     Trainings with a pass over `validated` samples after each epoch, and passes over `scored` samples in all.
     """

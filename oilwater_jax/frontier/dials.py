@@ -1,4 +1,4 @@
-"""The dials of a row: which settings a frontier goes over. Methods declare theirs (`Method.dials`)."""
+"""The dials (hyperparameters) of a row that a frontier varies. Methods declare theirs (`Method.dials`)."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ def parse(texts: Sequence[str], config: Config) -> dict[str, tuple[Any, ...]]:
         if path not in fields:
             raise UserError(f"--dial={text}: unknown field {path}{nearest(path, fields)}")
         if path in found:
-            raise UserError(f"--dial={text}: {path} is there twice; give all its values at once")
+            raise UserError(f"--dial={text}: {path} is given twice; give all its values at once")
         parts = [part.strip() for part in values.split(",") if part.strip()]
         if isinstance(fields[path].default, tuple):
             raise UserError(f"--dial={text}: {path} is a sequence, and a dial has single values")

@@ -1,6 +1,6 @@
-"""What a frontier says: a table, plain sentences, points.csv (a line per setting, split and seed) and figures.
+"""The report of a frontier: a table, sentences, points.csv (a line per setting, split and seed) and figures.
 
-Two choices are told for every row, both made on validation and looked at once on test:
+Two choices are reported for every row, both made on validation and evaluated once on test:
 chosen   the setting of highest validation WGA, which is all that a defender without knowledge of the attack can do
 at best  the setting of highest validation WGA among those whose attack succeeds at most SLACK more than against ERM; it
          knows the attack, and says whether any setting has both
@@ -34,7 +34,7 @@ HEAD = (
 
 
 class Choice(NamedTuple):
-    """A setting that validation chose, and what test says of it."""
+    """A setting chosen on validation, with its test results."""
 
     point: Point
     wga: Estimate
@@ -62,7 +62,7 @@ def read(folder: Path) -> dict[str, Any] | None:
             _check(found)
         return found
     except Damaged as damage:
-        raise UserError(f"{file} is damaged ({damage}); the command that made it makes it anew") from None
+        raise UserError(f"{file} is damaged ({damage}); run the same command again to rebuild it") from None
 
 
 def _check(found: Mapping[str, Any]) -> None:
@@ -128,7 +128,7 @@ def answers(result: Mapping[str, Any]) -> list[Answer]:
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
-    """The plain answer: does any row have both, and with which dials?"""
+    """The answer in sentences: does any row have both, and at which dials?"""
     found = answers(result)
     if not found:
         return ["ERM is not finished, and nothing can be compared with it."]

@@ -1,4 +1,4 @@
-"""`oilwater frontier`: every setting of every row's dials on validation and on test, and what can be had at best.
+"""`oilwater frontier`: evaluate every setting of every row's dials on validation and test, and report the best.
 
 The folder is a sweep's: stages that settings, rows and splits have in common are computed once; a run that is cut off
 goes on; rows, seeds and dials may be added later. What comes out is in report.html, frontier.json, points.csv and
@@ -38,7 +38,7 @@ class Trial(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As it is shown."""
+        """The displayed name."""
         return f"{self.row} {dials.text(self.setting)}"
 
 
@@ -61,12 +61,12 @@ class Trials(sweep.Units):
         self.waiting.sort(key=lambda unit: unit.seed or 0)  # what is cut off has whole seeds
 
     def is_finished(self, name: str) -> bool:
-        """Whether every seed is there, on both splits."""
+        """Whether every seed is finished, on both splits."""
         trial = self.trials[name]
         return all(self.place.figures(trial, split, seed) for split in SPLITS for seed in self.seeds(name))
 
     def submit(self, unit: Unit) -> Future[Done]:
-        """Have a worker do a unit."""
+        """Submit a unit to a worker."""
         assert unit.seed is not None
         configs = [self.trials[unit.run].configs[split] for split in SPLITS]
         return self.executor.submit(measure, configs, self.workdir.absolute(), unit.seed, tuple(self.log))
@@ -83,7 +83,7 @@ def measure(configs: Sequence[Config], workdir: Path, seed: int, log: tuple[str,
 
 
 class Place:
-    """Where the figures of trials are found again."""
+    """Locates the results of trials."""
 
     def __init__(self, workdir: Path, identity: str) -> None:
         self.workdir, self.identity = workdir, identity
@@ -144,7 +144,7 @@ def run(
     finished: bool = False,
     log: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Work out, or go on with, the frontiers of a config's rows and return what frontier.json holds.
+    """Compute or resume the frontiers of a config's rows; returns the content of frontier.json.
 
     `dial` has values in place of the declared ones, as text: "jtt.lambda_up=3,10". A setting that fails is listed and
     does not stop the others. With `finished` nothing is computed: it is told of the settings whose seeds are all
@@ -155,14 +155,14 @@ def run(
 
     if registry_of(config).attack(config.attack.name).harmless:
         raise UserError(
-            f"attack.name = {config.attack.name!r} measures no success; a frontier wants an attack"
+            f"attack.name = {config.attack.name!r} has no success measure; a frontier needs an attack"
         )
     executor = executor or executors.make("processes")
     workdir = check_path(workdir)
     rows = rows_of(config)
     trials, refused = trials_of(config, rows, dials.parse(dial, config))
     if not trials:
-        raise UserError(f"no setting fits together; the first: {next(iter(refused.values()))}")
+        raise UserError(f"no setting is valid; the first error: {next(iter(refused.values()))}")
     _, splits = pipeline.prepare(config)
     folder = RunFolder.open(workdir, {"sweep": True, "frontier": True}, overwrite=overwrite)
     try:
@@ -185,7 +185,7 @@ def run(
 
 
 def estimate(units: Trials, config: Config) -> str:
-    """What is still to be done and how long it will take, from a few timed steps in a worker."""
+    """The remaining work and its estimated time, from a few timed steps in a worker."""
     known = sizes.find(shrink(config))
     wanted: dict[str, work.Training] = {}
     for unit in units.waiting:

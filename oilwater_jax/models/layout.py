@@ -1,4 +1,4 @@
-"""The shape of the files that others publish a network's weights in."""
+"""The layout of published weight files."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

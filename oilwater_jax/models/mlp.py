@@ -38,7 +38,7 @@ def build(config: Config, n_classes: int, dtype: Any) -> MLP:
 MODEL = Model(
     name="mlp",
     help="multilayer perceptron, for tables",
-    fields={"widths": Field((64, 32), "units of each hidden layer of the mlp", 1, 65_536)},
+    fields={"widths": Field((64, 32), "units of each hidden layer", 1, 65_536)},
     build=build,
     features=lambda config: config.mlp.widths[-1],
 )

@@ -1,4 +1,4 @@
-"""What is known of imported weights: the small JSON beside them. Reading it needs no JAX."""
+"""The record of imported weights: a small JSON file next to them. Reading it needs no JAX."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ def write(folder: Path, record: Record) -> None:
 
 
 def read(folder: Path) -> Record:
-    """The record of the weights in a folder. Raises UserError where there is no sound one."""
+    """The record of the weights in a folder. Raises UserError if there is no valid one."""
     saved = read_json(folder / FILE, WEIGHTS)
     if saved is None or not _sound(saved):
         raise UserError(

@@ -113,7 +113,7 @@ def resnet(name: str) -> Model:
     width = WIDTH * 2 ** (len(blocks) - 1) * (EXPANSION if bottleneck else 1)
     return Model(
         name=name,
-        help="residual network with batch normalisation, torchvision's",
+        help="residual network with batch normalisation, as in torchvision",
         takes=("image",),
         build=lambda config, n_classes, dtype: ResNet(n_classes, blocks, bottleneck, dtype),
         features=lambda config: width,

@@ -68,13 +68,13 @@ class ViT(nn.Module):
     ) -> tuple[Float[Array, "b k"], Float[Array, "b d"]]:
         """Logits [b, k] and the features [b, d] (the class token's) that the last layer sees, the same in training.
 
-        Raises UserError for images whose sides are no multiples of the patch.
+        Raises UserError for images whose sides are not multiples of the patch.
         """
         b, h, w, _ = image.shape
         if h % PATCH or w % PATCH:
             raise UserError(
-                f"model.name = 'vit_s16' cuts images into patches of {PATCH}x{PATCH} pixels, which {h}x{w} is no "
-                "multiple of; choose another network or data set"
+                f"model.name = 'vit_s16' cuts images into patches of {PATCH}x{PATCH} pixels, and {h}x{w} is not "
+                "a multiple of that; choose another network or data set"
             )
         size = (PATCH, PATCH)
         x = nn.Conv(
@@ -93,7 +93,7 @@ class ViT(nn.Module):
 
 MODEL = Model(
     name="vit_s16",
-    help="vision transformer of DeiT-small, timm's",
+    help="vision transformer, DeiT-small of timm",
     takes=("image",),
     build=lambda config, n_classes, dtype: ViT(n_classes, dtype=dtype),
     features=lambda config: WIDTH,

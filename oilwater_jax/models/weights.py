@@ -1,4 +1,4 @@
-"""Weights that others trained: read from torchvision's and timm's files, checked, kept as an orbax checkpoint.
+"""Import published weights: read torchvision and timm files, check them, store an orbax checkpoint.
 
 `import_file` makes a folder of a file, once; `load` reads the folder. A folder holds `tree` (orbax) and weights.json
 (record.Record). Nothing here ever unpickles a file.
@@ -53,7 +53,7 @@ def layout(model: str) -> Layout:
     """The layout of a network's files. Raises UserError for one that nobody publishes weights of."""
     found = known().model(model).layout
     if found is None:
-        raise UserError(f"weights of {model} cannot be imported; nobody publishes such files")
+        raise UserError(f"weights of {model} cannot be imported; there are no published files for it")
     return found
 
 
@@ -89,7 +89,7 @@ def import_file(file: Path, model: str, out: Path) -> Record:
     """
     out = out.absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out={out} is there already; give a new folder")
+        raise UserError(f"--out={out} already exists; give a new folder")
     tensors = read_file(file)
     params, n_classes, side = from_torch(tensors, model, str(file))
     with file.open("rb") as opened:
@@ -105,7 +105,9 @@ def import_file(file: Path, model: str, out: Path) -> Record:
     except OSError:
         raise  # the command line has words for a full disk
     except Exception as error:  # tensorstore's own
-        raise UserError(f"cannot write {out} ({one_line(error)}); make room, then import again") from error
+        raise UserError(
+            f"cannot write {out} ({one_line(error)}); free some disk space, then import again"
+        ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return record
@@ -113,7 +115,7 @@ def import_file(file: Path, model: str, out: Path) -> Record:
 
 @functools.lru_cache(maxsize=1)
 def load(folder: Path, record: Record) -> Params:
-    """The weights in a folder of `import_file`. Raises UserError where they are not what the record says.
+    """The weights in a folder of `import_file`. Raises UserError if they are not what the record says.
 
     Kept, because a run looks at them before it writes anything and needs them later.
     """
@@ -139,9 +141,7 @@ def from_torch(tensors: Tensors, model: str, where: str) -> tuple[Params, int, i
     n_classes = len(head) if head is not None and head.ndim else 1
     if not 1 <= n_classes <= records.MOST_CLASSES:
         allowed = f"allowed: 1 .. {records.MOST_CLASSES}"
-        raise UserError(
-            f"{where}: tensor {shape.head} is of {n_classes} classes ({allowed}); is it a {model}?"
-        )
+        raise UserError(f"{where}: tensor {shape.head} has {n_classes} classes ({allowed}); is it a {model}?")
     side = _image_side(tensors.get(shape.positions)) if shape.positions else None
     if side is not None and side > records.MOST_SIDE:
         what = f"is of images of {side} pixels (allowed: up to {records.MOST_SIDE})"
@@ -184,11 +184,11 @@ def _image_side(positions: np.ndarray | None) -> int:
 def read_file(file: Path) -> Tensors:
     """The tensors of a file by name; nothing is unpickled. Raises UserError."""
     if not file.is_file():
-        raise UserError(f"{file} is no file; give the weights as {', '.join(READERS)}")
+        raise UserError(f"{file} is not a file; give the weights as {', '.join(READERS)}")
     if not os.access(file, os.R_OK):
-        raise UserError(f"{file} may not be read; see to its permissions")
+        raise UserError(f"{file} cannot be read; check its permissions")
     if file.suffix not in READERS:
-        raise UserError(f"{file} is of no kind that is read ({', '.join(READERS)}); save it as one of these")
+        raise UserError(f"{file} has an unsupported format ({', '.join(READERS)}); save it as one of these")
     return READERS[file.suffix](file)
 
 
@@ -199,7 +199,7 @@ def _read_safetensors(file: Path) -> Tensors:
         return load_file(file)
     except Exception as error:  # its own, and NumPy's for types that it does not have (F8)
         raise UserError(
-            f"{file} is damaged or no safetensors file ({one_line(error)}); get it anew"
+            f"{file} is damaged or not a safetensors file ({one_line(error)}); download it again"
         ) from error
 
 
@@ -218,7 +218,9 @@ def _read_npz(file: Path) -> Tensors:
             raise UserError(
                 f"{file} holds pickled objects, which could run code and are never read; save plain arrays"
             ) from error
-        raise UserError(f"{file} is damaged or no npz file ({one_line(error)}); get it anew") from error
+        raise UserError(
+            f"{file} is damaged or not an npz file ({one_line(error)}); download it again"
+        ) from error
 
 
 def _check_npz(file: IO[bytes]) -> None:
@@ -258,16 +260,18 @@ def _read_torch(file: Path) -> Tensors:
         saved = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{file} holds more than tensors, or is no PyTorch file; such a one could run code and is never read: "
+            f"{file} holds more than tensors, or is not a PyTorch file; such files could run code and are never read: "
             "save its state_dict alone"
         ) from error
     except Exception as error:  # whatever torch makes of damaged files
-        raise UserError(f"{file} is damaged or no PyTorch file ({one_line(error)}); get it anew") from error
+        raise UserError(
+            f"{file} is damaged or not a PyTorch file ({one_line(error)}); download it again"
+        ) from error
     for wrapper in WRAPPERS:
         if isinstance(saved, Mapping) and isinstance(saved.get(wrapper), Mapping):
             saved = saved[wrapper]
     if not isinstance(saved, Mapping) or not all(isinstance(one, torch.Tensor) for one in saved.values()):
-        raise UserError(f"{file} is no state_dict of tensors by name; save the network's state_dict alone")
+        raise UserError(f"{file} is not a state_dict of named tensors; save the network's state_dict alone")
     return {
         name: (one.float() if one.is_floating_point() else one).detach().numpy()
         for name, one in saved.items()

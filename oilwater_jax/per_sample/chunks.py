@@ -1,4 +1,4 @@
-"""The one place where figures of one sample become figures of a data set: vmapped, chunked, shared by devices."""
+"""Apply functions of one sample to a data set: vmapped, chunked, split over devices. The only place that does."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""What an experiment asks of a machine that need not be here: memory, time and chip-hours of its programs.
+"""Planning: memory, time and chip-hours of an experiment's programs, without the machine.
 
 The programs of a run are compiled, from the shapes of their arguments alone, for a TPU topology by the TPU's own
 compiler, or for this machine's CPU. The compiler says what memory each takes and what it computes and moves; a roofline

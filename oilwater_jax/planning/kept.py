@@ -1,4 +1,4 @@
-"""What a compiler said of programs before, so that a second plan does not ask again.
+"""Cache of compiler results, so that a second plan need not compile again.
 
 Kept in the cache folder, one small JSON file a program, by all that the answer depends on: the program's text as it is
 given to the compiler, the topology, and the compiler's version.

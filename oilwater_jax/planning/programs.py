@@ -98,7 +98,7 @@ def _with(tree: Any, sharding: Any) -> Any:
 
 
 def plan(config: Config, sizes: Sizes, target: Target) -> list[Planned]:
-    """The programs of a config that its rows call, in order. Raises UserError where the batch cannot be split evenly.
+    """The programs of a config that its rows call, in order. Raises UserError if the batch cannot be split evenly.
 
     Train steps both of all chips together and of one chip. In a pass over samples each chip runs the chunk's program on
     its own rows, as if alone, so that one chip's program stands for both.

@@ -1,4 +1,4 @@
-"""`oilwater plan`: compiles the programs one after the other, prints what they cost and what the experiment does."""
+"""`oilwater plan`: compile the programs one by one; print their costs and those of the experiment."""
 
 import resource
 import sys
@@ -49,7 +49,7 @@ class Way(NamedTuple):
 
 
 def run(config: Config, topology: str, *, seeds: int = 1) -> bool:
-    """Plan a checked config and print it; whether everything fits in one way at least. Raises UserError."""
+    """Plan a checked config and print the plan. True if at least one way fits. Raises UserError."""
     target = chips.find(topology)
     small = shrink(config)
     found = sizes.find(small)
@@ -119,7 +119,7 @@ def ask(
 
 
 def compile_one(planned: Planned, lowered: Any) -> dict[str, Any]:
-    """What the compiler says of a program, or that it is too large. Raises UserError where it fails otherwise."""
+    """What the compiler says of a program, or that it is too large. Raises UserError if it fails otherwise."""
     began = time.monotonic()
     try:
         with chips.quiet():
@@ -227,15 +227,15 @@ def _experiment(ways: Sequence[Way], target: Target, seeds: int) -> Table:
 
 
 def _total(way: Way, target: Target, seeds: int) -> str:
-    """Chip-hours and hours by the clock of a whole sweep."""
+    """Chip-hours and wall-clock hours of a whole sweep."""
     seconds = way.seconds(target)
     busy = seeds * sum(one.calls * seconds.get(one.program, 0) for one in way.counted) / 3600
     if way.chips == target.devices:
-        both = f"{busy * way.chips:.1f} chip-hours, {busy:.1f} hours by the clock"
+        both = f"{busy * way.chips:.1f} chip-hours, {busy:.1f} wall-clock hours"
         return f"One training over {_chips(way.chips)}: {both}."
     by_clock = work.wall(way.counted, seconds, seeds, target.devices) / 3600
     return (
-        f"One training per chip: {busy:.1f} chip-hours, {by_clock:.1f} hours by the clock on {target.devices} chips "
+        f"One training per chip: {busy:.1f} chip-hours, {by_clock:.1f} wall-clock hours on {target.devices} chips "
         "(oilwater sweep, a grid with a run for each row)."
     )
 

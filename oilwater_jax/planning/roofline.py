@@ -24,7 +24,7 @@ class Cost(NamedTuple):
 
 
 class Time(NamedTuple):
-    """The least time of one call in seconds, what it is spent on, and the share of the peak that is reached then."""
+    """The minimum time of one call in seconds, what limits it, and the share of peak reached."""
 
     seconds: float
     bound: str

@@ -1,4 +1,4 @@
-"""How many samples of what shape an experiment works on, without its images where they are not here."""
+"""Sample counts and shapes of an experiment, without its images if they are absent."""
 
 import os
 from pathlib import Path

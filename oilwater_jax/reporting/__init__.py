@@ -1,1 +1,1 @@
-"""What a person reads: tables, figures, the page, progress."""
+"""Output for people: tables, figures, HTML reports, progress."""

@@ -1,4 +1,4 @@
-"""One page on several runs: their figures side by side, and what is different about their settings. Needs no JAX."""
+"""An HTML page that compares runs: figures side by side and differing settings. Needs no JAX."""
 
 import os
 from collections.abc import Mapping, Sequence

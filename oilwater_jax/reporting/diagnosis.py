@@ -1,4 +1,4 @@
-"""What a run's figures say in the paper's terms: its failure signatures, each in one plain sentence.
+"""Diagnose a run in the paper's terms: its failure signatures, one sentence each.
 
 `diagnose` is a pure function of a summary. A signature is named only where every figure that it needs is there.
 
@@ -12,7 +12,7 @@ from oilwater_jax.reporting.summary import set_label
 
 
 class Thresholds(NamedTuple):
-    """What counts as a change and as many."""
+    """Thresholds of the diagnosis."""
 
     # One training's WGA or ASR differs by 2 to 4 points from seed to seed (experiments/headline): less says nothing.
     change: float = 0.05
@@ -76,7 +76,7 @@ class _Judge:
 
     @property
     def words(self) -> str:
-        """What the figures of success are."""
+        """What the success figures measure."""
         return "net success" if self.baseline else "success"
 
     def amplifying(self, row: dict[str, Any]) -> list[str]:

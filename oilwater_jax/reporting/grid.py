@@ -42,12 +42,12 @@ class Line(NamedTuple):
 
 
 def names(workdir: Path) -> list[str]:
-    """The names of a sweep's runs. Raises UserError for a folder that is no sweep's."""
+    """The names of a sweep's runs. Raises UserError if the folder does not belong to a sweep."""
     try:
         grid = load_json(workdir / "grid.json", GRID)
     except Damaged as damage:
         raise UserError(
-            f"{workdir / 'grid.json'} is damaged ({damage}); the sweep that made it makes it anew"
+            f"{workdir / 'grid.json'} is damaged ({damage}); run the same sweep again to rebuild it"
         ) from None
     if grid is None:
         raise UserError(f"{workdir} is not a sweep's folder (no grid.json); give one that sweep made")
@@ -67,7 +67,7 @@ def read(workdir: Path) -> list[Line]:
         if found is not None and found.get("command") != "study":
             lines += lines_of(name, found)
     if not lines:
-        raise UserError(f"{workdir} has no finished run yet; the sweep that began it goes on with it")
+        raise UserError(f"{workdir} has no finished run yet; run the same sweep again to resume")
     return lines
 
 
@@ -121,11 +121,11 @@ def select(
     for name in columns or [name for name in DEFAULT if name in known] or ["idnf"]:
         wanted += sets.get(name) or [name]
     if unknown := [name for name in wanted if name not in known]:
-        raise UserError(f"--columns: {unknown[0]} is not there; known: {', '.join(known)}")
+        raise UserError(f"--columns: unknown figure {unknown[0]}; known: {', '.join(known)}")
     for pattern in rows or []:
         if not any(fnmatch.fnmatch(name_of(line), pattern) for line in lines):
             raise UserError(
-                f"--rows: nothing is called {pattern}; a row is RUN/TRAINING, say {name_of(lines[0])}"
+                f"--rows: nothing is called {pattern}; a row is RUN/TRAINING, for example {name_of(lines[0])}"
             )
     kept = [
         line
@@ -134,7 +134,7 @@ def select(
         and any(name in line.figures for name in wanted)
     ]
     if not kept:
-        raise UserError("no row that was asked for has a column that was asked for")
+        raise UserError("none of the requested rows has any of the requested columns")
     return kept, wanted
 
 

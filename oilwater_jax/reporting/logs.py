@@ -1,7 +1,7 @@
-"""What a training does, epoch by epoch, for other tools to show: `--log=tensorboard,jsonl`.
+"""Log each epoch of a training for other tools: `--log=tensorboard,jsonl`.
 
 A log is a copy of the metrics below DIR/log/NAME, with a place for each training. A training that is gone on with has
-its log written anew up to there, so an epoch is never there twice. Another kind of log is one class and one line in
+its log rewritten up to there, so no epoch is repeated. Another kind of log is one class and one line in
 WRITERS.
 """
 
@@ -21,7 +21,7 @@ APART = ("stage", "seed", "epoch")  # of a row: what it is of, and no figure
 
 
 class Writer(Protocol):
-    """The log of one training, begun anew; `suffix` ends its path, `needs` is the module that it is written by."""
+    """The new log of one training; `suffix` ends its path, `needs` is the module that writes it."""
 
     suffix: ClassVar[str]
     needs: ClassVar[str]
@@ -32,7 +32,7 @@ class Writer(Protocol):
         """Add an epoch; it can be read when this returns."""
 
     def close(self) -> None:
-        """Let the files go."""
+        """Close the files."""
 
 
 class TensorBoard:
@@ -55,7 +55,7 @@ class TensorBoard:
         self._writer.flush()
 
     def close(self) -> None:
-        """Let the event file go."""
+        """Close the event file."""
         self._writer.close()
 
 
@@ -76,7 +76,7 @@ class JsonLines:
         self._file.flush()
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._file.close()
 
 
@@ -147,7 +147,7 @@ class Logs:
         return self._root / name / f"{place}{WRITERS[name].suffix}"
 
     def close(self) -> None:
-        """Let all files go."""
+        """Close all files."""
         for writer in self._open:
             writer.close()
         self._open = []

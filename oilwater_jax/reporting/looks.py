@@ -1,4 +1,4 @@
-"""What a method looked at, set by set: one figure from whatever arrays it found, one panel for each.
+"""Figure of what a method looked at, set by set: one panel per array that it found.
 
 An array of a number per sample (a suspicion, a loss, a weight) is drawn as cumulative shares of each set, one of few
 whole numbers (clusters) as a table of shares, one of several numbers per sample (features) by its two main directions.

@@ -1,4 +1,4 @@
-"""report.html of a run or a study: one file to open or to send, a function of what the folder holds."""
+"""report.html of a run or a study: one self-contained file, a function of the folder's content."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -116,7 +116,7 @@ def with_terms(head: Sequence[str], lines: Sequence[Sequence[str]], title: str =
 
 
 def sentence(summary: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """What came out, in one sentence: the training with the best worst-group accuracy, against ERM."""
+    """The result in one sentence: the training with the best worst-group accuracy, against ERM."""
     on = f"On {config['data']['name']}" if config else "Here"
     attack = config.get("attack", {}).get("name", "none")
     under = "" if attack == "none" else f" under the attack {attack}"

@@ -1,6 +1,6 @@
-"""Colours, markers and dashes of every figure: to be told apart by colour-blind readers, on paper and in the dark.
+"""Colours, markers and dashes of every figure, distinguishable for colour-blind readers, on paper and in dark mode.
 
-No series is told by its colour alone: each has a marker and a dash of its own too. The hues are Okabe and Ito's.
+No series is identified by its colour alone: each has a marker and a dash of its own too. The hues are Okabe and Ito's.
 
 References: Okabe and Ito 2008, "Color Universal Design"; Machado et al. 2009, whose model tests/test_palette.py uses.
 """

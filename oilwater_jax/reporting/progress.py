@@ -1,4 +1,4 @@
-"""What a waiting person sees: two progress bars on a terminal; elsewhere a line per finished stage, and every 30 s."""
+"""Progress: two bars on a terminal; elsewhere a line per finished stage, and every 30 s."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ def where(task: Task) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them.
+    """Seconds in readable form.
 
     Examples:
         >>> duration(40), duration(200), duration(9000)
@@ -100,15 +100,15 @@ class Progress:
         self.console.print(f"[{seconds:6.1f} s] {text}", highlight=False, markup=False, soft_wrap=True)
 
     def begin(self, stages: int) -> None:
-        """Say how many stages there are."""
+        """Set the number of stages."""
         self._bars.update(self._all, total=stages)
 
     def stage(self, name: str, epochs: int) -> None:
-        """A stage begins; 0 epochs: it has none to count."""
+        """Start a stage; 0 epochs: it has none to count."""
         self._bars.reset(self._epochs, total=epochs or None, description=name, visible=True, note="")
 
     def resume(self, epochs: int) -> None:
-        """That many of the current stage's epochs were done before."""
+        """Report epochs of the current stage that were finished before."""
         self._bars.update(self._epochs, completed=epochs)
 
     def epoch(self, row: dict[str, Any]) -> None:
@@ -121,16 +121,16 @@ class Progress:
         )
 
     def step(self, done: int, steps: int) -> None:
-        """So many of the steps of the epoch under way are done."""
+        """Report finished steps of the current epoch."""
         self._bars.update(self._epochs, note=f"step {done} of {steps}")
 
     def say(self, message: str) -> None:
-        """Tell what was decided."""
+        """Print a decision."""
         if not self._listener:
             self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def count(self, name: str, done: int, total: int, note: str) -> None:
-        """So many of the current stage's steps are done, where it has steps and not epochs."""
+        """Report finished steps of the current stage, if it has steps and not epochs."""
         self._bars.update(
             self._epochs, description=name, total=total, completed=done, note=note, visible=True
         )
@@ -144,7 +144,7 @@ class Progress:
             self._line(f"{name}  {text}")
 
     def warn(self, message: str) -> None:
-        """Say something that the user should know, without stopping."""
+        """Print a warning, without stopping."""
         if self._listener:
             self._listener(message)
             return

@@ -1,4 +1,4 @@
-"""Finished runs by name, from the folders that a user gives: runs' own and sweeps'. Needs no JAX."""
+"""Finished runs by name, from folders of runs and sweeps. Needs no JAX."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +44,7 @@ def gather(folders: Sequence[Path]) -> Runs:
         if not is_sweep(folder):
             config, one = _config(folder), _finished(folder)
             if one is None:
-                raise UserError(f"{folder} is not finished; the command that began it goes on with it")
+                raise UserError(f"{folder} is not finished; run the same command again to resume")
             found.append((folder, config, one))
             continue
         before = len(found)
@@ -55,7 +55,7 @@ def gather(folders: Sequence[Path]) -> Runs:
             else:
                 found.append((path, _config(path), one))
         if len(found) == before:
-            raise UserError(f"{folder} has no finished run yet; the sweep that began it goes on with it")
+            raise UserError(f"{folder} has no finished run yet; run the same sweep again to resume")
     names = called([path for path, *_ in found])
     return Runs([Run(name, *one) for name, one in zip(names, found, strict=True)], unfinished)
 
@@ -76,7 +76,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if config.get("command") == "study":
         raise UserError(f"{folder} holds a study, which has a page of its own ({folder / 'report.html'})")
     if fault := mismatch(config, RUN_CONFIG):
-        raise UserError(f"{folder / 'config.json'} is no run's ({fault}); {mend}")
+        raise UserError(f"{folder / 'config.json'} does not belong to a run ({fault}); {mend}")
     return config
 
 
@@ -84,7 +84,7 @@ def _finished(folder: Path) -> dict[str, Any] | None:
     found = summary.read(folder)
     if found is not None and found.get("command") == "study":
         raise UserError(
-            f"{folder}: summary.json is of another command than config.json; run the same command again"
+            f"{folder}: summary.json comes from another command than config.json; run the same command again"
         )
     return found
 
@@ -93,7 +93,7 @@ def called(folders: Sequence[Path]) -> list[str]:
     """A name for each folder: the end of its path, as long as it must be. Raises UserError for one that comes twice."""
     parts = [folder.resolve().parts for folder in folders]
     if twice := [folder for at, folder in enumerate(folders) if parts[at] in parts[:at]]:
-        raise UserError(f"{twice[0]} is there twice; give it once")
+        raise UserError(f"{twice[0]} is given twice; give it once")
     depth = [1] * len(parts)
 
     def names() -> list[str]:

@@ -54,19 +54,19 @@ def read(folder: Path) -> dict[str, Any] | None:
         return sound
     except Damaged as damage:
         raise UserError(
-            f"{file} is damaged ({damage}); the command that made it makes it anew from what is finished"
+            f"{file} is damaged ({damage}); run the same command again to rebuild it from the finished stages"
         ) from None
 
 
 def holds(folder: Path, seeds: list[int], key: str, warn: Callable[[str], None]) -> bool:
-    """Whether the folder has a sound summary of these seeds and this key; another one is thrown away, and said why."""
+    """Whether the folder has a valid summary of these seeds and this key; another one is deleted with a warning."""
     file = folder / "summary.json"
     try:
         found = read(folder)
     except UserError as error:
         found, why = None, str(error)
     else:
-        why = f"{file} is of other settings, code or data than this run's; it is made anew"
+        why = f"{file} belongs to other settings, code or data than this run's; it is rebuilt"
     if found is not None and (found["seeds"], found["key"]) == (seeds, key):
         return True
     if file.is_dir() and not file.is_symlink():
@@ -88,7 +88,7 @@ def _fault(summary: dict[str, Any]) -> str:
     if any(summary["n_poison_seeds"]) and not summary["n_train"]:
         return "it has poisons and no training samples"
     if summary["baseline"] and summary["baseline"] not in summary["measures"]:
-        return "its baseline is none of its measures"
+        return "its baseline is not one of its measures"
     for name, row in summary["rows"].items():
         spreads = (one for one in row if f"{one}_seeds" in row and f"{one}_std" in row)
         for measure in (*RATES, *summary["measures"], *spreads):
@@ -226,7 +226,7 @@ def spread(name: str, values: Iterable[float | None]) -> dict[str, Any]:
 def summarise(
     stages: Mapping[str, dict[str, Any]], config: Mapping[str, Any], seeds: list[int]
 ) -> dict[str, Any]:
-    """What summary.json holds, from the figures of the stages by name.
+    """The content of summary.json, from the figures of the stages by name.
 
     Rows and seeds that are not finished are left out. `rows` are by expression, each with its `label`; `found` is what
     each method found that looked at anything, by expression; `measures` names the attack's figures with their

@@ -1,4 +1,4 @@
-"""Figures of a run on a table, where there are no images to show: whom a method flagged, and poisons cell by cell."""
+"""Figures of a run on a table, which has no images: samples that a method flagged, and poisons cell by cell."""
 
 from pathlib import Path
 

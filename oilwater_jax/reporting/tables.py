@@ -80,7 +80,7 @@ class OnSets(NamedTuple):
 
 
 def set_tables(summary: dict[str, Any]) -> list[OnSets]:
-    """What methods found (IDNF), whom rows eliminated (ELMF), and how often a row draws a sample of each set."""
+    """What methods found (IDNF), what rows eliminated (ELMF), and draws per epoch of each set."""
     rows = summary["rows"]
     found = {one["label"]: one["idnf"] for one in summary["found"].values()}
     beyond = {

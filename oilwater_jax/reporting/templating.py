@@ -1,4 +1,4 @@
-"""Pages from the templates beside this file: everything that is put in is escaped, and nothing is fetched.
+"""Render pages from the templates in this folder: all values are escaped, and nothing is loaded from elsewhere.
 
 A page is one file. Its Content-Security-Policy allows no request, and no script but the one of this package, which
 sorts tables and filters samples; without scripts everything is there to be read.

@@ -1,4 +1,4 @@
-"""What a page says beyond the summary: learning curves, who was chosen, what is taken for what.
+"""What a page shows beyond the summary: learning curves, selected samples, confusion.
 
 Gathered from the stages and metrics of a run that is finished; nothing is trained or scored here.
 """
@@ -40,7 +40,7 @@ class Confusion(NamedTuple):
 
 
 class Traces(NamedTuple):
-    """What the page of a run shows beside its summary."""
+    """What the page of a run shows besides its summary."""
 
     curves: list[Chart]
     losses: Chart | None

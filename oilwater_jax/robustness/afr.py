@@ -1,4 +1,4 @@
-"""AFR, automatic feature reweighting: re-train the last layer on a held-out part, with more weight where ERM is unsure.
+"""AFR, automatic feature reweighting: re-train the last layer on a held-out part, weighted by ERM's uncertainty.
 
 ERM is trained on 80% of the training set. Each sample of the other 20% gets the weight exp(-gamma p), p the
 probability of its given label, divided by its label's count; weights are draws here, as many in all as the part has
@@ -81,7 +81,7 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="afr",
     label="AFR",
-    help="re-train the last layer on held-out samples, weighted by how unsure ERM is of them",
+    help="re-train the last layer on held-out samples, weighted by ERM's uncertainty",
     aim="amplify",
     sole=True,
     reads=("erm",),
@@ -91,11 +91,13 @@ METHOD = Method(
         ),
         "pull": Field(
             0.2,
-            "L2 pull: this times the squared distance from ERM's last layer is added to the loss",
+            "L2 penalty on the distance from ERM's last layer: this times its square is added to the loss",
             0,
             1000,
         ),
-        "held_out": Field(0.2, "share of the training samples for the second stage", above=0, high=0.9),
+        "held_out": Field(
+            0.2, "share of the training samples held out for the second stage", above=0, high=0.9
+        ),
         "learning_rate": Field(0.01, "SGD learning rate of the last layer", 0, 1000),
         "epochs": Field(20, "epochs of the last layer", 1, 100_000),
     },

@@ -19,7 +19,7 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="balanced",
     label="Group-balanced oracle",
-    help="draws of every true group equally often (an oracle)",
+    help="draw every true group equally often (an oracle)",
     aim="amplify",
     oracle=True,
     recipe="erm",

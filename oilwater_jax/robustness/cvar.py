@@ -54,10 +54,12 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="cvar",
     label="CVaR",
-    help="minimise the mean loss of the worst share of each batch",
+    help="minimise the mean of the highest losses of each batch",
     aim="amplify",
     sole=True,
-    fields={"alpha": Field(0.1, "share of the batch that counts, the worst; 1: ERM", above=0, high=1)},
+    fields={
+        "alpha": Field(0.1, "share of each batch that counts: the highest losses; 1: ERM", above=0, high=1)
+    },
     dials={"alpha": (0.1, 0.3, 0.7)},
     treat=treat,
     largest=lambda config, n_classes: cvar(config.cvar.alpha),

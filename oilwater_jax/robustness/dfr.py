@@ -72,16 +72,18 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="dfr",
     label="DFR, true groups",
-    help="re-train the last layer on held-out samples, every true group equally often (an oracle)",
+    help="re-train the last layer on held-out samples, balanced over true groups (an oracle)",
     aim="amplify",
     oracle=True,
     sole=True,
     reads=("erm",),
     fields={
-        "held_out": Field(0.2, "share of the training samples for the second stage", above=0, high=0.9),
+        "held_out": Field(
+            0.2, "share of the training samples held out for the second stage", above=0, high=0.9
+        ),
         "pull": Field(
             0.0,
-            "L2 pull: this times the squared distance from ERM's last layer is added to the loss",
+            "L2 penalty on the distance from ERM's last layer: this times its square is added to the loss",
             0,
             1000,
         ),

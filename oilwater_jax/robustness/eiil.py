@@ -137,9 +137,9 @@ METHOD = Method(
     sole=True,
     reads=("group_dro", "identify"),
     fields={
-        "epochs": Field(1, "epochs of the model whose outputs are split", 1, 100_000),
-        "steps": Field(20_000, "steps of Adam on the assignment", 0, 10_000_000),
-        "rate": Field(0.01, "its learning rate", 0, 1000),
+        "epochs": Field(1, "epochs of the reference model", 1, 100_000),
+        "steps": Field(20_000, "Adam steps on the environment assignment", 0, 10_000_000),
+        "rate": Field(0.01, "learning rate of the assignment", 0, 1000),
         "adjustment": Field(0.0, "size adjustment C of group DRO over the groups", 0, 1000),
     },
     dials={"epochs": (1, 2, 4)},

@@ -116,7 +116,7 @@ def largest(config: Config, n_classes: int) -> Objective:
 
 
 def check(config: Config) -> None:
-    """Raises UserError for a search that has no end."""
+    """Raises UserError if k_min exceeds k_max."""
     if config.george.k_min > config.george.k_max:
         raise UserError(
             f"george.k_min = {config.george.k_min} is more than george.k_max = {config.george.k_max}; "
@@ -133,15 +133,17 @@ METHOD = Method(
     reads=("group_dro",),
     fields={
         "reducer": Field(
-            "hardness", "what is clustered of the features", choices=("hardness", "pca", "umap")
+            "hardness", "representation of the features to cluster", choices=("hardness", "pca", "umap")
         ),
-        "components": Field(2, "principal components of the reducer pca", 1, 10_000),
-        "clusterer": Field("gmm", "how it is clustered", choices=("gmm", "kmeans")),
-        "k_min": Field(2, "least clusters of a class that are tried", 2, 1000),
-        "k_max": Field(10, "most clusters of a class that are tried", 2, 1000),
-        "overcluster": Field(False, "also look for small clusters within the clusters"),
+        "components": Field(2, "number of principal components (reducer=pca)", 1, 10_000),
+        "clusterer": Field("gmm", "clustering algorithm", choices=("gmm", "kmeans")),
+        "k_min": Field(2, "smallest number of clusters per class", 2, 1000),
+        "k_max": Field(10, "largest number of clusters per class", 2, 1000),
+        "overcluster": Field(False, "also search for small clusters within clusters (overclustering)"),
         "adjustment": Field(2.0, "size adjustment C of group DRO over the clusters", 0, 1000),
-        "select": Field("val_worst_cluster", "which epoch's model GEORGE reports", choices=CLUSTER_RULES),
+        "select": Field(
+            "val_worst_cluster", "rule that selects the epoch that GEORGE reports", choices=CLUSTER_RULES
+        ),
     },
     dials={"adjustment": (0.0, 2.0, 4.0)},
     check=check,

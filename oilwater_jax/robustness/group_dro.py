@@ -1,4 +1,4 @@
-"""Group DRO over the groups as somebody noted them down: an oracle beside the methods that do without.
+"""Group DRO over the annotated groups: an oracle to compare with methods that do not see groups.
 
 References: Sagawa et al. 2020, "Distributionally Robust Neural Networks for Group Shifts".
 """
@@ -46,7 +46,7 @@ METHOD = Method(
     oracle=True,
     sole=True,
     fields={
-        "eta": Field(0.01, "step of group DRO's group weights (over groups or clusters)", 0, 1000),
+        "eta": Field(0.01, "step size of group DRO's group weights (groups or clusters)", 0, 1000),
         "adjustment": Field(
             0.0, "size adjustment C over true groups: C / sqrt(n_g) is added to L_g", 0, 1000
         ),

@@ -1,4 +1,4 @@
-"""JTT, Just Train Twice: flag what an early ERM model misclassifies, then train with it up-sampled.
+"""JTT, Just Train Twice: flag samples that an early ERM model misclassifies, then train with them up-sampled.
 
 References: Liu et al. 2021, "Just Train Twice", Algorithm 1.
 """
@@ -35,10 +35,10 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="jtt",
     label="JTT",
-    help="up-sample what an early model misclassifies",
+    help="up-sample the samples that an early model misclassifies",
     aim="amplify",
     fields={
-        "lambda_up": Field(50.0, "times that a flagged sample is drawn per epoch", 1, 100_000),
+        "lambda_up": Field(50.0, "draws of a flagged sample per epoch", 1, 100_000),
     },
     dials={"lambda_up": (3.0, 10.0, 50.0), "identify.epochs": (2, 4, 8)},
     smoke={"lambda_up": 4.0},

@@ -1,4 +1,4 @@
-"""LfF, learning from failure: beside the model a second one is trained to be biased, and what it fails at counts more.
+"""LfF, learning from failure: train a biased network alongside the model, and up-weight samples that it fails on.
 
 The biased network b is trained by the generalised cross-entropy (1 - p^q) / q, which prefers what is easy; the
 debiased one d, which is reported, by its loss times L_b / (L_b + L_d), where L is a sample's running loss divided by
@@ -108,14 +108,17 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="lff",
     label="LfF",
-    help="train a biased network beside the model, and weight what it fails at",
+    help="train a biased network alongside the model, and up-weight samples that it fails on",
     aim="amplify",
     sole=True,
     fields={
         "q": Field(
-            0.7, "of the biased network's loss (1 - p^q) / q; towards 0: cross-entropy", above=0, high=1
+            0.7,
+            "exponent q of the biased network's loss (1 - p^q) / q; near 0: cross-entropy",
+            above=0,
+            high=1,
         ),
-        "decay": Field(0.7, "of the running loss: this share of the old one stays", 0, 1),
+        "decay": Field(0.7, "decay of the running loss: the share of the old value that stays", 0, 1),
     },
     dials={"q": (0.3, 0.7, 0.95)},
     treat=treat,

@@ -1,10 +1,10 @@
-"""Loss band (ours): of JTT's error set only the part whose loss is neither too low nor too high is up-sampled.
+"""Loss band (ours): up-sample only the part of JTT's error set with a loss in a band.
 
 By the theory of loss, mislabelled poisons rank ABOVE the minority, so an upper tail (JTT) takes them first and a band
 could use the gap. It must know on which side the attack lies: clean-label poisons rank below, and a band that cuts the
 top off then helps them. The bounds are quantiles of the error set's losses, which a defender has.
 
-No claim for a band without its control beside it: JTT with a smaller `lambda_up`. The defaults are a guess; choose on
+Compare a band always with its control: JTT with a smaller `lambda_up`. The defaults are a guess; choose on
 validation.
 """
 
@@ -53,7 +53,7 @@ def treat(config: Config, case: Case) -> Treatment:
 
 
 def check(config: Config) -> None:
-    """Raises UserError for a band without width."""
+    """Raises UserError for an empty band."""
     b = config.loss_band
     if b.low >= b.high:
         raise UserError(f"loss_band.low = {b.low:g} must be less than loss_band.high = {b.high:g}")
@@ -62,12 +62,12 @@ def check(config: Config) -> None:
 METHOD = Method(
     name="loss_band",
     label="loss band",
-    help="up-sample the misclassified whose loss is in a band",
+    help="up-sample misclassified samples whose loss lies in a band",
     aim="amplify",
     fields={
-        "low": Field(0.0, "the band begins at this quantile of the error set's losses; 0: no bound", 0, 1),
-        "high": Field(0.75, "the band ends at this quantile of the error set's losses; 1: no bound", 0, 1),
-        "lambda_up": Field(50.0, "times that a flagged sample is drawn per epoch", 1, 100_000),
+        "low": Field(0.0, "lower end of the band, a quantile of the error set's losses; 0: no bound", 0, 1),
+        "high": Field(0.75, "upper end of the band, a quantile of the error set's losses; 1: no bound", 0, 1),
+        "lambda_up": Field(50.0, "draws of a flagged sample per epoch", 1, 100_000),
     },
     dials={"high": (0.5, 0.75, 0.95), "lambda_up": (10.0, 50.0)},
     check=check,

@@ -1,4 +1,4 @@
-"""SELF: re-train the last layer on the held-out samples about which an early-stopped and the final model disagree most.
+"""SELF: re-train the last layer on the held-out samples on which an early-stopped and the final model disagree most.
 
 ERM is trained on 80% of the training set; the same training stopped early is the second model (trainings of a seed
 share their draws). Of the held-out samples the `points` with the largest divergence KL(early || final) are chosen,
@@ -123,19 +123,21 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="self",
     label="SELF",
-    help="re-train the last layer on held-out samples that an early and the final model disagree about",
+    help="re-train the last layer on held-out samples on which an early and the final model disagree",
     aim="amplify",
     sole=True,
     reads=("erm",),
     fields={
-        "points": Field(100, "held-out samples that the last layer is fine-tuned on", 1, 10_000_000),
+        "points": Field(100, "number of held-out samples to fine-tune the last layer on", 1, 10_000_000),
         "balance": Field(
             "points",
-            "points: equally many of each label; draws: the largest of all, and labels drawn equally often",
+            "points: equally many samples per label; draws: the top samples overall, with labels drawn equally often",
             choices=("points", "draws"),
         ),
-        "early": Field(1, "epochs after which the early-stopped model stops", 1, 100_000),
-        "held_out": Field(0.2, "share of the training samples for the second stage", above=0, high=0.9),
+        "early": Field(1, "epochs of the early-stopped model", 1, 100_000),
+        "held_out": Field(
+            0.2, "share of the training samples held out for the second stage", above=0, high=0.9
+        ),
         "learning_rate": Field(0.01, "SGD learning rate of the last layer", 0, 1000),
         "epochs": Field(10, "epochs of the last layer", 1, 100_000),
     },

@@ -109,13 +109,13 @@ def treat(config: Config, case: Case) -> Treatment:
 METHOD = Method(
     name="spare",
     label="SPARE",
-    help="cluster an early model's outputs within each class, draw small clusters more often",
+    help="cluster an early model's outputs within each class and draw small clusters more often",
     aim="amplify",
     reads=("identify",),
     fields={
-        "epochs": Field(1, "epochs of the model whose outputs are clustered", 1, 100_000),
-        "k_max": Field(10, "most clusters of a class that are tried (k by the silhouette)", 2, 1000),
-        "threshold": Field(0.9, "silhouette below which the larger power is taken", -1, 1),
+        "epochs": Field(1, "epochs of the reference model", 1, 100_000),
+        "k_max": Field(10, "largest number of clusters per class (chosen by the silhouette)", 2, 1000),
+        "threshold": Field(0.9, "use the larger power below this silhouette score", -1, 1),
         "power": Field(2.0, "the larger power p: draws ~ 1 / size^p of the cluster", 0, 10),
     },
     dials={"epochs": (1, 2, 4)},

@@ -1,1 +1,1 @@
-"""Settings: fields, configs of them, what is registered under which name, the literature's settings."""
+"""Settings: fields, configs, the registry, and published settings."""

@@ -55,7 +55,7 @@ class Grid(NamedTuple):
 
 
 def registry_of(config: Config) -> Registry:
-    """What the names in a config may be, its own plugins among them."""
+    """The registry of a config, including its plugins."""
     return known(tuple(config.plugins))
 
 
@@ -160,7 +160,7 @@ def _refusal(path: str, value: Any, field: Field, where: str, reason: str) -> Us
 
 
 def shown(value: Any) -> str:
-    """A value as a message can hold it, whatever its `repr` does."""
+    """A value as text for a message, safe against its own `repr`."""
     try:
         text = repr(value)
     except Exception:
@@ -198,7 +198,7 @@ def _reads(folder: Path, plugins: Sequence[str]) -> Iterator[None]:
 
 
 def _blame(path: str, error: BaseException) -> str:
-    """One line for what a config file raised, with the line of the file where it can be told."""
+    """One line for what a config file raised, with the line of the file if known."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
     line = frames[-1].lineno if frames else getattr(error, "lineno", None)
     at = f"{path}, line {line}" if line else path
@@ -282,7 +282,7 @@ def checked(config: ConfigDict, overrides: Mapping[str, Any], where: str = "conf
     try:
         given = flatten(config.to_dict())
     except (Exception, RecursionError) as error:  # a placeholder without a value, a reference to nothing
-        raise UserError(f"{where} is not whole ({one_line(error)}); give every field a value") from error
+        raise UserError(f"{where} is incomplete ({one_line(error)}); give every field a value") from error
     plugins = given.get("plugins", ())
     if not isinstance(plugins, tuple | list) or not all(isinstance(one, str) for one in plugins):
         raise UserError(f"{where}: plugins = {shown(plugins)} must be a sequence of names")
@@ -313,7 +313,7 @@ def check_together(config: Config) -> None:
     registry = registry_of(config)
     if any(later <= earlier for earlier, later in itertools.pairwise(config.study.epochs)):
         raise UserError(
-            f"study.epochs = {tuple(config.study.epochs)} must grow from one to the next; sort them, each once"
+            f"study.epochs = {tuple(config.study.epochs)} must be in increasing order, each once; sort them"
         )
     dataset, attack = registry.data(config.data.name), registry.attack(config.attack.name)
     if config.pretrain.epochs and dataset.pretraining is None:
@@ -326,7 +326,7 @@ def check_together(config: Config) -> None:
         recipe = config[name]
         if 0 < recipe.epochs <= recipe.warmup:
             raise UserError(
-                f"{name}.warmup = {recipe.warmup} leaves nothing of {name}.epochs = {recipe.epochs}; lower it"
+                f"{name}.warmup = {recipe.warmup} leaves no epochs after it ({name}.epochs = {recipe.epochs}); lower it"
             )
         if recipe.schedule == "step" and not recipe.milestones:
             raise UserError(
@@ -342,7 +342,7 @@ def check_together(config: Config) -> None:
         )
     for row in looks_of(config):
         if not all(method.find for method in rows.methods(row, registry)):
-            raise UserError(f"look: {str(row)!r} looks at nothing beforehand; make it one of rows")
+            raise UserError(f"look: {str(row)!r} does not look before training; put it in rows instead")
     if attack.harmless and (
         extra := [row for row in wanted if any(atom.mode != "standard" for atom in row.atoms)]
     ):
@@ -352,7 +352,7 @@ def check_together(config: Config) -> None:
         )
     for method in used.values():
         if method.base and not config.data.base:
-            raise UserError(f"rows: {method.name} needs a base set, but data.base = 0; set it (to 100, say)")
+            raise UserError(f"rows: {method.name} needs a base set, but data.base = 0; set it (e.g. to 100)")
     check_attributes(config, tuple(used.values()))
     methods = (registry.method(name) for name in registry.names("method"))
     for entry in (dataset, attack, registry.model(config.model.name), *methods):
@@ -367,18 +367,16 @@ def check_attributes(config: Config, used: Sequence[Method]) -> None:
     where = f"train.attributes = {known_in!r}"
     for method in used:
         if method.oracle:
-            raise UserError(f"rows: {method.name} looks at true groups, but {where}; leave it out")
+            raise UserError(f"rows: {method.name} uses true groups, but {where}; leave it out")
     if config.data.base and config.data.base_balance == "group":
-        raise UserError(
-            f"data.base_balance = 'group' looks at attributes, but {where}; make it natural or class"
-        )
+        raise UserError(f"data.base_balance = 'group' uses attributes, but {where}; make it natural or class")
     selects = {f"train.{name}": config.train[name] for name in ("select", "select_reference")}
     selects |= {f"{one.name}.select": config[one.name].select for one in used if "select" in one.fields}
     for path, rule in selects.items():
         if known_in == "none" and rule == "val_wga":
             raise UserError(
-                f"{path} = 'val_wga' looks at validation's attributes, but {where}; choose val_worst_class, which "
-                "SubpopBench takes there"
+                f"{path} = 'val_wga' uses validation attributes, but {where}; choose val_worst_class, as "
+                "SubpopBench does"
             )
 
 

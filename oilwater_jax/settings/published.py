@@ -1,4 +1,4 @@
-"""The literature's settings for Waterbirds and CelebA, in one place: what configs/waterbirds and configs/celeba return.
+"""Published settings for Waterbirds and CelebA, used by configs/waterbirds and configs/celeba.
 
 None has been run at full size yet: neither the data nor an accelerator was at hand. On a CPU `smoke` takes minutes with
 a ResNet-50; `--config.model.name=resnet18 --config.model.init_from=` is the quicker try, and needs no weights.
@@ -250,7 +250,7 @@ def config(dataset: str, attack: str, methods: Iterable[str] = (), model: str = 
 
 
 def identification(dataset: str) -> Grid:
-    """Table 1's grid: whom JTT, after several T, and GEORGE identify under each attack."""
+    """Table 1's grid: what JTT, for several T, and GEORGE identify under each attack."""
     runs = {}
     for attack in ATTACKS:
         for epochs in TABLE_1_EPOCHS[dataset]:

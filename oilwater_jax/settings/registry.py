@@ -1,4 +1,4 @@
-"""What has a name in a config: built-in entries, those of installed packages, and those of a user's own files.
+"""The registry: built-in entries, those of installed packages, and those of user files.
 
 A new built-in data set, attack, method or network is one module and one line in BUILT_IN. Nothing is imported before
 it is asked for.
@@ -112,7 +112,7 @@ class Registered(NamedTuple):
 
 
 class Registry:
-    """Everything that has a name, with some files and modules of a user's."""
+    """All entries, with those of given user files and modules."""
 
     def __init__(self, plugins: tuple[str, ...]) -> None:
         self._found: dict[tuple[str, str], Registered] = {}
@@ -176,7 +176,7 @@ class Registry:
         return self.registered("model", name).entry  # pyright: ignore[reportReturnType]
 
     def scores(self) -> tuple["Score", ...]:
-        """Scores beside the built-in ones of `per_sample`."""
+        """Scores in addition to the built-in ones of `per_sample`."""
         found = (self.registered("score", name).entry for name in self.names("score"))
         return tuple(found)  # pyright: ignore[reportReturnType]
 
@@ -195,7 +195,7 @@ class Registry:
 
 
 def known(plugins: Iterable[str] = ()) -> Registry:
-    """The registry with the files and modules of a config's `plugins`. Raises UserError where one cannot be read."""
+    """The registry with the files and modules of a config's `plugins`. Raises UserError if one cannot be read."""
     plugins = tuple(plugins)
     return _known(plugins, tuple(_digest(one) for one in plugins), len(_registered))
 
@@ -207,7 +207,7 @@ def _known(plugins: tuple[str, ...], digests: tuple[str, ...], registered: int) 
 
 
 def register(entry: T) -> T:
-    """Make an entry known in this process, from Python (a notebook, say); returns it.
+    """Register an entry in this process from Python (e.g. a notebook); returns it.
 
     Other processes do not know it: a sweep needs a file (`plugins`). Raises UserError for a name that is taken.
     """
@@ -229,7 +229,7 @@ _registered: dict[tuple[str, str], Registered] = {}
 
 
 def read_plugin(plugin: str) -> list[Registered]:
-    """The entries that a file or module defines. Raises UserError where it cannot be imported or defines none."""
+    """The entries that a file or module defines. Raises UserError if it cannot be imported or defines none."""
     module = _import_file(Path(plugin), _digest(plugin)) if plugin.endswith(".py") else _import_module(plugin)
     found = [Registered(entry, plugin, _digest(plugin)) for entry in entries_of(module)]
     if not found:
@@ -241,7 +241,7 @@ def read_plugin(plugin: str) -> list[Registered]:
 
 
 def blame(error: BaseException) -> str | None:
-    """One line for what the code of a user's file raised while it was at work; None where no such file took part."""
+    """One line for an error raised in the code of a user file; None if no such file was involved."""
     files = {module.__file__ for name, module in list(sys.modules.items()) if name.startswith(PLUGIN_MODULE)}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     return f"{frames[-1].filename}, line {frames[-1].lineno} raised {one_line(error)}" if frames else None
@@ -279,7 +279,7 @@ def _installed() -> tuple[Registered, ...]:
         except Exception as error:
             raise UserError(
                 f"the installed package {package} (entry point {point.name}) cannot be imported "
-                f"({one_line(error)}); mend or uninstall it"
+                f"({one_line(error)}); fix or uninstall it"
             ) from error
         version = point.dist.version if point.dist else ""
         digest = hashlib.sha256(f"{version} {_digest(point.value)}".encode()).hexdigest()[:16]
@@ -318,7 +318,7 @@ def _import_module(name: str) -> ModuleType:
 
 
 def _digest(plugin: str) -> str:
-    """A digest of a plugin's file. Raises UserError where there is none."""
+    """A digest of a plugin's file. Raises UserError if there is none."""
     try:
         if plugin.endswith(".py"):
             path = plugin

@@ -1,6 +1,6 @@
 """The configs that come with the package, by name: `waterdigits/dlbd`. Importing this needs neither JAX nor NumPy.
 
-They are the files of `configs/`: in a wheel inside the package, in a checkout beside it.
+They are the files of `configs/`: in a wheel inside the package, in a checkout next to it.
 """
 
 import ast
@@ -60,7 +60,7 @@ def summary(path: Path) -> str:
 def copy(name: str, to: str | None) -> Path:
     """Copy a shipped config to a file; by default its own name in the current folder. Returns where it is.
 
-    Raises UserError for an unknown name, or where something is there already.
+    Raises UserError for an unknown name, or where something already exists.
     """
     source = find(name, "get_config")
     target = Path(to if to is not None else source.name)
@@ -68,7 +68,7 @@ def copy(name: str, to: str | None) -> Path:
         target /= source.name
     if os.path.lexists(target):
         raise UserError(
-            f"{plain(str(target))} is there already; give another file: oilwater configs copy {name} FILE"
+            f"{plain(str(target))} already exists; give another file: oilwater configs copy {name} FILE"
         )
     if not target.parent.is_dir():
         raise UserError(f"{plain(str(target.parent))} is not a folder; make it, or give another file")

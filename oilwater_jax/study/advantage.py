@@ -1,4 +1,4 @@
-"""What the best rule on a score can do: its advantage on one set over another, with intervals and a permutation null.
+"""The advantage of the best rule on a score for one set over another, with intervals and a permutation null.
 
 The advantage of a rule is the share that it flags of the first set (the poisons) less that of the second (a minority).
 The best over all rules is the total variation of the two distributions, which has no upper confidence bound for a
@@ -243,7 +243,7 @@ def minimax(
     least total variation to a mixture of attacks. Fix the bins on other samples than these shares are of: the plug-in
     is biased upwards here too.
 
-    Raises ValueError where a row does not sum to 1.
+    Raises ValueError if a row does not sum to 1.
     """
     minority = np.broadcast_to(minority, attacks.shape)
     for row in (*minority, *attacks):

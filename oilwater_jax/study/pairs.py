@@ -39,7 +39,7 @@ def cross_validate(
     """Every pair of s scores by logistic regression, in REPEATS times FOLDS stratified folds.
 
     Scores are standardised and the sets balanced by the folds that are learned on. There are fewer folds where a set
-    has fewer samples than FOLDS. Raises ValueError where it has fewer than LEAST.
+    has fewer samples than FOLDS. Raises ValueError if it has fewer than LEAST.
     """
     folds = min(FOLDS, int(is_first.sum()), int((~is_first).sum()))
     if folds < LEAST:

@@ -1,4 +1,4 @@
-"""A selector that changes nothing and writes down, epoch by epoch, what every sample looks like.
+"""A selector that changes nothing and records every sample's scores, epoch by epoch.
 
 Stage: between the epochs of the identification model's training. What it has written down is its state, which
 training's checkpoints carry, so a study that is cut off goes on as any training does.

@@ -37,7 +37,7 @@ def run(
     warn: Callable[[str], None] | None = None,
     log: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Study, or go on with studying, the experiment of a checked config; returns what summary.json holds.
+    """Run or resume the study of a checked config; returns the content of summary.json.
 
     Seeds, folder and `log` are as `pipeline.run`'s; the folder of a study is no run's. It gets summary.json, scores.npz
     (`seed0.loss` [t n], ... for t epochs and n training samples, `seed0.set` with each sample's set by name) and

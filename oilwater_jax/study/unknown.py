@@ -1,4 +1,4 @@
-"""What an unknown attack leaves of a score: one rule that must stand against every one of several attacks.
+"""Value of a score against an unknown attack: one rule evaluated against several attacks.
 
 Each attack has its own training, so each sees the minority otherwise: a `View` is one score of both sets in one
 training. Bins and rules come from other seeds than those that they are judged on.
@@ -24,7 +24,7 @@ class View(NamedTuple):
 
 
 class Stand(NamedTuple):
-    """How far a score tells the minority from the poisons of every attack; the attack that is told worst counts.
+    """How well a score separates the minority from the poisons of every attack; the worst attack counts.
 
     Shares of the minority that a rule keeps less shares of the poisons: 1 tells all, 0 nothing.
     """
@@ -63,7 +63,7 @@ def exchanged(view: View, rng: np.random.Generator) -> View:
 def judged(others: Sequence[Sequence[View]], view: View) -> float:
     """The rule that is best against the attacks of the other seeds, judged on a view of one that is not among them.
 
-    Raises ValueError where there is no other seed.
+    Raises ValueError if there is no other seed.
     """
     if not others:
         raise ValueError("judged: no other seed to make a rule on")
@@ -83,7 +83,7 @@ def stand(
 ) -> Stand:
     """What a score of the k views `own`, one for each attack, leaves, given the views of the other seeds.
 
-    Raises ValueError where there is no other seed, or one has other than k views.
+    Raises ValueError if there is no other seed, or one has other than k views.
     """
     if not others or any(len(views) != len(own) for views in others):
         raise ValueError(f"stand: {len(others)} other seeds; each needs a view of the {len(own)} attacks")

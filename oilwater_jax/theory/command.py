@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from oilwater_jax.theory.model import Model
 
 HELP = """\
-Why loss cannot spare the minority and hit the poison: a Gaussian model of majority, minority and dirty-label poison in
-which every figure has a closed form. Prints each group's margin, worst-group accuracy and attack success of plain
-training and of JTT, the budgets at which something turns round, and a sentence on each. With --workdir: report.html,
-phase.png (six maps over poison budget and minority share), phase.csv and theory.json. With --fit: fits mu_c, mu_s and
-tau to the row `erm` of a finished run and puts the model's other rows beside the measured ones. Needs no accelerator;
-the maps take some seconds."""
+Compute the Gaussian model of majority, minority and dirty-label poison, in which every quantity has a closed form. It
+explains why loss cannot spare the minority and hit the poison. Prints each group's margin, the worst-group accuracy and
+attack success rate of plain training and of JTT, the critical budgets, and a sentence on each. With --workdir: writes
+report.html, phase.png (six maps over poison budget and minority share), phase.csv and theory.json. With --fit: fits mu_c, mu_s and
+tau to the row `erm` of a finished run and compares the model's other rows with the measured ones. Needs no accelerator;
+the maps take a few seconds."""
 
 NUMBERS = {
     "mu_c": (1.5, "strength of the core feature"),
@@ -34,20 +34,22 @@ FIGURES = "theory.json"
 
 def add_parser(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add the command by `add(name, summary, description)`."""
-    own = add("theory", "ask the Gaussian model why loss cannot tell poison from minority", HELP)
+    own = add("theory", "compute the Gaussian model of why loss cannot separate poison from minority", HELP)
     for name, (default, words) in NUMBERS.items():
         own.add_argument(f"--{name}", metavar="X", type=float, help=f"{words} (default {default:g})")
     own.add_argument(
-        "--early", metavar="T", type=float, default=0.3, help="time of the early map (default 0.3)"
+        "--early", metavar="T", type=float, default=0.3, help="training time of the early map (default 0.3)"
     )
-    own.add_argument("--grid", metavar="N", type=int, default=49, help="points of a map's side (default 49)")
+    own.add_argument(
+        "--grid", metavar="N", type=int, default=49, help="grid points per axis of a map (default 49)"
+    )
     own.add_argument("--workdir", metavar="DIR", type=Path, help="folder for the maps and figures")
     own.add_argument("--fit", metavar="RUN_FOLDER", type=Path, help="fit the model to a finished run")
-    own.add_argument("--json", action="store_true", help="print every figure as JSON and nothing else")
+    own.add_argument("--json", action="store_true", help="print only JSON, with every number")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print, and with a folder draw and write. Raises UserError for what cannot be."""
+    """Print the result; with a folder, also write and draw it. Raises UserError for bad options."""
     check(options)
     from oilwater_jax.files import write_json
     from oilwater_jax.reporting.terminal import Screen
@@ -90,7 +92,9 @@ def check(options: argparse.Namespace) -> None:
     if options.fit is not None:
         for name in NUMBERS:
             if name not in ("p", "lambda_up") and getattr(options, name) is not None:
-                raise UserError(f"--{name} and --fit exclude each other: the run says it; leave one out")
+                raise UserError(
+                    f"--{name} and --fit exclude each other: the value comes from the run; leave one out"
+                )
     if options.workdir is not None and options.workdir.exists() and not options.workdir.is_dir():
         raise UserError(f"{options.workdir} is a file; give --workdir a folder")
     if options.workdir is not None and (options.workdir / "config.json").exists():

@@ -154,7 +154,7 @@ def _probit(run: Run) -> dict[str, float | None]:
 
 
 def print_fit(found: Mapping[str, Any], console: Console) -> None:
-    """Print the fit, the rows and the flags, predicted beside measured, then what to keep in mind."""
+    """Print the fit, the rows and the flags, predicted and measured, then caveats."""
     numbers = "  ".join(f"{name} {value:.4g}" for name, value in found["model"].items())
     _say([f"{found['folder']}: {numbers}", *unreached(found)], console)
     console.print(rich_table(row_lines(found["rows"])))

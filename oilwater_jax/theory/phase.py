@@ -48,7 +48,7 @@ class Phase(NamedTuple):
 
 
 def nothing(done: int, total: int) -> None:
-    """No one is told about progress."""
+    """Report no progress."""
 
 
 def phase(

@@ -34,7 +34,7 @@ class Run(NamedTuple):
 def read(folder: Path, *, p: float | None = None, lambda_up: float | None = None) -> Run:
     """A finished run. `p` and `lambda_up` stand in for what the folder does not say.
 
-    Raises UserError where the folder is no finished run, has no row `erm`, is of other than four groups, or its attack
+    Raises UserError if the folder is no finished run, has no row `erm`, is of other than four groups, or its attack
     plants no trigger; and where neither the folder nor the options say p or lambda_up.
     """
     config, summary = read_json(folder / "config.json", RUN_CONFIG), read_summary(folder)
@@ -59,7 +59,7 @@ def read(folder: Path, *, p: float | None = None, lambda_up: float | None = None
     if shares is None:
         if p is None:
             raise UserError(
-                f"{folder}: its rows are too few to tell the groups' sizes; give the majority's share, say --p=0.95"
+                f"{folder}: its rows do not determine the group sizes; give the majority's share, e.g. --p=0.95"
             )
         # Which groups are small is then seen by accuracy alone.
         order = np.argsort(rows["erm"]["group_acc"])
@@ -73,7 +73,7 @@ def read(folder: Path, *, p: float | None = None, lambda_up: float | None = None
     known = not mismatch(config, {"jtt": {"lambda_up": float}})
     times = config["jtt"]["lambda_up"] if lambda_up is None and known else lambda_up
     if times is None:
-        raise UserError(f"{folder}: its config has no jtt.lambda_up; give --lambda_up=50, say")
+        raise UserError(f"{folder}: its config has no jtt.lambda_up; give it, e.g. --lambda_up=50")
     return Run(
         p=float(shares[~minority].sum()) if p is None else p,
         beta=float(np.mean([n / (n + summary["n_train"]) for n in summary["n_poison_seeds"]])),

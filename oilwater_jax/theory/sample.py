@@ -30,7 +30,7 @@ class Measured(NamedTuple):
 def draw(model: Model, n: int, noise: int, rng: np.random.Generator) -> Sample:
     """Samples (n) with `noise` coordinates of mean 0; group sizes are the expected ones, rounded.
 
-    Raises ValueError where a minority or the poisons would have no sample.
+    Raises ValueError if a minority or the poisons would have no sample.
     """
     found = groups(model)
     counts = np.rint(n * found.weight).astype(int)

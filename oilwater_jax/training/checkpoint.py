@@ -1,4 +1,4 @@
-"""Checkpoints of one training, by orbax; each carries a digest of all that it holds.
+"""Checkpoints of one training, with orbax; each has a digest of its content.
 
 The two newest are kept. One that is truncated or tampered with is passed over for the one before.
 """
@@ -47,7 +47,7 @@ class Checkpoints:
         return ocp.CheckpointManager(self.folder, options=options)
 
     def restore(self, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
-        """The newest sound checkpoint as (host tree, metadata), or None; damaged ones are reported and removed.
+        """The newest valid checkpoint as (host tree, metadata), or None; damaged ones are reported and removed.
 
         `like` is a host tree of the same structure, shapes and dtypes.
         """
@@ -82,7 +82,7 @@ class Checkpoints:
     def save(self, step: int, tree: Tree, meta: dict[str, Any]) -> None:
         """Save a host tree and its metadata (JSON values) as `step`; whole or not at all.
 
-        Raises UserError where it cannot be written (a full disk, say); older checkpoints stay.
+        Raises UserError if it cannot be written (e.g. a full disk); older checkpoints stay.
         """
         manager = self._manager  # makes the folder
         # Looked at before, because orbax's writing threads report a full disk in pages of their own.
@@ -90,7 +90,7 @@ class Checkpoints:
         if (free := shutil.disk_usage(self.folder).free) < needed:
             raise UserError(
                 f"cannot save checkpoint {self.folder / str(step)}: the disk has {free / 1e6:.1f} MB free and "
-                f"{needed / 1e6:.1f} MB are needed; make room, then the same command goes on"
+                f"{needed / 1e6:.1f} MB are needed; free some disk space, then run the same command again to resume"
             )
         try:
             manager.save(
@@ -105,7 +105,7 @@ class Checkpoints:
                 shutil.rmtree(unfinished, ignore_errors=True)
             raise UserError(
                 f"cannot save checkpoint {self.folder / str(step)} ({one_line(error)}); "
-                "make room, then the same command goes on from the checkpoint before"
+                "free some disk space, then run the same command again to resume from the checkpoint before"
             ) from error
         self._last = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""How an epoch is driven, right for its backend, behind one function.
+"""Run an epoch, as a loop or a scan, behind one function.
 
 `lax.scan` over segments of steps, one dispatch each; or a Python loop over the jitted step, for a network with
 convolutions on a CPU, because XLA's CPU backend runs a convolution inside a while-loop on one thread by a slow path

@@ -1,8 +1,8 @@
-"""Where a training set is while it is trained on: whole on every device, or on the host and sent batch by batch.
+"""Placement of a training set: whole on every device, or streamed from the host batch by batch.
 
 Which of the two is decided from its size and the device's memory; both train the same models. Streaming is in the
 order of the draws, a few batches ahead of the training, by grain; it begins at any batch, so that a training that was
-cut off in an epoch goes on there.
+interrupted in an epoch resumes there.
 """
 
 import math
@@ -84,7 +84,7 @@ class Streamed(NamedTuple):
 
 
 def streams(placement: str, nbytes: int, memory: int) -> bool:
-    """Whether a training set of so many bytes is streamed; "auto": where it is more than SHARE of a device's memory."""
+    """Whether to stream a training set of this size; "auto": if it exceeds SHARE of a device's memory."""
     return placement == "streamed" or (placement == "auto" and nbytes > SHARE * memory)
 
 

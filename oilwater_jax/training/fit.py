@@ -65,7 +65,7 @@ class Fitted(NamedTuple):
 
 
 class Listener(NamedTuple):
-    """Who hears of a training: the rows it resumes from, each new row, steps done of an epoch's steps now and then."""
+    """Receives progress of a training: the rows it resumes from, each new row, and finished steps."""
 
     begin: Callable[[list[Row]], None]
     row: Callable[[Row], None]
@@ -79,7 +79,7 @@ def all_finite(params: Params) -> Bool[Array, ""]:
 
 
 def check_finite(task: Task, epoch: int, losses: Float[np.ndarray, " steps"], params: Params) -> None:
-    """Raise UserError, naming the step, for an epoch after which training cannot go on.
+    """Raise UserError, naming the step, if training cannot continue after an epoch.
 
     The parameters are looked at too: the last step can spoil them though its own loss was still finite, and a
     checkpoint must not hold that.
@@ -100,13 +100,13 @@ def check_finite(task: Task, epoch: int, losses: Float[np.ndarray, " steps"], pa
 def weights_of(
     task: Task, state: State, epoch: int, scores: Scores | None
 ) -> tuple[State, Float[np.ndarray, " n"]]:
-    """The selector's next state and its weights of an epoch. Raises UserError where these are not one a sample."""
+    """The selector's next state and its weights of an epoch. Raises UserError if these are not one a sample."""
     state, weights = task.selector.update(state, epoch, scores)
     return state, one_each(weights, len(task.train), epoch, f"{task.name}: the selector")
 
 
 def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listener) -> Fitted:
-    """Train for `task.recipe.epochs` epochs, or go on from the newest checkpoint; the result is the same.
+    """Train for `task.recipe.epochs` epochs, or resume from the newest checkpoint; the result is the same.
 
     Checkpoints are saved when they are due, in the middle of an epoch too, and at the end.
     Epoch e draws with streams named by (seed, e) alone: two tasks that differ only in their selector see the
@@ -138,7 +138,7 @@ def fit(program: Program, task: Task, checkpoints: Checkpoints, listener: Listen
         return Fitted(tree["best"], meta["best_epoch"], meta["history"], tree["weights"], tree["selector"])
 
     def pause(state: TrainState, *, save: bool) -> None:
-        """Save where it is time or asked for; leave where SIGTERM came."""
+        """Save a checkpoint if one is due or requested; stop on SIGTERM."""
         stop = devices.anywhere(preemption.came())
         if stop or save or devices.first(checkpoints.due):
             whole = tree | {"state": to_host(state)}

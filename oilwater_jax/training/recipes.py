@@ -1,4 +1,4 @@
-"""What a recipe says beyond its numbers: the optimiser, the learning rate of each epoch, how images are varied.
+"""Training recipes: the optimiser, the learning rate of each epoch, image augmentation.
 
 Everything here is optax's and JAX's; a recipe only chooses. Numbers (rate, decay, clipping) live in the optimiser's
 state, so that no number compiles anew; what changes the program's shape is in `Form`.

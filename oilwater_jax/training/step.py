@@ -40,7 +40,7 @@ class TrainState(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What one compiled step is made for: the objective's `update` over so many networks, what is trained, how.
+    """The static properties of a compiled step: the objective's `update`, number of networks, what is trained, how.
 
     `mix` is the objective's, where it has one.
     """

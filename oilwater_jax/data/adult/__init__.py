@@ -32,7 +32,7 @@ def read() -> dict[str, np.ndarray]:
     """The raw columns, float64 or text, those of all rows. Raises UserError for a file that is not the package's."""
     content = FILE.read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise UserError(f"{FILE} is damaged (its checksum is another); install oilwater_jax again")
+        raise UserError(f"{FILE} is damaged (its checksum differs); install oilwater_jax again")
     with np.load(io.BytesIO(content), allow_pickle=False) as saved:
         found = {}
         for name in saved.files:
@@ -61,11 +61,11 @@ def load(config: Config) -> Splits:
 
 DATASET = Dataset(
     name="adult",
-    help="UCI Adult, a table: income by census answers, with natural minorities; needs no files",
+    help="UCI Adult, a table: predict income from census answers, with natural minorities; needs no files",
     load=load,
     smoke_budget=0.02,
     smoke_auxiliary=0.3,
     fields={
-        "attribute": Field("sex", "what makes groups within a class", choices=tuple(ATTRIBUTES)),
+        "attribute": Field("sex", "attribute that defines groups within a class", choices=tuple(ATTRIBUTES)),
     },
 )
