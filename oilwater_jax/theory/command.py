@@ -15,9 +15,9 @@ HELP = """\
 Compute the Gaussian model of majority, minority and dirty-label poison, in which every quantity has a closed form. It
 explains why loss cannot spare the minority and hit the poison. Prints each group's margin, the worst-group accuracy and
 attack success rate of plain training and of JTT, the critical budgets, and a sentence on each. With --workdir: writes
-report.html, phase.png (six maps over poison budget and minority share), phase.csv and theory.json. With --fit: fits mu_c, mu_s and
-tau to the row `erm` of a finished run and compares the model's other rows with the measured ones. Needs no accelerator;
-the maps take a few seconds."""
+report.html, phase.png (six maps over poison budget and minority share), phase.csv and theory.json. With --fit: fits
+mu_c, mu_s and tau to the row `erm` of a finished run and compares the model's other rows with the measured ones. Needs
+no accelerator; the maps take a few seconds."""
 
 NUMBERS = {
     "mu_c": (1.5, "strength of the core feature"),
