@@ -96,4 +96,7 @@ def _parse(path: Path, file: io.BufferedIOBase, n_dims: int, most: int) -> UInt8
         raise UserError(f"{cut_off}, it holds {body.tell()}; {AGAIN}")
     if body.tell() > claimed:
         raise UserError(f"{path} has extra bytes after the {claimed} that its header claims; {AGAIN}")
-    return np.frombuffer(body.getvalue(), np.uint8).reshape(shape)
+    try:
+        return np.frombuffer(body.getvalue(), np.uint8).reshape(shape)
+    except ValueError:  # one size is 0, and the others together are more than NumPy can count
+        raise UserError(f"{path}: its header claims {' x '.join(map(str, shape))}; {AGAIN}") from None

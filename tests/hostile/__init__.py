@@ -459,7 +459,7 @@ def _idx(kind: int, shape: tuple[int, ...], body: bytes = b"") -> bytes:
 
 IDX: dict[str, bytes] = {
     "empty": b"", "magic": b"\0\0", "header": b"\0\0\x08\x03\0", "noise": b"\x99" * 64, "int16": _idx(11, (1, 1, 1), b"ab"), "1 dimension": _idx(8, (3,), b"abc"), "255 dimensions": _idx(8, (1,) * 255, b"a"),
-    "huge": _idx(8, (2**32 - 1,) * 3), "overflow": _idx(8, (2**16, 2**16, 2**32 - 1)), "cut": _idx(8, (2, 3, 3), b"a" * 17), "more": _idx(8, (2, 3, 3), b"a" * 19), "gzip cut": gzip.compress(_idx(8, (2, 3, 3), b"a" * 18))[:20],
+    "huge": _idx(8, (2**32 - 1,) * 3), "overflow": _idx(8, (2**16, 2**16, 2**32 - 1)), "huge nothing": _idx(8, (2**32 - 1, 2**32 - 1, 0)), "cut": _idx(8, (2, 3, 3), b"a" * 17), "more": _idx(8, (2, 3, 3), b"a" * 19), "gzip cut": gzip.compress(_idx(8, (2, 3, 3), b"a" * 18))[:20],
     "gzip noise": b"\x1f\x8b" + b"\x55" * 60, "gzip huge": gzip.compress(_idx(8, (2**31, 28, 28), b"a")), "bomb": gzip.compress(_idx(8, (1, 1, 1), bytes(1 << 24))), "gzip CRC": gzip.compress(_idx(8, (2, 3, 3), b"a" * 18))[:-8] + bytes(8),
 }  # fmt: skip
 
