@@ -50,6 +50,13 @@ def test_the_figures_in_its_prose_are_in_the_committed_tables():
         ),
         ("73.2 at a net ASR of 8.9", "headline_table", "lambda_up 3, T 4 | 73.2 [66.5, 80.0] | 8.9 ["),
         ("79.5 at 6.2", "amplifiers", "79.5 [51.4, 100.0] | 6.2 ["),
+        (
+            "75.2 at a net ASR of 4.6",
+            "fashion_dlbd",
+            "| GEORGE | 1 | 0.72 | - | 75.2 [72.8, 77.5] | 4.6 [1.7, 7.4] |",
+        ),
+        ("no row has both", "sa", "0 of 9 rows have both"),
+        ("`lambda_up` 50 has 55%", "../headline/jtt_dlbd_50", "14.5 ± 9.2 | 55.3 ± 41.4 |"),
     ):
         assert words in " ".join(said.split()), words
         assert there in (ROOT / f"experiments/frontiers/{table}.md").read_text(), there
