@@ -106,6 +106,10 @@ class Place:
         """The figures of a trial's row, None where it is not finished."""
         return self._stage(f"seed{seed}/{trial.row.slug}", self.keys(trial, split).row(trial.row, seed))
 
+    def attack(self, trial: Trial, split: str, seed: int) -> dict[str, Any] | None:
+        """The figures of the attack."""
+        return self._stage(f"seed{seed}/attack", self.keys(trial, split).attack(seed))
+
     def _stage(self, name: str, key: str) -> dict[str, Any] | None:
         record = read_json(self.workdir / "stages" / f"{name}-{key}" / "stage.json", STAGE, sealed=True)
         if record is None or record["key"] != key:
