@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from oilwater_jax import __version__, rows
 from oilwater_jax.errors import UserError, plain
-from oilwater_jax.files import Damaged, load_json, open_lock, read_json, read_plain
+from oilwater_jax.files import BESIDE, Damaged, load_json, open_lock, read_json, read_plain
 from oilwater_jax.frontier import report as frontier
 from oilwater_jax.reporting import summary
 from oilwater_jax.run_folder import LOCK, is_run_folder
@@ -201,8 +201,8 @@ def _run(folder: Path, names: Mapping[str, str] | None) -> list[Finding]:
 
 def _left_over(folder: Path) -> list[Finding]:
     """Files that a killed process was writing."""
-    own = list(folder.glob(".*.tmp"))
-    inner = [path for part in ("stages", "figures", "metrics") for path in (folder / part).rglob(".*.tmp")]
+    own = list(folder.glob(BESIDE))
+    inner = [path for part in ("stages", "figures", "metrics") for path in (folder / part).rglob(BESIDE)]
     return [Finding("left over", path, "a killed process was writing it") for path in sorted(own + inner)]
 
 

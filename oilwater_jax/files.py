@@ -36,6 +36,10 @@ class Damaged(ValueError):
     """An existing file with invalid content; the message says why, without its path."""
 
 
+BESIDE = ".*.[0-9]*.tmp"
+"""The names under which `write_whole` writes, as a pattern: what a killed process leaves behind."""
+
+
 def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Write `path` through `write(file)`; a crash or an error leaves the old file, or none, in place.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from oilwater_jax.errors import UserError, plain
-from oilwater_jax.files import Damaged, load_json, open_lock, read_json, read_plain, write_json
+from oilwater_jax.files import BESIDE, Damaged, load_json, open_lock, read_json, read_plain, write_json
 from oilwater_jax.settings.config import differences
 from oilwater_jax.shapes import RUN_CONFIG, SWEEP_CONFIG
 
@@ -120,16 +120,8 @@ class RunFolder:
 
     def _drop_unfinished(self) -> None:
         """Remove what a killed process was writing at the top of the folder."""
-        for name in (
-            "config.json",
-            "environment.json",
-            "summary.json",
-            "report.html",
-            "metrics.jsonl",
-            "grid.json",
-        ):
-            for beside in self.path.glob(f".{name}.*.tmp"):
-                beside.unlink(missing_ok=True)
+        for beside in self.path.glob(BESIDE):
+            beside.unlink(missing_ok=True)
 
     def _claim(self, config: Mapping[str, Any]) -> None:
         """Write config.json, or make sure that it says the same."""

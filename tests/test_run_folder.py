@@ -34,6 +34,15 @@ def test_another_config_is_refused_with_its_keys_and_overwrite_starts_anew(tmp_p
     assert json.loads((tmp_path / "run/config.json").read_text()) == other
 
 
+def test_what_a_killed_process_was_writing_goes_and_nothing_else_does(tmp_path):
+    open_folder(tmp_path / "run").close()
+    for name in (".frontier.json.12.tmp", ".scores.npz.3.tmp", ".mine.tmp", "notes.12.tmp"):
+        (tmp_path / "run" / name).touch()
+    open_folder(tmp_path / "run").close()
+    left = {path.name for path in (tmp_path / "run").glob("*.tmp")}
+    assert left == {".mine.tmp", "notes.12.tmp"}
+
+
 def test_a_damaged_config_is_not_taken_for_an_empty_folder(tmp_path):
     open_folder(tmp_path / "run").close()
     (tmp_path / "run/config.json").write_text('{"attack": {"bud')

@@ -2,8 +2,8 @@
 
 oilwater run --config=configs/waterdigits/clean.py --workdir=runs/clean --seeds=5
 
-About 3 minutes on 2 CPU cores. To expect (test, experiments/headline): WGA of ERM 44%, of JTT 88%, of the
-group-balanced oracle 94%.
+About 3 minutes on 2 CPU cores. To expect (test, experiments/headline): WGA of ERM 54%, of JTT 84%, of the
+group-balanced oracle 93%.
 """
 
 from oilwater_jax import Config, default
