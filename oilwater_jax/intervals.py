@@ -38,7 +38,9 @@ class Estimate(NamedTuple):
         return self.text(100, 1)
 
     def text(self, times: float = 1, digits: int = 2) -> str:
-        """As many times the figure: `0.87 [0.86, 0.89]`."""
+        """As many times the figure: `0.87 [0.86, 0.89]`; `-` where it is undefined (NaN)."""
+        if math.isnan(self.mean):
+            return "-"
         parts = [
             f"{times * value:.{digits}f}" for value in (self.mean, self.low, self.high) if value is not None
         ]

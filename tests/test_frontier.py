@@ -197,7 +197,18 @@ def test_a_row_that_always_amplifies_has_nothing_at_best():
     assert one.at_best is None
     assert report.sentences(result_of(erm, bad))[0].startswith("0 of 1 rows")
     assert "| none | - | - | - |" in report.markdown(result_of(erm, bad))
-    assert report.sentences(result_of()) == ["ERM is not finished, and nothing can be compared with it."]
+    assert report.sentences(result_of()) == [
+        "ERM is not finished or has no WGA on validation: nothing can be compared with it."
+    ]
+
+
+def test_an_undefined_figure_is_a_dash_and_an_undefined_row_is_left_out():
+    erm = point("erm", [(0.4, None)] * 2, [(0.4, None)] * 2)
+    lost = point("a", [(None, 0.0)] * 2, [(None, 0.0)] * 2)
+    (one,) = report.answers(result_of(erm, lost))
+    assert report.line(one) == ["ERM", "1", "-", "-", "40.0 [40.0, 40.0]", "-", "none", "-", "-", "-"]
+    assert "nan" not in report.markdown(result_of(erm, lost))
+    assert report.sentences(result_of(lost)) == report.sentences(result_of())
 
 
 def test_success_of_few_targets_is_a_count():

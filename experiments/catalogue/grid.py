@@ -8,7 +8,7 @@ The two experiments on open questions share pretraining and ERM with it: give th
 from oilwater_jax import Config, Grid, default
 
 BASE = 100  # samples of the base set, in the training set's proportions
-SEEDS = 3
+SEEDS = 5
 # The settings of the attacks, the same at every budget; README.md says how they were chosen.
 SETTINGS = {
     "dlbd": {"size": 5, "margin": 2, "colour": (255, 0, 255), "opacity": 1.0},
@@ -25,13 +25,19 @@ BUDGETS = {
     "sinusoid": (0.02, 0.1),
     "hidden_minority": (0.002, 0.01),
     "label_flip": (0.05, 0.2),
-}  # under JTT: the first of them
+}
 METHODS = (
     *("jtt", "george", "lff", "spare", "eiil", "cvar", "afr", "self", "loss_band"),
     *("balanced", "group_dro", "dfr"),  # oracles
     "mixup",  # nobody is chosen
 )
-# What each defence was made for: DLBD by most, TaCT by SCAn; mislabelled samples by those that look for them.
+# Those that suppose that poisons are learned first, alike, or a cluster of their own: which takes many of them.
+EASY = (
+    *("spectral", "activation_clustering", "strip", "abl", "fct", "scan"),
+    *("base_knn", "base_gradient"),
+)
+# What each defence was made for: few poisons that are hard, or many that are easy (`many_`); TaCT by SCAn; mislabelled
+# samples by those that look for them.
 DEFENCES = {
     "dlbd": (
         *("spectral", "activation_clustering", "spectre", "deep_knn", "loss_trim", "epic"),
@@ -39,8 +45,17 @@ DEFENCES = {
     ),
     "tact": ("scan", "spectre", "activation_clustering"),
     "label_flip": ("deep_knn", "loss_trim", "base_loss"),
+    "many_dlbd": EASY,
+    "many_blended": EASY,
 }
-DEFENDED = {"dlbd": 0.01, "tact": 0.01, "label_flip": 0.1}
+# The attack of each, and its budget.
+DEFENDED = {
+    "dlbd": ("dlbd", 0.01),
+    "tact": ("tact", 0.01),
+    "label_flip": ("label_flip", 0.1),
+    "many_dlbd": ("dlbd", 0.1),
+    "many_blended": ("blended", 0.1),
+}
 
 
 def run(attack: str, budget: float, rows: tuple[str, ...]) -> Config:
@@ -57,21 +72,17 @@ def run(attack: str, budget: float, rows: tuple[str, ...]) -> Config:
     for name in ("spectral", "spectre", "deep_knn"):
         config[name].budget = budget or 0.01
     config.loss_trim.share = min(2 * budget, 0.5) or 0.02
-    config.abl.share = 0.01
+    config.abl.share = budget or 0.01
     config.epic.ratio, config.epic.stop_after = 0.3, 5
     return config
 
 
 def attacks() -> dict[str, Config]:
-    """Every attack at every budget under ERM, at the lowest under JTT too."""
-    under_erm = {
-        f"attack_{attack}_{budget:g}": run(attack, budget, ("erm@clean", "erm"))
+    """Every attack at every budget under ERM and JTT."""
+    return {
+        f"attack_{attack}_{budget:g}": run(attack, budget, ("erm@clean", "erm", "jtt"))
         for attack, budgets in BUDGETS.items()
         for budget in budgets
-    }
-    return under_erm | {
-        f"jtt_{attack}_{budgets[0]:g}": run(attack, budgets[0], ("jtt",))
-        for attack, budgets in BUDGETS.items()
     }
 
 
@@ -83,8 +94,8 @@ def methods() -> dict[str, Config]:
 def defences() -> dict[str, Config]:
     """Every defence against an attack that it was made for."""
     return {
-        f"defence_{attack}": run(attack, DEFENDED[attack], ("erm@clean", "erm", *rows))
-        for attack, rows in DEFENCES.items()
+        f"defence_{name}": run(*DEFENDED[name], ("erm@clean", "erm", *rows))
+        for name, rows in DEFENCES.items()
     }
 
 

@@ -12,12 +12,12 @@ from oilwater_jax import Config, Grid
 
 CATALOGUE = runpy.run_path(str(Path(__file__).parents[1] / "catalogue" / "grid.py"))
 # Of each group equally many, 400 would be 100 of the 56 samples of the smallest; 200 takes 50 of them.
-SIZES = {"natural": (20, 100, 400), "group": (20, 100, 200), "class": (100,)}
+SIZES = {"natural": (20, 100, 400), "group": (20, 100, 200), "class": (20, 100, 400)}
 LOOKS = ("base_loss", "base_knn", "base_gradient", "scan", "strip", "deep_knn")  # the last has no base set
 TRAINED = ("base_loss", "base_knn", "base_gradient")
 TRAINED_AT = (("natural", 100), ("group", 100))
 BUDGET = 0.01
-SEEDS = 3
+SEEDS = 5
 
 
 def run(balance: str, size: int) -> Config:

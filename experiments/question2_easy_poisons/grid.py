@@ -15,7 +15,7 @@ EASY = (
     "activation_clustering",
     "spectral",
 )  # poisons are learned first, or lie apart in feature space
-SEEDS = 3
+SEEDS = 5
 
 
 def run(budget: float) -> Config:

@@ -101,8 +101,12 @@ def by_row(result: Mapping[str, Any]) -> dict[str, list[Point]]:
 
 
 def answers(result: Mapping[str, Any]) -> list[Answer]:
-    """Of every row, plain ERM first, what it can reach."""
-    rows = by_row(result)
+    """Of every row, plain ERM first, what it can reach; a row without a WGA on validation is left out."""
+    rows = {
+        row: points
+        for row, points in by_row(result).items()
+        if not np.isnan(means(points, "val", "wga")).all()
+    }
     if "erm" not in rows:
         return []
     name, (erm, *_) = result["verdict"], rows["erm"]
@@ -131,7 +135,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     """The answer in sentences: does any row have both, and at which dials?"""
     found = answers(result)
     if not found:
-        return ["ERM is not finished, and nothing can be compared with it."]
+        return ["ERM is not finished or has no WGA on validation: nothing can be compared with it."]
     points = 100 * pareto.SLACK
     both = [
         one
@@ -157,7 +161,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
 def line(one: Answer) -> list[str]:
     """The cells of an answer, one for each of HEAD."""
     chosen, best = one.chosen, one.at_best
-    row = [one.label, str(one.settings), f"{one.area:.2f}"]
+    row = [one.label, str(one.settings), "-" if np.isnan(one.area) else f"{one.area:.2f}"]
     row += [dials.text(chosen.point["setting"]), str(chosen.wga), str(chosen.success)]
     if best is None:
         return [*row, "none", "-", "-", "-"]
