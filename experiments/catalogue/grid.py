@@ -92,11 +92,14 @@ def methods() -> dict[str, Config]:
 
 
 def defences() -> dict[str, Config]:
-    """Every defence against an attack that it was made for."""
-    return {
+    """Every defence against attacks that it was made for; under DLBD also with the last epoch reported (`last`)."""
+    runs = {
         f"defence_{name}": run(*DEFENDED[name], ("erm@clean", "erm", *rows))
         for name, rows in DEFENCES.items()
     }
+    last = run(*DEFENDED["dlbd"], ("erm@clean", "erm", *DEFENCES["dlbd"]))
+    last.train.select = "last"
+    return runs | {"last_dlbd": last}
 
 
 def get_grid() -> Grid:

@@ -3,6 +3,7 @@
 A line is a row of one run and seed, or, with `found:` before its name, what a method found there that only looked.
 """
 
+import argparse
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,8 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from oilwater_jax.files import read_json, write_text
-from oilwater_jax.intervals import Estimate, clopper_pearson, over_seeds
+from oilwater_jax.intervals import SHARE, SIGNED, Estimate, clopper_pearson, over_seeds
+from oilwater_jax.intervals import paired as difference
 
 Line = dict[str, Any]
 RATES = ("acc", "acc_adjusted", "wga")
@@ -91,20 +93,20 @@ def _parsed(name: str, text: str) -> Any:
 
 
 def seeds(lines: Sequence[Line]) -> str:
-    """How many seeds the runs have: `Seeds: 3 of defence_dlbd; else 1.`"""
+    """How many seeds the runs have: `Seeds: 3 of defence_dlbd, 5 of the others.`"""
     counts = {
         run: len({line["seed"] for line in lines if line["run"] == run})
         for run in {one["run"] for one in lines}
     }
-    least = min(counts.values())
-    more = [f"{n} of {run}" for run, n in sorted(counts.items()) if n > least]
-    return f"Seeds: {', '.join([*more, f'{least} of the others' if more else str(least)])}."
+    most = max(counts.values())
+    less = [f"{n} of {run}" for run, n in sorted(counts.items()) if n < most]
+    return f"Seeds: {', '.join([*less, f'{most} of the others' if less else str(most)])}."
 
 
 def note(lines: Sequence[Line], what: str) -> str:
     """What a reader of the tables must know."""
     return (
-        f"waterdigits, {what}, test, per cent; mean ± Student's 95% interval over seeds; counts with exact 95%\n"
+        f"waterdigits, {what}, test, per cent; mean [Student's 95% interval] over seeds; counts with exact 95%\n"
         f"intervals. {seeds(lines)}\nSuccess is net of the untriggered rate (of label_flip: the damage). Stopped: at "
         f"most {100 * STOPPED:g} points\nabove what the trigger does to ERM trained on clean data.\n"
     )
@@ -116,13 +118,14 @@ def of(lines: Sequence[Line], run: str, row: str) -> dict[int, Line]:
 
 
 def mean(own: Mapping[int, Line], name: str) -> Estimate | None:
-    """Mean and Student's 95% interval over the seeds."""
-    return over_seeds([line.get(name) for line in own.values()])
+    """Mean and Student's 95% interval over the seeds; net success may be negative, nothing else."""
+    return over_seeds([line.get(name) for line in own.values()], SIGNED if name == "success" else SHARE)
 
 
 def paired(own: Mapping[int, Line], other: Mapping[int, Line], name: str) -> Estimate | None:
     """The same of the difference to another row, seed by seed."""
-    return over_seeds([own[seed][name] - other[seed][name] for seed in own if seed in other])
+    both = [seed for seed in own if seed in other]
+    return difference(*([one[seed][name] for seed in both] for one in (own, other)))
 
 
 def share(own: Mapping[int, Line], holds: Callable[[Line], bool]) -> str:
@@ -154,3 +157,16 @@ def ticks(axis: Axes, values: Sequence[float]) -> None:
     """Ticks of a logarithmic axis at the values that were tried, and nowhere else."""
     axis.set_xticks(list(values), [f"{value:g}" for value in values])
     axis.minorticks_off()
+
+
+def main(about: str, here: Path, runs: Iterable[str], report: Callable[[Path], None]) -> None:
+    """A report's command line: of a sweep's folder, if it is given, results.csv; then the report."""
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
+    parser.add_argument(
+        "workdir", nargs="?", type=Path, help="the sweep's folder (default: results.csv as it is)"
+    )
+    parser.add_argument("--out", type=Path, default=here, help="folder of tables and figures (default: here)")
+    options = parser.parse_args()
+    if options.workdir is not None:
+        write(here / "results.csv", collect(options.workdir, runs))
+    report(options.out)

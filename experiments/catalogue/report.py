@@ -7,7 +7,6 @@ are not finished are left out.
 """
 
 import runpy
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +20,7 @@ HERE = Path(__file__).parent
 GRID = SimpleNamespace(**runpy.run_path(str(HERE / "grid.py")))
 SEEDS = SimpleNamespace(**runpy.run_path(str(HERE / "per_seed.py")))
 SETS = SEEDS.SETS
-KINDS = {"attack": "erm", "jtt": "jtt"}  # of runs of one attack at one budget
+TRAININGS = {"erm": "ERM", "jtt": "JTT"}  # that each attack was tried on
 HEADING = "stopped in"
 
 
@@ -30,8 +29,9 @@ def attacks(lines: list) -> str:
     body = []
     for attack, budgets in GRID.BUDGETS.items():
         for budget in budgets:
-            erm, jtt = (SEEDS.of(lines, f"{kind}_{attack}_{budget:g}", row) for kind, row in KINDS.items())
-            clean = SEEDS.of(lines, f"attack_{attack}_{budget:g}", "erm@clean")
+            clean, erm, jtt = (
+                SEEDS.of(lines, f"attack_{attack}_{budget:g}", row) for row in ("erm@clean", *TRAININGS)
+            )
             if erm:
                 poisons = next(iter(erm.values()))["n_poison"]
                 body.append(
@@ -49,15 +49,11 @@ def draw_attacks(lines: list, path: Path) -> None:
     """A panel per attack: net success (of label_flip: damage) against budget; a dot per seed."""
     figure, axes = plt.subplots(2, 4, figsize=(13, 5.6), sharey=True)
     for axis, (attack, budgets) in zip(axes.flat, GRID.BUDGETS.items(), strict=True):
-        for (kind, row), colour, label in zip(
-            KINDS.items(), (plots.WGA, plots.ASR), ("ERM", "JTT"), strict=True
-        ):
-            found = [(b, SEEDS.of(lines, f"{kind}_{attack}_{b:g}", row)) for b in budgets]
+        for (row, label), colour in zip(TRAININGS.items(), (plots.WGA, plots.ASR), strict=True):
+            found = [(b, SEEDS.of(lines, f"attack_{attack}_{b:g}", row)) for b in budgets]
             found = [(b, own) for b, own in found if own]
             means = [100 * SEEDS.mean(own, "success").mean for _, own in found]
-            axis.plot(
-                [100 * b for b, _ in found], means, "o-" if row == "erm" else "s", color=colour, label=label
-            )
+            axis.plot([100 * b for b, _ in found], means, "o-", color=colour, label=label)
             for b, own in found:
                 values = [100 * line["success"] for line in own.values()]
                 axis.plot([100 * b] * len(values), values, ".", color=colour, alpha=0.5)
@@ -95,11 +91,21 @@ def methods(lines: list) -> str:
     return markdown_table(["method", "WGA", "WGA - ERM's", "above ERM in", "adj. ACC"], body)
 
 
+def tried() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The runs of defences: a heading and the defences of each."""
+    names = {f"defence_{name}": name for name in GRID.DEFENCES} | {"last_dlbd": "dlbd"}
+    found = {}
+    for run, name in names.items():
+        attack, budget = GRID.DEFENDED[name]
+        last = ", last epoch" if run.startswith("last") else ""
+        found[run] = f"{attack} {100 * budget:g}%{last}", GRID.DEFENCES[name]
+    return found
+
+
 def defences(lines: list) -> str:
     """A line per defence and attack: success with it, whom it eliminates, and what that costs."""
     body = []
-    for attack, rows in GRID.DEFENCES.items():
-        run = f"defence_{attack}"
+    for run, (heading, rows) in tried().items():
         erm, clean = SEEDS.of(lines, run, "erm"), SEEDS.of(lines, run, "erm@clean")
         for row in ("erm@clean", "erm", *rows):
             if own := SEEDS.of(lines, run, row):
@@ -110,7 +116,7 @@ def defences(lines: list) -> str:
                 )
                 body.append(
                     [
-                        f"{attack} {100 * GRID.DEFENDED[attack]:g}%",
+                        heading,
                         next(iter(own.values()))["label"],
                         SEEDS.cell(SEEDS.mean(own, "success")),
                         change,
@@ -124,6 +130,24 @@ def defences(lines: list) -> str:
     return markdown_table(
         ["attack", "training", "success", "less ERM's", HEADING, *sets, "WGA", "epoch"], body
     )
+
+
+def stops(lines: list) -> str:
+    """A line per defence: in how many seeds it stops each attack that it was tried on, and what became of WGA there."""
+    body = []
+    for row in ("erm", *dict.fromkeys(row for _, rows in tried().values() for row in rows)):
+        cells, label = [], row
+        for run in tried():
+            own, erm, clean = (SEEDS.of(lines, run, one) for one in (row, "erm", "erm@clean"))
+            if not own:
+                cells.append("-")
+                continue
+            label = next(iter(own.values()))["label"]
+            stopped = sum(line["success"] <= clean[s]["success"] + SEEDS.STOPPED for s, line in own.items())
+            gain = SEEDS.paired(own, erm, "wga")
+            cells.append(f"{stopped} of {len(own)}" + (f" ({100 * gain.mean:+.0f})" if row != "erm" else ""))
+        body.append([label, *cells])
+    return markdown_table(["stopped in (WGA - ERM's)", *(heading for heading, _ in tried().values())], body)
 
 
 def draw_defences(lines: list, path: Path) -> None:
@@ -153,19 +177,20 @@ def draw_defences(lines: list, path: Path) -> None:
     plots.save(figure, path)
 
 
-def main(workdir: Path | None) -> None:
-    """Write everything."""
-    if workdir is not None:
-        SEEDS.write(HERE / "results.csv", SEEDS.collect(workdir, GRID.get_grid().runs))
+def report(out: Path = HERE) -> None:
+    """Write tables and figures."""
     lines = SEEDS.read(HERE / "results.csv")
-    parts = [("Attacks", attacks), ("Methods on clean data", methods), ("Defences", defences)]
+    parts = [
+        *(("Attacks", attacks), ("Methods on clean data", methods)),
+        *(("What each defence stops", stops), ("Defences", defences)),
+    ]
     text = SEEDS.note(lines, "all attacks")
     for title, make in parts:
         text += f"\n## {title}\n\n{make(lines)}"
-    write_text(HERE / "results.md", text)
-    draw_attacks(lines, HERE / "attacks.png")
-    draw_defences(lines, HERE / "defences.png")
+    write_text(out / "results.md", text)
+    draw_attacks(lines, out / "attacks.png")
+    draw_defences(lines, out / "defences.png")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    SEEDS.main(__doc__ or "", HERE, GRID.get_grid().runs, report)

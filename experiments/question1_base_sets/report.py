@@ -7,7 +7,6 @@ finished are left out.
 """
 
 import runpy
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,16 +100,14 @@ def draw(lines: list, path: Path) -> None:
     plots.save(figure, path)
 
 
-def main(workdir: Path | None) -> None:
-    """Write everything."""
-    if workdir is not None:
-        SEEDS.write(HERE / "results.csv", SEEDS.collect(workdir, GRID.get_grid().runs))
+def report(out: Path = HERE) -> None:
+    """Write tables and figures."""
     lines = SEEDS.read(HERE / "results.csv")
     text = SEEDS.note(lines, "DLBD 1%")
     text += f"\n## Whom each would eliminate\n\n{looks(lines)}\n## Trained without them\n\n{trained(lines)}"
-    write_text(HERE / "results.md", text)
-    draw(lines, HERE / "results.png")
+    write_text(out / "results.md", text)
+    draw(lines, out / "results.png")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    SEEDS.main(__doc__ or "", HERE, GRID.get_grid().runs, report)

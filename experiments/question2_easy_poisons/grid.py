@@ -15,16 +15,19 @@ EASY = (
     "activation_clustering",
     "spectral",
 )  # poisons are learned first, or lie apart in feature space
+LAST = (0.01, 0.1)  # the control: the last epoch is reported, when the trigger is learned
 SEEDS = 5
 
 
-def run(budget: float) -> Config:
+def run(budget: float, select: str = "val_wga") -> Config:
     """DLBD at a budget; every defence reckons with that budget."""
     config = CATALOGUE["run"]("dlbd", budget, ("erm@clean", "erm", *EASY))
     config.abl.share = budget
+    config.train.select = select
     return config
 
 
 def get_grid() -> Grid:
-    """A run for each budget."""
-    return Grid({f"easy_{budget:g}": run(budget) for budget in BUDGETS}, SEEDS)
+    """A run for each budget, and the control."""
+    runs = {f"easy_{budget:g}": run(budget) for budget in BUDGETS}
+    return Grid(runs | {f"last_{budget:g}": run(budget, "last") for budget in LAST}, SEEDS)

@@ -7,7 +7,7 @@ finished are left out.
 """
 
 import runpy
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,13 +24,13 @@ ROWS = ("erm@clean", "erm", *GRID.EASY)
 SHOWN = ("poison", "lrg_1", "lrg_2", "hrg_1")
 
 
-def table(lines: list) -> str:
-    """A line per budget and training."""
+def table(lines: list, kind: str, budgets: Sequence[float]) -> str:
+    """A line per budget and training, of the runs of a kind."""
     body = []
-    for budget in GRID.BUDGETS:
+    for budget in budgets:
         for row in ROWS:
-            clean = SEEDS.of(lines, f"easy_{budget:g}", "erm@clean")
-            if own := SEEDS.of(lines, f"easy_{budget:g}", row):
+            clean = SEEDS.of(lines, f"{kind}_{budget:g}", "erm@clean")
+            if own := SEEDS.of(lines, f"{kind}_{budget:g}", row):
                 body.append(
                     [
                         f"{100 * budget:g}%",
@@ -70,15 +70,14 @@ def draw(lines: list, path: Path) -> None:
     plots.save(figure, path)
 
 
-def main(workdir: Path | None) -> None:
-    """Write everything."""
-    if workdir is not None:
-        SEEDS.write(HERE / "results.csv", SEEDS.collect(workdir, GRID.get_grid().runs))
+def report(out: Path = HERE) -> None:
+    """Write tables and figures."""
     lines = SEEDS.read(HERE / "results.csv")
-    text = SEEDS.note(lines, "DLBD") + "\n"
-    write_text(HERE / "results.md", text + table(lines))
-    draw(lines, HERE / "results.png")
+    text = f"{SEEDS.note(lines, 'DLBD')}\n{table(lines, 'easy', GRID.BUDGETS)}"
+    text += f"\n## The control: the last epoch is reported\n\n{table(lines, 'last', GRID.LAST)}"
+    write_text(out / "results.md", text)
+    draw(lines, out / "results.png")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    SEEDS.main(__doc__ or "", HERE, GRID.get_grid().runs, report)
