@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
+from oilwater_jax import Config
 from oilwater_jax.files import write_text
 from oilwater_jax.frontier import points
 from oilwater_jax.frontier import report as frontier
@@ -43,7 +44,11 @@ def read(name: str, folder: Path = HERE) -> list[Line]:
 
 def result(name: str) -> dict[str, Any]:
     """What frontier.json held, from the csv file."""
-    lines, config = read(name), RUN["config_of"](name)
+    return rebuilt(read(name), RUN["config_of"](name))
+
+
+def rebuilt(lines: Sequence[Line], config: Config) -> dict[str, Any]:
+    """What a frontier's frontier.json held, from the lines of its csv file."""
     settings: dict[tuple[str, str], dict[str, Any]] = {}
     for line in lines:
         dialled = {path: float(value) for path, value in line.dials.items()}

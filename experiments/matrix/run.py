@@ -4,8 +4,8 @@
     python experiments/matrix/run.py waterdigits --workdir=runs/frontiers
     python experiments/matrix/run.py adult --workdir=runs/matrix_adult --finished   # of what there is so far
 
-Leaves NAME.csv (every setting, split and seed), NAME.md, NAME.png (frontiers) and NAME_matrix.png beside this file.
-Goes on where it was cut off, seed after seed, so that --finished --seeds=1 has a whole matrix early.
+Leaves NAME.csv (every setting, split and seed) beside this file; report.py makes tables and figures of it. Goes on
+where it was cut off, seed after seed, so that --finished --seeds=1 has a whole matrix early.
 """
 
 import argparse
@@ -13,15 +13,13 @@ import shutil
 from pathlib import Path
 
 from oilwater_jax import Config, data, load
-from oilwater_jax.files import write_text
-from oilwater_jax.frontier import report
 from oilwater_jax.frontier.run import run
 from oilwater_jax.settings.config import checked, registry_of
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent.parent / "configs"
-# A screen: two values of the dial that decides most, everything else fixed (`=`: as the config has it). Over all declared
-# dials it would take days; confirm.py turns them for the rows that the screen lets through.
+# A screen: two values of the dial that decides most, everything else fixed (`=`: as the config has it). Over all
+# declared dials it would take days; CONFIRMED turns them for the rows that the screen lets through.
 DIALS = (
     *("jtt.lambda_up=3,10", "identify.epochs=", "george.adjustment=", "cvar.alpha=", "loss_band.high=0.5"),
     *(
@@ -60,15 +58,17 @@ def rows_for(config: Config) -> tuple[str, ...]:
     return (*names["amplify"], *names["eliminate"], *names["train"], *pairs)
 
 
-def main(name: str, workdir: Path, seeds: int, *, finished: bool) -> None:
-    """Work a matrix out, and leave what it says beside this file."""
+def config_of(name: str) -> Config:
+    """The config of a matrix, with its rows."""
     file, changed = CONFIG_OF[name]
     config = load(CONFIGS / file, changed)
-    config = checked(config, {"rows": rows_for(config)})
-    result = run(config, workdir, dial=DIALS, seeds=seeds, finished=finished)
-    write_text(HERE / f"{name}.md", report.markdown(result))
+    return checked(config, {"rows": rows_for(config)})
+
+
+def main(name: str, workdir: Path, seeds: int, *, finished: bool) -> None:
+    """Work a matrix out, and leave its values beside this file."""
+    run(config_of(name), workdir, dial=DIALS, seeds=seeds, finished=finished)
     shutil.copy(workdir / "points.csv", HERE / f"{name}.csv")
-    shutil.copy(workdir / "figures" / "matrix.png", HERE / f"{name}_matrix.png")
 
 
 if __name__ == "__main__":
