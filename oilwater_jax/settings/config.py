@@ -71,12 +71,15 @@ def looks_of(config: Config) -> tuple[rows.Row, ...]:
 
 def view(config: Config, entry: Entry) -> Config:
     """What an entry sees of a config: its own settings and what it says it reads, nothing else."""
-    flat, seen = flatten(config.to_dict()), entry.seen
-    own = {
-        path: value
-        for path, value in flat.items()
-        if any(path == one or path.startswith(f"{one}.") for one in seen)
-    }
+    own: dict[str, Any] = {}
+    for path in entry.seen:
+        *sections, leaf = path.split(".")
+        section: Any = config
+        for name in sections:
+            section = section.get(name, {})
+        if leaf in section:
+            value = section[leaf]
+            own |= flatten(value.to_dict(), f"{path}.") if isinstance(value, ConfigDict) else {path: value}
     return ConfigDict(nest(own)).lock()
 
 
