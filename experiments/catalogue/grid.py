@@ -31,6 +31,7 @@ METHODS = (
     *("balanced", "group_dro", "dfr"),  # oracles
     "mixup",  # nobody is chosen
 )
+SELF_RATES = (0.1, 1.0)  # of SELF's last layer, beside the published 0.01
 # Those that suppose that poisons are learned first, alike, or a cluster of their own: which takes many of them.
 EASY = (
     *("spectral", "activation_clustering", "strip", "abl", "fct", "scan"),
@@ -87,8 +88,12 @@ def attacks() -> dict[str, Config]:
 
 
 def methods() -> dict[str, Config]:
-    """Every method on clean data."""
-    return {"clean": run("none", 0.0, ("erm", *METHODS))}
+    """Every method on clean data; SELF at other rates too."""
+    runs = {"clean": run("none", 0.0, ("erm", *METHODS))}
+    for rate in SELF_RATES:
+        runs[f"clean_self_{rate:g}"] = run("none", 0.0, ("erm", "self"))
+        runs[f"clean_self_{rate:g}"].self.learning_rate = rate
+    return runs
 
 
 def defences() -> dict[str, Config]:

@@ -74,20 +74,22 @@ def draw_attacks(lines: list, path: Path) -> None:
 
 def methods(lines: list) -> str:
     """A line per method on clean data: WGA, and its difference to ERM's, seed by seed."""
-    body, erm = [], SEEDS.of(lines, "clean", "erm")
-    for row in ("erm", *GRID.METHODS):
-        if own := SEEDS.of(lines, "clean", row):
-            raised = SEEDS.share(
-                own, lambda line: line["seed"] in erm and line["wga"] > erm[line["seed"]]["wga"]
-            )
-            gain = (
-                ["-", "-"]
-                if row == "erm"
-                else [SEEDS.cell(SEEDS.paired(own, erm, "wga"), signed=True), raised]
-            )
-            label = next(iter(own.values()))["label"]
-            adjusted = SEEDS.cell(SEEDS.mean(own, "acc_adjusted"))
-            body.append([label, SEEDS.cell(SEEDS.mean(own, "wga")), *gain, adjusted])
+    body = []
+    told = {"clean": ("erm", *GRID.METHODS)} | {f"clean_self_{rate:g}": ("self",) for rate in GRID.SELF_RATES}
+    for run, row in ((run, row) for run, rows in told.items() for row in rows):
+        own, erm = SEEDS.of(lines, run, row), SEEDS.of(lines, run, "erm")
+        if not own:
+            continue
+        raised = SEEDS.share(own, lambda line, erm=erm: line["wga"] > erm[line["seed"]]["wga"])
+        gain = SEEDS.cell(SEEDS.paired(own, erm, "wga"), signed=True)
+        label = next(iter(own.values()))["label"] + run.removeprefix("clean").replace("_self_", ", rate ")
+        body.append(
+            [
+                *(label, SEEDS.cell(SEEDS.mean(own, "wga"))),
+                *(("-", "-") if row == "erm" else (gain, raised)),
+                SEEDS.cell(SEEDS.mean(own, "acc_adjusted")),
+            ]
+        )
     return markdown_table(["method", "WGA", "WGA - ERM's", "above ERM in", "adj. ACC"], body)
 
 
