@@ -4,6 +4,7 @@ import csv
 import importlib
 import itertools
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.isotonic import isotonic_regression
+
+from oilwater_jax.frontier import points
 
 ROOT = Path(__file__).parents[1]
 REPORTS = [
@@ -201,3 +204,60 @@ def test_numbers_of_a_csv_are_read_back(load, tmp_path):
             {"x": "0.1235", "y": "", "z": "loss"},
             {"x": "0", "y": "3", "z": "all"},
         ]
+
+
+def lines_of(*settings):
+    """Lines of a frontier: (row, setting, validation WGA, validation net success)."""
+    return [
+        points.Line(row, setting, "val", [0, 1], {"wga": [wga] * 2, "net": [net] * 2})
+        for row, setting, wga, net in settings
+    ]
+
+
+def test_the_matrix_lets_the_best_through_that_hold_the_attack():
+    run = runpy.run_path(str(ROOT / "experiments/matrix/run.py"))
+    lines = lines_of(
+        ("erm", "-", 0.5, 0.10),
+        ("a", "x=1", 0.9, 0.16),  # more than 5 points above ERM
+        ("a", "x=2", 0.7, 0.15),
+        ("b/a", "x=1", 0.8, -0.2),
+        ("b", "-", 0.6, 0.0),
+    )
+    assert run["passed"](lines) == ["b/a", "a", "b"]
+
+
+def test_outcomes_of_the_matrix_by_hand():
+    report = runpy.run_path(str(ROOT / "experiments/matrix/report.py"))
+    erm = {"test": {"wga": [0.5, 0.52, 0.54], "net": [0.1, 0.1, 0.1]}}
+
+    def outcome(wga, net):
+        return report["outcome"]({"test": {"wga": wga, "net": net}}, erm, "net")
+
+    assert outcome([0.6, 0.62, 0.65], [0.1, 0.15, 0.19]) == "both"
+    assert outcome([0.6, 0.62, 0.65], [0.1, 0.2, 0.2]) == "only WGA"
+    assert outcome([0.4, 0.9, 0.6], [0.0, 0.0, 0.0]) == "only the attack held"  # the interval holds 0
+    assert outcome([0.4, 0.9, 0.6], [0.5, 0.5, 0.5]) == "neither"
+
+
+def test_shares_of_variance_by_hand():
+    variance = runpy.run_path(str(ROOT / "experiments/variance/run.py"))
+    by_first = np.broadcast_to(np.array([0.0, 1.0, 2.0, 5.0])[:, None, None], (4, 4, 4))
+    np.testing.assert_allclose(variance["shares"](by_first), [1, 0, 0])
+    np.testing.assert_allclose(variance["shares"](np.full((4, 4, 4), 0.3)), [0, 0, 0])
+    both = by_first + by_first.transpose(2, 0, 1)  # the second axis as much as the first
+    np.testing.assert_allclose(variance["shares"](both), [0.5, 0.5, 0])
+    assert variance["by_chance"](by_first)[0] == pytest.approx(1 / (variance["SHUFFLES"] + 1))
+    lines = [
+        points.Line(
+            "erm",
+            f"seeds.attack={a} seeds.pretrain={p}",
+            "test",
+            [0, 1, 2, 3],
+            {"wga": [100 * a + 10 * p + t for t in range(4)]},
+        )
+        for a in range(4)
+        for p in range(4)
+    ]
+    found = variance["table"](lines, "erm", "wga")
+    assert found[2, 3, 1] == 231
+    assert not np.isnan(found).any()

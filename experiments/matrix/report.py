@@ -73,11 +73,9 @@ def cells(result: Mapping[str, Any]) -> str:
 
 def report(out: Path = HERE) -> None:
     """Write the tables and figures of those that there are."""
-    for name in RUN["CONFIG_OF"]:
-        file = HERE / f"{name}.csv"
-        if not file.exists():
-            continue
-        result = REBUILT(points.read(file), RUN["config_of"](name))
+    for file in sorted(HERE.glob("*.csv")):
+        name = file.stem
+        result = REBUILT(points.read(file), RUN["config_of"](name.removesuffix("_confirmed")))
         slack = f"{100 * pareto.SLACK:g} points"
         text = (
             f"{frontier.note(result)}\n\nSettings by what they have on test: WGA above ERM's by the paired interval, "

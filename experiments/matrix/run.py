@@ -3,16 +3,22 @@
     python experiments/matrix/run.py adult --workdir=runs/matrix_adult
     python experiments/matrix/run.py waterdigits --workdir=runs/frontiers
     python experiments/matrix/run.py adult --workdir=runs/matrix_adult --finished   # of what there is so far
+    python experiments/matrix/run.py waterdigits --workdir=runs/frontiers --confirm  # the best of them, on new seeds
 
 Leaves NAME.csv (every setting, split and seed) beside this file; report.py makes tables and figures of it. Goes on
-where it was cut off, seed after seed, so that --finished --seeds=1 has a whole matrix early.
+where it was cut off, seed after seed, so that --finished --seeds=1 has a whole matrix early. --confirm takes the rows
+that validation thinks best of NAME.csv and leaves NAME_confirmed.csv.
 """
 
 import argparse
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from oilwater_jax import Config, data, load
+from oilwater_jax.frontier import pareto, points
+from oilwater_jax.frontier.points import Line
 from oilwater_jax.frontier.run import run
 from oilwater_jax.settings.config import checked, registry_of
 
@@ -35,6 +41,25 @@ DIALS = (
     *("abl.share=0.01", "scan.false_alarms=", "base_loss.false_alarms=", "base_knn.false_alarms="),
     *("base_gradient.false_alarms=", "fct.poison_share=", "dp_sgd.noise=", "mixup.alpha="),
 )
+# What is turned for the rows that the screen lets through, on seeds that it has not seen.
+CONFIRMED = (
+    *(
+        "jtt.lambda_up=3,10,30",
+        "loss_band.lambda_up=10,50",
+        "cvar.alpha=0.1,0.3",
+        "afr.gamma=4,10",
+        "lff.q=0.3,0.7",
+    ),
+    *(
+        "epic.stop_after=3,5",
+        "deep_knn.budget=0.01,0.05",
+        "spectral.budget=0.01,0.05",
+        "spectre.budget=0.01,0.05",
+    ),
+    *("loss_trim.share=0.02,0.05", "base_loss.false_alarms=0.05,0.2", "base_knn.false_alarms=0.05,0.2"),
+    *("base_gradient.false_alarms=0.05,0.2", "strip.false_alarms=0.1,0.3", "dp_sgd.noise=0.1,0.3,1"),
+)
+ROWS, SEEDS, FIRST = 8, 5, 10  # rows that are confirmed, on how many seeds, of which the first
 BASE = {"data.base": "100"}  # samples that a defender is trusted to have, in the training set's proportions
 CONFIG_OF = {
     "adult": ("adult/tabular_trigger.py", BASE),
@@ -58,17 +83,40 @@ def rows_for(config: Config) -> tuple[str, ...]:
     return (*names["amplify"], *names["eliminate"], *names["train"], *pairs)
 
 
-def config_of(name: str) -> Config:
-    """The config of a matrix, with its rows."""
-    file, changed = CONFIG_OF[name]
-    config = load(CONFIGS / file, changed)
-    return checked(config, {"rows": rows_for(config)})
+def config_of(name: str, changed: Mapping[str, str] = MappingProxyType({})) -> Config:
+    """The config of a matrix, with its rows unless they are given."""
+    file, base = CONFIG_OF[name]
+    config = load(CONFIGS / file, {**base, **changed})
+    return config if "rows" in changed else checked(config, {"rows": rows_for(config)})
 
 
-def main(name: str, workdir: Path, seeds: int, *, finished: bool) -> None:
-    """Work a matrix out, and leave its values beside this file."""
-    run(config_of(name), workdir, dial=DIALS, seeds=seeds, finished=finished)
-    shutil.copy(workdir / "points.csv", HERE / f"{name}.csv")
+def mean(line: Line, name: str) -> float:
+    """Mean over the seeds."""
+    found = line.of(name)
+    return float("nan") if found is None else found.mean
+
+
+def passed(lines: Sequence[Line]) -> list[str]:
+    """The rows of the best validation WGA at settings whose attack succeeds there at most SLACK above ERM's."""
+    val = [line for line in lines if line.split == "val"]
+    bound = next(mean(one, "net") for one in val if one.row == "erm") + pareto.SLACK
+    held = [line for line in val if line.row != "erm" and mean(line, "net") <= bound]
+    best = sorted(held, key=lambda line: -mean(line, "wga"))
+    return list(dict.fromkeys(line.row for line in best))[:ROWS]
+
+
+def main(name: str, workdir: Path, seeds: int, *, finished: bool, confirm: bool) -> None:
+    """Work a matrix out, or confirm it, and leave its values beside this file."""
+    dials, out = DIALS, f"{name}.csv"
+    config = config_of(name)
+    if confirm:
+        rows = ",".join(passed(points.read(HERE / out)))
+        config = config_of(name, {"rows": rows, "seed": str(FIRST)})
+        turned = {one.partition("=")[0] for one in CONFIRMED}
+        dials = (*CONFIRMED, *(one for one in DIALS if one.partition("=")[0] not in turned))
+        seeds, out = SEEDS, f"{name}_confirmed.csv"
+    run(config, workdir, dial=dials, seeds=seeds, finished=finished)
+    shutil.copy(workdir / "points.csv", HERE / out)
 
 
 if __name__ == "__main__":
@@ -77,5 +125,6 @@ if __name__ == "__main__":
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--finished", action="store_true")
-    options = parser.parse_args()
-    main(options.name, options.workdir, options.seeds, finished=options.finished)
+    parser.add_argument("--confirm", action="store_true", help="the best rows, on new seeds, over more dials")
+    given = parser.parse_args()
+    main(given.name, given.workdir, given.seeds, finished=given.finished, confirm=given.confirm)
