@@ -153,6 +153,12 @@ def cell(one: Estimate | None, *, signed: bool = False) -> str:
     return "-" if one is None else f"+{one}" if signed and one.mean > 0 else str(one)
 
 
+def reach(ones: Sequence[Estimate]) -> tuple[list[float], list[float]]:
+    """How far the intervals reach below and above their means, in per cent, for error bars; 0 where there is none."""
+    below = [0.0 if one.low is None else 100 * (one.mean - one.low) for one in ones]
+    return below, [0.0 if one.high is None else 100 * (one.high - one.mean) for one in ones]
+
+
 def ticks(axis: Axes, values: Sequence[float]) -> None:
     """Ticks of a logarithmic axis at the values that were tried, and nowhere else."""
     axis.set_xticks(list(values), [f"{value:g}" for value in values])

@@ -172,10 +172,12 @@ def draw_defences(lines: list, path: Path) -> None:
                 label=label if x == 0 else None,
             )
             axis.plot([x + 0.2 * at - 0.3] * len(values), values, ".", color="0.5", markersize=3)
+    erm = SEEDS.mean(SEEDS.of(lines, "defence_dlbd", "erm"), "success")
+    axis.axhline(100 * erm.mean, color="black", linestyle=":", linewidth=1, label="success against ERM")
     axis.set_xticks(range(len(rows)), [row.replace("_", "\n") for row in rows], fontsize=7)
     axis.set(ylabel="per cent", ylim=(-5, 105))
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=7, ncols=4, loc="upper left", bbox_to_anchor=(0, 1.15))
+    axis.legend(frameon=False, fontsize=7, ncols=5, loc="upper left", bbox_to_anchor=(0, 1.15))
     plots.save(figure, path)
 
 

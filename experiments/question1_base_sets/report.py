@@ -82,10 +82,15 @@ def draw(lines: list, path: Path) -> None:
                 found = [(m, SEEDS.of(lines, f"base_{balance}_{m}", f"found:{method}")) for m in sizes]
                 found = [(m, SEEDS.mean(own, f"flagged.{name}")) for m, own in found if own]
                 x, ones = [m for m, _ in found], [one for _, one in found]
-                means, halves = [100 * one.mean for one in ones], [100 * (one.half or 0) for one in ones]
-                label = SEEDS.SET_LABELS[name]
+                means, label = [100 * one.mean for one in ones], SEEDS.SET_LABELS[name]
                 axis.errorbar(
-                    x, means, yerr=halves, marker="o", markersize=3, color=plots.set_colour(name), label=label
+                    x,
+                    means,
+                    yerr=SEEDS.reach(ones),
+                    marker="o",
+                    markersize=3,
+                    color=plots.set_colour(name),
+                    label=label,
                 )
             axis.set(xscale="log", ylim=(-5, 105), xlim=(15, 530))
             SEEDS.ticks(axis, sorted({size for sizes in GRID.SIZES.values() for size in sizes}))
@@ -95,8 +100,9 @@ def draw(lines: list, path: Path) -> None:
         axis.set_title(method, fontsize=9)
     for axis in axes[-1]:
         axis.set_xlabel("base samples")
-    axes[0][0].legend(frameon=False, fontsize=7)
-    figure.tight_layout()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.tight_layout(rect=(0, 0, 1, 0.96))
+    figure.legend(handles, labels, frameon=False, ncols=len(SHOWN), loc="upper center", fontsize=9)
     plots.save(figure, path)
 
 

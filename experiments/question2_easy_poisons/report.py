@@ -56,17 +56,20 @@ def draw(lines: list, path: Path) -> None:
     }
     figure, axes = plt.subplots(1, len(panels), figsize=(15, 3.6), sharey=True)
     for axis, (name, label) in zip(axes, panels.items(), strict=True):
-        for row in ROWS:
+        for at, row in enumerate(ROWS):
             found = [(b, SEEDS.of(lines, f"easy_{b:g}", row)) for b in GRID.BUDGETS]
-            found = [(100 * b, one) for b, own in found if own and (one := SEEDS.mean(own, name))]
+            apart = 1.06 ** (at - 2)  # so that bars do not cover each other
+            found = [(100 * b * apart, one) for b, own in found if own and (one := SEEDS.mean(own, name))]
             x, ones = [b for b, _ in found], [one for _, one in found]
-            means, halves = [100 * one.mean for one in ones], [100 * (one.half or 0) for one in ones]
-            axis.errorbar(x, means, yerr=halves, marker="o", markersize=3, label=row, alpha=0.9, capsize=2)
+            means, bars = [100 * one.mean for one in ones], SEEDS.reach(ones)
+            named = next(line["label"] for line in lines if line["row"] == row)
+            axis.errorbar(x, means, yerr=bars, marker="o", markersize=3, label=named, capsize=2)
         axis.set(xscale="log", xlabel="budget, % of the training set", title=label, ylim=(-5, 105))
         SEEDS.ticks(axis, [100 * budget for budget in GRID.BUDGETS])
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False, fontsize=7)
-    figure.tight_layout()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.tight_layout(rect=(0, 0, 1, 0.93))
+    figure.legend(handles, labels, frameon=False, ncols=len(labels), loc="upper center", fontsize=9)
     plots.save(figure, path)
 
 
