@@ -67,8 +67,9 @@ def draw_attacks(lines: list, path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[:, 0]:
         axis.set_ylabel("success net of the untriggered, %")
-    axes[0][0].legend(frameon=False)
-    figure.tight_layout()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.tight_layout(rect=(0, 0, 1, 0.95))
+    figure.legend(handles, labels, frameon=False, ncols=len(labels), loc="upper center", fontsize=9)
     plots.save(figure, path)
 
 
