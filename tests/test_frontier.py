@@ -234,7 +234,7 @@ def test_pairs_make_a_matrix(tmp_path):
         ones.append(one)
     result = result_of(*ones)
     (cells,) = report.matrices(result).values()
-    assert {("-", "-"), ("d1", "-"), ("-", "m1"), ("d1 /", "m1"), ("d2 /", "m2")} <= set(cells)
+    assert {("-", "-"), ("d1 /", "-"), ("-", "m1"), ("d1 /", "m1"), ("d2 /", "m2")} <= set(cells)
     report.draw_matrix(tmp_path / "matrix.png", result, cells)
     assert (tmp_path / "matrix.png").stat().st_size > 0
     assert report.matrices(result_of(*ones[:4])) == {}

@@ -58,14 +58,16 @@ def counts(result: Mapping[str, Any]) -> str:
 def cells(result: Mapping[str, Any]) -> str:
     """WGA and success at best, a line per defence and a column per amplifying method."""
     matrix = frontier.matrices(result).get("matrix", {})
+    erm = next(one for one in frontier.answers(result) if one.row == "erm")
     defences, methods = (list(dict.fromkeys(key[at] for key in matrix)) for at in (0, 1))
     body = []
     for defence in defences:
-        line = ["none" if defence == "-" else defence.removesuffix(" /")]
+        line = ["none" if defence == "-" else defence]
         for method in methods:
             one = matrix.get((defence, method))
             best = None if one is None else one.at_best
             told = "none" if best is None else f"{100 * best.wga.mean:.0f} / {100 * best.success.mean:.0f}"
+            told += "*" * (one is not None and frontier.has_both(one, erm))
             line.append("-" if one is None else told)
         body.append(line)
     return markdown_table(["defence", *("none" if one == "-" else one for one in methods)], body)
@@ -80,7 +82,7 @@ def report(out: Path = HERE) -> None:
         text = (
             f"{frontier.note(result)}\n\nSettings by what they have on test: WGA above ERM's by the paired interval, "
             f"the attack held\nwithin {slack} of ERM's success by the mean\n\n{counts(result)}\n"
-            "WGA / success at best (test); none: every setting amplifies the attack on validation\n\n"
+            "WGA / success at best (test); none: every setting amplifies the attack on validation; *: has both\n\n"
             f"{cells(result)}\nEvery row\n\n{frontier.markdown(result)}"
         )
         write_text(out / f"{name}.md", text)

@@ -131,22 +131,21 @@ def answers(result: Mapping[str, Any]) -> list[Answer]:
     return found
 
 
+def has_both(one: Answer, erm: Answer) -> bool:
+    """Whether a row, at best and on test, has a WGA above ERM's (95% interval) and holds the attack; oracles do not."""
+    best = one.at_best
+    if best is None or best.point["oracle"] or best.gain is None or best.gain.low is None:
+        return False
+    return best.gain.low > 0 and best.success.mean <= erm.chosen.success.mean + pareto.SLACK
+
+
 def sentences(result: Mapping[str, Any]) -> list[str]:
     """The answer in sentences: does any row have both, and at which dials?"""
     found = answers(result)
     if not found:
         return ["ERM is not finished or has no WGA on validation: nothing can be compared with it."]
     points = 100 * pareto.SLACK
-    both = [
-        one
-        for one in found[1:]
-        if one.at_best is not None
-        and one.at_best.gain is not None
-        and one.at_best.gain.low is not None
-        and one.at_best.gain.low > 0
-        and not one.at_best.point["oracle"]
-        and one.at_best.success.mean <= found[0].chosen.success.mean + pareto.SLACK
-    ]
+    both = [one for one in found[1:] if has_both(one, found[0])]
     said = [
         f"{one.label} has both at {dials.text(one.at_best.point['setting'])}: WGA {one.at_best.wga}, "
         f"{one.at_best.gain} above ERM's, at a success of {one.at_best.success}."
@@ -254,7 +253,8 @@ def draw(path: Path, result: Mapping[str, Any]) -> None:
 def split_row(point: Point) -> tuple[str, str] | None:
     """The defending and the amplifying part of a row's expression, `-` for a part that is not there.
 
-    None for a row that is no such pair: with a mode, on clean data, or of more methods than one for each part.
+    A defence has its `/` or `+` behind it; one that is alone stands where nothing comes after it: `epic /`, `-`. None
+    for a row that is no such pair: with a mode, on clean data, or of more methods than one for each part.
     """
     row, names = point["row"], point["methods"]
     if any(sign in row for sign in "@:"):
@@ -264,9 +264,7 @@ def split_row(point: Point) -> tuple[str, str] | None:
     if len(defending) > 1 or len(amplifying) > 1:
         return None
     join = "+" if "+" in row else "/"
-    return (f"{defending[0]} {join}" if len(names) > 1 else defending[0]) if defending else "-", (
-        amplifying[0] if amplifying else "-"
-    )
+    return f"{defending[0]} {join}" if defending else "-", amplifying[0] if amplifying else "-"
 
 
 def matrices(result: Mapping[str, Any]) -> dict[str, dict[tuple[str, str], Answer]]:
@@ -280,7 +278,10 @@ def matrices(result: Mapping[str, Any]) -> dict[str, dict[tuple[str, str], Answe
 
 
 def draw_matrix(path: Path, result: Mapping[str, Any], cells: Mapping[tuple[str, str], Answer]) -> None:
-    """A heat map: WGA at best without amplifying the attack, a line per defence, a column per amplifying method."""
+    """A heat map: WGA at best without amplifying the attack, a line per defence, a column per amplifying method.
+
+    A star marks what has both on test (`has_both`).
+    """
     defences = list(dict.fromkeys(defence for defence, _ in cells))
     methods = list(dict.fromkeys(method for _, method in cells))
     values = np.full((len(defences), len(methods)), np.nan)
@@ -288,18 +289,24 @@ def draw_matrix(path: Path, result: Mapping[str, Any], cells: Mapping[tuple[str,
     for (defence, method), one in cells.items():
         if one.at_best is not None:
             values[defences.index(defence), methods.index(method)] = 100 * one.at_best.wga.mean
+    erm = next(one for one in cells.values() if one.row == "erm")
     image = axis.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
-    for defence, method in cells:
+    for (defence, method), one in cells.items():
         at = methods.index(method), defences.index(defence)
         value = values[at[1], at[0]]
         text, colour = (
             ("none", "0.4") if np.isnan(value) else (f"{value:.0f}", "black" if value > 60 else "white")
         )
+        text += "*" * has_both(one, erm)
         axis.text(*at, text, ha="center", va="center", fontsize=7, color=colour)
-    columns, heads = (["none" if name == "-" else name for name in names] for names in (methods, defences))
+    words = {"/": ", then", "+": ", with"}
+    columns = ["none" if name == "-" else name for name in methods]
+    heads = ["none" if name == "-" else name[:-2] + words[name[-1]] for name in defences]
     axis.set_xticks(range(len(methods)), columns, rotation=60, ha="right", fontsize=8)
     axis.set_yticks(range(len(defences)), heads, fontsize=8)
     axis.set(xlabel="amplifies", ylabel="defends")
-    figure.colorbar(image, label=f"best WGA at success at most ERM's + {100 * pareto.SLACK:g} points, %")
+    figure.colorbar(
+        image, label=f"best WGA at success at most ERM's + {100 * pareto.SLACK:g} points, %; *: has both"
+    )
     figure.tight_layout()
     plots.save(figure, path)
