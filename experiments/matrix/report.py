@@ -77,7 +77,9 @@ def report(out: Path = HERE) -> None:
     """Write the tables and figures of those that there are."""
     for file in sorted(HERE.glob("*.csv")):
         name = file.stem
-        result = REBUILT(points.read(file), RUN["config_of"](name.partition("_")[0]))
+        result = REBUILT(
+            points.read(file), RUN["config_of"](name.removesuffix("_last").removesuffix("_confirmed"))
+        )
         slack = f"{100 * pareto.SLACK:g} points"
         text = (
             f"{frontier.note(result)}\n\nSettings by what they have on test: WGA above ERM's by the paired interval, "

@@ -4,10 +4,12 @@
     python experiments/matrix/run.py waterdigits --workdir=runs/frontiers
     python experiments/matrix/run.py adult --workdir=runs/matrix_adult --finished   # of what there is so far
     python experiments/matrix/run.py waterdigits --workdir=runs/frontiers --confirm=val_wga  # the best, on new seeds
+    python experiments/matrix/run.py waterdigits_sa --workdir=runs/frontiers --confirm=last  # and under other attacks
 
 Leaves NAME.csv (every setting, split and seed) beside this file; report.py makes tables and figures of it. Goes on
 where it was cut off, seed after seed, so that --finished --seeds=1 has a whole matrix early. --confirm takes the rows
-that validation thinks best of NAME.csv and leaves NAME_confirmed.csv; with `last` the control, NAME_confirmed_last.csv.
+that validation thinks best of waterdigits.csv and leaves NAME_confirmed.csv; with `last` the control,
+NAME_confirmed_last.csv.
 """
 
 import argparse
@@ -63,6 +65,12 @@ BASE = {"data.base": "100"}  # samples that a defender is trusted to have, in th
 CONFIG_OF = {
     "adult": ("adult/tabular_trigger.py", BASE),
     "waterdigits": ("waterdigits/dlbd.py", BASE),
+    # Other attacks, for --confirm: the rows that do best under the first one.
+    "waterdigits_sa": ("waterdigits/sa.py", BASE),
+    "waterdigits_flip": (
+        "waterdigits/dlbd.py",
+        {**BASE, "attack.name": "label_flip", "attack.budget": "0.05"},
+    ),
 }
 
 
@@ -109,7 +117,7 @@ def main(name: str, workdir: Path, seeds: int, *, finished: bool, confirm: str) 
     dials, out = DIALS, f"{name}.csv"
     config = config_of(name)
     if confirm:
-        rows = ",".join(passed(points.read(HERE / out)))
+        rows = ",".join(passed(points.read(HERE / f"{name.partition('_')[0]}.csv")))
         config = config_of(name, {"rows": rows, "seed": str(FIRST), "train.select": confirm})
         turned = {one.partition("=")[0] for one in CONFIRMED}
         dials = (*CONFIRMED, *(one for one in DIALS if one.partition("=")[0] not in turned))
