@@ -22,6 +22,7 @@ from oilwater_jax import Config, data, load
 from oilwater_jax.frontier import pareto, points
 from oilwater_jax.frontier.points import Line
 from oilwater_jax.frontier.run import run
+from oilwater_jax.rows import parse
 from oilwater_jax.settings.config import checked, registry_of
 
 HERE = Path(__file__).parent
@@ -112,12 +113,21 @@ def passed(lines: Sequence[Line]) -> list[str]:
     return list(dict.fromkeys(line.row for line in best))[:ROWS]
 
 
+def beside(rows: Sequence[str], config: Config) -> list[str]:
+    """The rows after JTT and after what each of them amplifies by, alone: the difference is the defence's doing."""
+    registry = registry_of(config)
+    parts = [atom.name for row in rows for atom in parse(row, registry).atoms]
+    alone = [name for name in parts if registry.method(name).aim == "amplify"]
+    return list(dict.fromkeys(["jtt", *alone, *rows]))
+
+
 def main(name: str, workdir: Path, seeds: int, *, finished: bool, confirm: str) -> None:
     """Work a matrix out, or confirm it with an epoch that is selected so, and leave its values beside this file."""
     dials, out = DIALS, f"{name}.csv"
     config = config_of(name)
     if confirm:
-        rows = ",".join(passed(points.read(HERE / f"{name.partition('_')[0]}.csv")))
+        best = passed(points.read(HERE / f"{name.partition('_')[0]}.csv"))
+        rows = ",".join(beside(best, config))
         config = config_of(name, {"rows": rows, "seed": str(FIRST), "train.select": confirm})
         turned = {one.partition("=")[0] for one in CONFIRMED}
         dials = (*CONFIRMED, *(one for one in DIALS if one.partition("=")[0] not in turned))

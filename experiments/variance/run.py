@@ -1,9 +1,9 @@
-"""Whose luck is it? The poisons, the pretraining and the training vary apart, each over the same four seeds.
+"""Whose luck is it? The poisons, the pretraining and the training vary apart, each over the same three seeds.
 
     python experiments/variance/run.py run --workdir=runs/variance
     python experiments/variance/run.py report
 
-ERM and JTT at the setting of the main job under DLBD, all 4 x 4 x 4 combinations of the three seeds. A run that was
+ERM and JTT at the setting of the main job under DLBD, all 3 x 3 x 3 combinations of the three seeds. A run that was
 interrupted resumes. `run` leaves points.csv (every combination) beside this file, `report` variance.md.
 """
 
@@ -24,7 +24,7 @@ from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parent.parent / "configs" / "waterdigits" / "dlbd.py"
-LEVELS = 4
+LEVELS = 3
 SOURCES = ("poisons", "pretraining", "training")  # the axes of a table
 ROWS = ("erm", "jtt")
 FIGURES = {"wga": "WGA", "net": "net ASR"}
