@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from oilwater_jax.files import write_text
-from oilwater_jax.frontier import pareto, points
+from oilwater_jax.frontier import dials, pareto, points
 from oilwater_jax.frontier import report as frontier
-from oilwater_jax.intervals import clopper_pearson, paired
+from oilwater_jax.intervals import SHARE, clopper_pearson, over_seeds, paired
 from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
@@ -73,6 +73,20 @@ def cells(result: Mapping[str, Any]) -> str:
     return markdown_table(["defence", *("none" if one == "-" else one for one in methods)], body)
 
 
+def settings(result: Mapping[str, Any]) -> str:
+    """Every setting on test: WGA, success, adjusted accuracy, who is eliminated."""
+    body = []
+    for point in result["points"]:
+        own = point["test"]
+        shares = [over_seeds(own[name], SHARE) for name in ("acc_adjusted", "elmf.poison", "elmf.lrg_1")]
+        cells = [over_seeds(own["wga"], SHARE), frontier.success_of(point, "test", result), *shares]
+        body.append(
+            [point["label"], dials.text(point["setting"]), *("-" if x is None else str(x) for x in cells)]
+        )
+    head = ["training", "setting", "WGA", "success", "adj. ACC", "ELMF poisons", "ELMF LRG-1"]
+    return markdown_table(head, body)
+
+
 def report(out: Path = HERE) -> None:
     """Write the tables and figures of those that there are."""
     for file in sorted(HERE.glob("*.csv")):
@@ -87,6 +101,8 @@ def report(out: Path = HERE) -> None:
             "WGA / success at best (test); none: every setting amplifies the attack on validation; *: has both\n\n"
             f"{cells(result)}\nEvery row\n\n{frontier.markdown(result)}"
         )
+        if "confirmed" in name:
+            text += f"\nEvery setting\n\n{settings(result)}"
         write_text(out / f"{name}.md", text)
         for figure, values in frontier.matrices(result).items():
             frontier.draw_matrix(out / f"{name}_{figure}.png", result, values)
