@@ -79,15 +79,25 @@ def by_chance(values: Float[np.ndarray, "a p t"]) -> Float[np.ndarray, "3"]:
     return more / (SHUFFLES + 1)
 
 
+def levels(values: Float[np.ndarray, "a p t"], axis: int) -> str:
+    """The mean of each seed of a source, in per cent."""
+    means = values.mean(axis=tuple({0, 1, 2} - {axis}))
+    return ", ".join(f"{100 * one:.1f}" for one in means)
+
+
 def report(out: Path = HERE) -> None:
     """Write variance.md."""
-    lines, body = points.read(HERE / "points.csv"), []
+    lines, body, means = points.read(HERE / "points.csv"), [], []
     for row, (figure, heading) in itertools.product(ROWS, FIGURES.items()):
         values = table(lines, row, figure)
         share, p = shares(values), by_chance(values)
-        cells = [f"{100 * one:.0f}% (p {chance:.3f})" for one, chance in zip(share, p, strict=True)]
+        cells = [
+            f"{100 * one:.0f}% ({f'p {chance:.3f}' if chance >= 0.001 else 'p < 0.001'})"
+            for one, chance in zip(share, p, strict=True)
+        ]
         spread = f"{100 * values.mean():.1f} ± {100 * values.std(ddof=1):.1f}"
-        extremes = f"{100 * values.min():.0f} to {100 * values.max():.0f}"
+        extremes = " to ".join(str(round(100 * one)) for one in (values.min(), values.max()))
+        means.append([row.upper(), heading, *(levels(values, axis) for axis in range(3))])
         body.append([row.upper(), heading, spread, extremes, *cells, f"{100 * (1 - share.sum()):.0f}%"])
     chance = (LEVELS - 1) / (LEVELS**3 - 1)
     text = (
@@ -97,7 +107,8 @@ def report(out: Path = HERE) -> None:
         "explains.\n\n"
     )
     head = ["training", "figure", "mean ± sd", "range", *SOURCES, "the rest"]
-    write_text(out / "variance.md", text + markdown_table(head, body))
+    text += f"{markdown_table(head, body)}\nMean of each seed (0, 1, 2) of a source\n\n"
+    write_text(out / "variance.md", text + markdown_table(["training", "figure", *SOURCES], means))
 
 
 if __name__ == "__main__":
