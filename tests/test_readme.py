@@ -70,7 +70,7 @@ def test_the_figures_in_its_prose_are_in_the_committed_tables():
             "fashion_dlbd",
             "| GEORGE | 1 | 0.72 | - | 75.2 [72.8, 77.5] | 4.6 [1.7, 7.4] |",
         ),
-        ("no row has both", "sa", "0 of 9 rows have both"),
+        ("no row of JTT, GEORGE and EPIc has both", "sa", "0 of 9 rows have both"),
         ("`lambda_up` 50 has 55%", "../headline/jtt_dlbd_50", "14.5 ± 9.2 | 55.3 ± 41.4 |"),
     ):
         assert words in " ".join(said.split()), words
