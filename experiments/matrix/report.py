@@ -2,7 +2,8 @@
 
 python experiments/matrix/report.py
 
-Writes NAME.md (counts, a table by defence and method, every row) and NAME_matrix.png beside this file.
+Writes NAME.md (counts, a table by defence and method, every row) and, of a whole matrix, NAME_matrix.png beside this
+file.
 """
 
 import argparse
@@ -103,9 +104,9 @@ def report(out: Path = HERE) -> None:
         )
         if "confirmed" in name:
             text += f"\nEvery setting\n\n{settings(result)}"
+        else:
+            frontier.draw_matrix(out / f"{name}_matrix.png", result, frontier.matrices(result)["matrix"])
         write_text(out / f"{name}.md", text)
-        for figure, values in frontier.matrices(result).items():
-            frontier.draw_matrix(out / f"{name}_{figure}.png", result, values)
 
 
 if __name__ == "__main__":
