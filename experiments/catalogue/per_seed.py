@@ -137,10 +137,15 @@ def share(own: Mapping[int, Line], holds: Callable[[Line], bool]) -> str:
     return f"{k} of {n} ({100 * low:.0f} to {100 * high:.0f}%)"
 
 
+def is_stopped(line: Line, clean: Mapping[int, Line]) -> bool:
+    """Whether success is at most STOPPED above what the trigger does to that seed's model trained on clean data."""
+    return line["success"] <= clean[line["seed"]]["success"] + STOPPED
+
+
 def stopped(own: Mapping[int, Line], clean: Mapping[int, Line]) -> str:
-    """In how many seeds success is at most STOPPED above what the trigger does to the model trained on clean data."""
+    """In how many seeds the attack is stopped."""
     both = {seed: line for seed, line in own.items() if seed in clean}
-    return share(both, lambda line: line["success"] <= clean[line["seed"]]["success"] + STOPPED)
+    return share(both, lambda line: is_stopped(line, clean))
 
 
 def epochs(own: Mapping[int, Line]) -> str:

@@ -146,7 +146,7 @@ def stops(lines: list) -> str:
                 cells.append("-")
                 continue
             label = next(iter(own.values()))["label"]
-            stopped = sum(line["success"] <= clean[s]["success"] + SEEDS.STOPPED for s, line in own.items())
+            stopped = sum(SEEDS.is_stopped(line, clean) for line in own.values())
             gain = SEEDS.paired(own, erm, "wga")
             cells.append(f"{stopped} of {len(own)}" + (f" ({100 * gain.mean:+.0f})" if row != "erm" else ""))
         body.append([label, *cells])

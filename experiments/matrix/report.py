@@ -59,7 +59,6 @@ def counts(result: Mapping[str, Any]) -> str:
 def cells(result: Mapping[str, Any]) -> str:
     """WGA and success at best, a line per defence and a column per amplifying method."""
     matrix = frontier.matrices(result).get("matrix", {})
-    erm = next(one for one in frontier.answers(result) if one.row == "erm")
     defences, methods = (list(dict.fromkeys(key[at] for key in matrix)) for at in (0, 1))
     body = []
     for defence in defences:
@@ -68,7 +67,7 @@ def cells(result: Mapping[str, Any]) -> str:
             one = matrix.get((defence, method))
             best = None if one is None else one.at_best
             told = "none" if best is None else f"{100 * best.wga.mean:.0f} / {100 * best.success.mean:.0f}"
-            told += "*" * (one is not None and frontier.has_both(one, erm))
+            told += "*" * (one is not None and frontier.has_both(one, matrix["-", "-"]))
             line.append("-" if one is None else told)
         body.append(line)
     return markdown_table(["defence", *("none" if one == "-" else one for one in methods)], body)

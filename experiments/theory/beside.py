@@ -8,8 +8,8 @@ experiments/frontiers. `report` fits the model to their means and makes beside.m
 opacity.csv and dlbd.csv in experiments/frontiers.
 """
 
-import argparse
 import csv
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from oilwater_jax.theory.isolation import density
 from oilwater_jax.theory.model import MIN, POI, Model, erm
 
 HERE = Path(__file__).parent
+COMMAND = runpy.run_path(str(HERE.parent / "command.py"))["command"]
 ROOT = HERE.parent.parent
 SEEDS = 5
 LAMBDAS = (3, 5, 10, 20, 50)
@@ -177,16 +178,4 @@ def isolation(base: Model) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="The model beside measured runs.")
-    parser.add_argument("what", choices=("measure", "report"))
-    parser.add_argument("--workdir", type=Path, help="experiments/frontiers' folder, for `measure`")
-    parser.add_argument(
-        "--out", type=Path, default=HERE, help="folder of beside.md (default: beside this file)"
-    )
-    options = parser.parse_args()
-    if options.what == "report":
-        report(options.out)
-    elif options.workdir is None:
-        parser.error("measure needs --workdir=DIR")
-    else:
-        measure(options.workdir)
+    COMMAND("The model beside measured runs.", measure, report, here=HERE, choices=("measure", "report"))

@@ -7,8 +7,8 @@
 experiments/frontiers reach (its headline.csv, dlbd.csv and amplifiers.csv).
 """
 
-import argparse
 import csv
+import runpy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from oilwater_jax.reporting import plots
 from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
+COMMAND = runpy.run_path(str(HERE.parent / "command.py"))["command"]
 ROOT = HERE.parent.parent
 LAMBDAS = (3, 5, 10, 50)
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -304,16 +305,4 @@ def draw(lines: list[dict[str, Any]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Dose curves on waterdigits.")
-    parser.add_argument("what", choices=("run", "report"))
-    parser.add_argument("--workdir", type=Path, help="experiments/frontiers' folder, for `run`")
-    parser.add_argument(
-        "--out", type=Path, default=HERE, help="folder of doses.md (default: beside this file)"
-    )
-    options = parser.parse_args()
-    if options.what == "report":
-        report(options.out)
-    elif options.workdir is None:
-        parser.error("run needs --workdir=DIR")
-    else:
-        run(options.workdir)
+    COMMAND("Dose curves on waterdigits.", run, report, here=HERE, choices=("run", "report"))

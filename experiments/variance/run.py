@@ -7,8 +7,8 @@ ERM and JTT at the setting of the main job under DLBD, all 3 x 3 x 3 combination
 interrupted resumes. `run` leaves points.csv (every combination) beside this file, `report` variance.md.
 """
 
-import argparse
 import itertools
+import runpy
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +23,7 @@ from oilwater_jax.frontier.run import run
 from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
+COMMAND = runpy.run_path(str(HERE.parent / "command.py"))["command"]
 CONFIG = HERE.parent.parent / "configs" / "waterdigits" / "dlbd.py"
 LEVELS = 3
 SOURCES = ("poisons", "pretraining", "training")  # the axes of a table
@@ -54,6 +55,11 @@ def table(lines: Sequence[points.Line], row: str, figure: str) -> Float[np.ndarr
     return found
 
 
+def by_seed(values: Float[np.ndarray, "a p t"], axis: int) -> Float[np.ndarray, " s"]:
+    """The mean of each seed of a source."""
+    return values.mean(axis=tuple({0, 1, 2} - {axis}))
+
+
 def shares(values: Float[np.ndarray, "a p t"]) -> Float[np.ndarray, "3"]:
     """The share of the sum of squares that each source's means explain: of the poisons, pretraining, training.
 
@@ -66,7 +72,7 @@ def shares(values: Float[np.ndarray, "a p t"]) -> Float[np.ndarray, "3"]:
     total = ((values - values.mean()) ** 2).sum()
     if not total:
         return np.zeros(3)
-    means = [values.mean(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+    means = [by_seed(values, axis) for axis in range(3)]
     return np.array([values.size / len(one) * ((one - values.mean()) ** 2).sum() / total for one in means])
 
 
@@ -77,12 +83,6 @@ def by_chance(values: Float[np.ndarray, "a p t"]) -> Float[np.ndarray, "3"]:
     for _ in range(SHUFFLES):
         more += shares(draw.permutation(values.ravel()).reshape(values.shape)) >= own - 1e-12
     return more / (SHUFFLES + 1)
-
-
-def levels(values: Float[np.ndarray, "a p t"], axis: int) -> str:
-    """The mean of each seed of a source, in per cent."""
-    means = values.mean(axis=tuple({0, 1, 2} - {axis}))
-    return ", ".join(f"{100 * one:.1f}" for one in means)
 
 
 def report(out: Path = HERE) -> None:
@@ -97,7 +97,10 @@ def report(out: Path = HERE) -> None:
         ]
         spread = f"{100 * values.mean():.1f} ± {100 * values.std(ddof=1):.1f}"
         extremes = " to ".join(str(round(100 * one)) for one in (values.min(), values.max()))
-        means.append([row.upper(), heading, *(levels(values, axis) for axis in range(3))])
+        each = (by_seed(values, axis) for axis in range(3))
+        means.append(
+            [row.upper(), heading, *(", ".join(f"{100 * one:.1f}" for one in ones) for ones in each)]
+        )
         body.append([row.upper(), heading, spread, extremes, *cells, f"{100 * (1 - share.sum()):.0f}%"])
     chance = (LEVELS - 1) / (LEVELS**3 - 1)
     text = (
@@ -112,18 +115,10 @@ def report(out: Path = HERE) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description="The shares of variance by poisons, pretraining and training."
+    COMMAND(
+        "The shares of variance by poisons, pretraining and training.",
+        measure,
+        report,
+        here=HERE,
+        choices=("run", "report"),
     )
-    parser.add_argument("what", choices=("run", "report"))
-    parser.add_argument("--workdir", type=Path, help="folder of the frontier, for `run`")
-    parser.add_argument(
-        "--out", type=Path, default=HERE, help="folder of variance.md (default: beside this file)"
-    )
-    options = parser.parse_args()
-    if options.what == "report":
-        report(options.out)
-    elif options.workdir is None:
-        parser.error("run needs --workdir=DIR")
-    else:
-        measure(options.workdir)
