@@ -228,15 +228,42 @@ def test_the_matrix_lets_the_best_through_that_hold_the_attack():
 
 def test_outcomes_of_the_matrix_by_hand():
     report = runpy.run_path(str(ROOT / "experiments/matrix/report.py"))
-    erm = {"test": {"wga": [0.5, 0.52, 0.54], "net": [0.1, 0.1, 0.1]}}
+    erm = {"test": {"wga": [0.5, 0.52, 0.54], "net": [0.1, 0.1, 0.1], "trials": [0] * 3}}
 
     def outcome(wga, net):
-        return report["outcome"]({"test": {"wga": wga, "net": net}}, erm, "net")
+        point = {"test": {"wga": wga, "net": net, "trials": [0] * 3}}
+        return report["outcome"](point, erm, {"verdict": "net", "signed": ["net"]})
 
     assert outcome([0.6, 0.62, 0.65], [0.1, 0.15, 0.19]) == "both"
     assert outcome([0.6, 0.62, 0.65], [0.1, 0.2, 0.2]) == "only WGA"
     assert outcome([0.4, 0.9, 0.6], [0.0, 0.0, 0.0]) == "only the attack held"  # the interval holds 0
     assert outcome([0.4, 0.9, 0.6], [0.5, 0.5, 0.5]) == "neither"
+
+
+def test_rows_across_matrices_by_hand():
+    """Of two matrices of ERM, a, b: a has both in one, b in both; what is in one only has a dash in the other."""
+    report = runpy.run_path(str(ROOT / "experiments/matrix/report.py"))
+
+    def result(rows):
+        head = {"verdict": "net", "signed": ["net"], "seeds": [0, 1, 2]}
+        points = []
+        for row, (low, net) in rows.items():
+            own = {"wga": [low, low + 0.01, low + 0.03], "net": [net] * 3, "trials": [0] * 3}
+            points.append(
+                {"row": row, "label": row.upper(), "setting": {}, "oracle": False, "val": own, "test": own}
+            )
+        return {**head, "points": points}
+
+    one = result({"erm": (0.5, 0.1), "a": (0.7, 0.12), "b": (0.6, 0.1)})
+    two = result({"erm": (0.5, 0.1), "a": (0.7, 0.3), "b": (0.8, 0.14), "c": (0.4, 0.0)})
+    lines = report["across"]({"one": one, "two": two}).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line]
+    assert cells == [
+        ["training", "one", "two", "both"],
+        ["ERM", "51 / 10", "51 / 10", "-"],
+        ["B", "61 / 10*", "81 / 14*", "2"],
+        ["A", "71 / 12*", "none", "1"],
+    ]
 
 
 def test_shares_of_variance_by_hand():

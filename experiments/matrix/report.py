@@ -2,22 +2,21 @@
 
 python experiments/matrix/report.py
 
-Writes NAME.md (counts, a table by defence and method, every row) and, of a whole matrix, NAME_matrix.png beside this
-file.
+Writes NAME.md (counts, a table by defence and method, every row), of a whole matrix NAME_matrix.png, and across.md
+(the rows that have both anywhere, under every attack) beside this file.
 """
 
 import argparse
 import runpy
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from oilwater_jax.files import write_text
 from oilwater_jax.frontier import dials, pareto, points
 from oilwater_jax.frontier import report as frontier
-from oilwater_jax.intervals import SHARE, clopper_pearson, over_seeds, paired
+from oilwater_jax.intervals import SHARE, clopper_pearson, over_seeds
 from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
@@ -32,12 +31,10 @@ KINDS = {
 OUTCOMES = ("both", "only WGA", "only the attack held", "neither")
 
 
-def outcome(point: Mapping[str, Any], erm: Mapping[str, Any], verdict: str) -> str:
-    """What a setting has on test: WGA above ERM's by the paired interval, success within SLACK of ERM's, by means."""
-    gain = paired(point["test"]["wga"], erm["test"]["wga"])
-    raised = gain is not None and gain.low is not None and gain.low > 0
-    success, bound = (float(np.mean(one["test"][verdict])) for one in (point, erm))
-    held = success <= bound + pareto.SLACK
+def outcome(point: Mapping[str, Any], erm: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """What a setting has on test, one of OUTCOMES."""
+    own, plain = (frontier.choice(one, erm, result) for one in (point, erm))
+    raised, held = frontier.verdict(own, plain)
     return OUTCOMES[2 * (not raised) + (not held)]
 
 
@@ -47,7 +44,7 @@ def counts(result: Mapping[str, Any]) -> str:
     body = []
     for aims, words in KINDS.items():
         own = [p for p in result["points"] if p["row"] != "erm" and tuple(p["methods"].values()) == aims]
-        found = [outcome(point, erm, result["verdict"]) for point in own]
+        found = [outcome(point, erm, result) for point in own]
         if not own:
             continue
         low, high = clopper_pearson(found.count("both"), len(own))
@@ -87,13 +84,33 @@ def settings(result: Mapping[str, Any]) -> str:
     return markdown_table(head, body)
 
 
+def across(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Rows that have both in one matrix or more: what they have in every one, and in how many both."""
+    found = {name: {one.row: one for one in frontier.answers(result)} for name, result in results.items()}
+    both = {
+        name: {row for row, one in own.items() if row != "erm" and frontier.has_both(one, own["erm"])}
+        for name, own in found.items()
+    }
+    times = Counter(row for rows in both.values() for row in rows)
+    body = []
+    order = list(dict.fromkeys(row for own in found.values() for row in own))
+    for row in ("erm", *sorted(times, key=lambda row: (-times[row], order.index(row)))):
+        cells = []
+        for name, own in found.items():
+            best = own[row].at_best if row in own else None
+            told = "none" if best is None else f"{100 * best.wga.mean:.0f} / {100 * best.success.mean:.0f}"
+            cells.append("-" if row not in own else told + "*" * (row in both[name]))
+        label = next(own[row].label for own in found.values() if row in own)
+        body.append([label, *cells, "-" if row == "erm" else str(times[row])])
+    return markdown_table(["training", *found, "both"], body)
+
+
 def report(out: Path = HERE) -> None:
     """Write the tables and figures of those that there are."""
+    whole = {}
     for file in sorted(HERE.glob("*.csv")):
         name = file.stem
-        result = REBUILT(
-            points.read(file), RUN["config_of"](name.removesuffix("_last").removesuffix("_confirmed"))
-        )
+        result = REBUILT(points.read(file), RUN["config_of"](RUN["name_of"](name)))
         slack = f"{100 * pareto.SLACK:g} points"
         text = (
             f"{frontier.note(result)}\n\nSettings by what they have on test: WGA above ERM's by the paired interval, "
@@ -101,11 +118,14 @@ def report(out: Path = HERE) -> None:
             "WGA / success at best (test); none: every setting amplifies the attack on validation; *: has both\n\n"
             f"{cells(result)}\nEvery row\n\n{frontier.markdown(result)}"
         )
-        if "confirmed" in name:
+        if name != RUN["name_of"](name):
             text += f"\nEvery setting\n\n{settings(result)}"
         else:
+            whole[name] = result
             frontier.draw_matrix(out / f"{name}_matrix.png", result, frontier.matrices(result)["matrix"])
         write_text(out / f"{name}.md", text)
+    head = "WGA / success at best (test), 3 seeds; none: every setting amplifies the attack on validation; *: has both"
+    write_text(out / "across.md", f"{head}; -: no such row\n\n{across(whole)}")
 
 
 if __name__ == "__main__":

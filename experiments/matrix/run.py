@@ -6,10 +6,10 @@
     python experiments/matrix/run.py waterdigits --workdir=runs/frontiers --confirm=val_wga  # the best, on new seeds
     python experiments/matrix/run.py waterdigits_sa --workdir=runs/frontiers --confirm=last  # and under other attacks
 
-Leaves NAME.csv (every setting, split and seed) beside this file; report.py makes tables and figures of it. Goes on
-where it was cut off, seed after seed, so that --finished --seeds=1 has a whole matrix early. --confirm takes the rows
-that validation thinks best of waterdigits.csv and leaves NAME_confirmed.csv; with `last` the control,
-NAME_confirmed_last.csv.
+Leaves NAME.csv (every setting, split and seed) and NAME_alone.csv (the rows without a pair, on more seeds) beside
+this file; report.py makes tables and figures of them. Goes on where it was cut off, seed after seed, so that
+--finished --seeds=1 has a whole matrix early. --confirm takes the rows that validation thinks best of waterdigits.csv
+and leaves NAME_confirmed.csv; with `last` the control, NAME_confirmed_last.csv.
 """
 
 import argparse
@@ -61,13 +61,15 @@ CONFIRMED = (
     *("loss_trim.share=0.02,0.05", "base_loss.false_alarms=0.05,0.2", "base_knn.false_alarms=0.05,0.2"),
     *("base_gradient.false_alarms=0.05,0.2", "strip.false_alarms=0.1,0.3", "dp_sgd.noise=0.1,0.3,1"),
 )
-ROWS, SEEDS, FIRST = 6, 5, 10  # rows that are confirmed, on how many seeds, of which the first
+SEEDS = 5  # of rows without a pair, and of a confirmation
+ROWS, FIRST = 6, 10  # rows that are confirmed, and the first of their seeds
 BASE = {"data.base": "100"}  # samples that a defender is trusted to have, in the training set's proportions
 CONFIG_OF = {
     "adult": ("adult/tabular_trigger.py", BASE),
     "waterdigits": ("waterdigits/dlbd.py", BASE),
-    # Other attacks, for --confirm: the rows that do best under the first one.
+    # Other attacks, whole or with --confirm: the rows that do best under the first one.
     "waterdigits_sa": ("waterdigits/sa.py", BASE),
+    "waterdigits_many": ("waterdigits/dlbd.py", {**BASE, "attack.budget": "0.05"}),  # ERM learns that trigger
     "waterdigits_flip": (
         "waterdigits/dlbd.py",
         {**BASE, "attack.name": "label_flip", "attack.budget": "0.05"},
@@ -75,7 +77,12 @@ CONFIG_OF = {
 }
 
 
-def rows_for(config: Config) -> tuple[str, ...]:
+def name_of(stem: str) -> str:
+    """The matrix that a file of values is of."""
+    return next(name for name in sorted(CONFIG_OF, key=len, reverse=True) if stem.startswith(name))
+
+
+def rows_for(config: Config, *, pairs: bool = True) -> tuple[str, ...]:
     """Every method for such data but oracles, alone; every one that eliminates before every one that amplifies.
 
     EPIc, which eliminates while it trains, also together with each.
@@ -86,16 +93,18 @@ def rows_for(config: Config) -> tuple[str, ...]:
     names = {
         aim: [method.name for method in fit if method.aim == aim] for aim in ("amplify", "eliminate", "train")
     }
-    pairs = [f"{defence}/{method}" for method in names["amplify"] for defence in names["eliminate"]]
-    pairs += [f"epic+{method}" for method in names["amplify"]]
-    return (*names["amplify"], *names["eliminate"], *names["train"], *pairs)
+    alone = (*names["amplify"], *names["eliminate"], *names["train"])
+    if not pairs:
+        return alone
+    after = [f"{defence}/{method}" for method in names["amplify"] for defence in names["eliminate"]]
+    return (*alone, *after, *(f"epic+{method}" for method in names["amplify"]))
 
 
-def config_of(name: str, changed: Mapping[str, str] = MappingProxyType({})) -> Config:
+def config_of(name: str, changed: Mapping[str, str] = MappingProxyType({}), *, pairs: bool = True) -> Config:
     """The config of a matrix, with its rows unless they are given."""
     file, base = CONFIG_OF[name]
     config = load(CONFIGS / file, {**base, **changed})
-    return config if "rows" in changed else checked(config, {"rows": rows_for(config)})
+    return config if "rows" in changed else checked(config, {"rows": rows_for(config, pairs=pairs)})
 
 
 def mean(line: Line, name: str) -> float:
@@ -123,24 +132,28 @@ def beside(rows: Sequence[str], config: Config) -> list[str]:
 
 def main(name: str, workdir: Path, seeds: int, *, finished: bool, confirm: str) -> None:
     """Work a matrix out, or confirm it with an epoch that is selected so, and leave its values beside this file."""
-    dials, out = DIALS, f"{name}.csv"
-    config = config_of(name)
-    if confirm:
-        best = passed(points.read(HERE / f"{name.partition('_')[0]}.csv"))
-        rows = ",".join(beside(best, config))
-        config = config_of(name, {"rows": rows, "seed": str(FIRST), "train.select": confirm})
-        turned = {one.partition("=")[0] for one in CONFIRMED}
-        dials = (*CONFIRMED, *(one for one in DIALS if one.partition("=")[0] not in turned))
-        seeds, out = SEEDS, f"{name}_confirmed{'_last' if confirm == 'last' else ''}.csv"
-    run(config, workdir, dial=dials, seeds=seeds, finished=finished)
-    shutil.copy(workdir / "points.csv", HERE / out)
+
+    def work(config: Config, dials: Sequence[str], seeds: int, out: str) -> None:
+        run(config, workdir, dial=dials, seeds=seeds, finished=finished)
+        shutil.copy(workdir / "points.csv", HERE / f"{name}{out}.csv")
+
+    if not confirm:
+        work(config_of(name, pairs=False), DIALS, SEEDS, "_alone")
+        work(config_of(name), DIALS, seeds, "")
+        return
+    best = passed(points.read(HERE / f"{name.partition('_')[0]}.csv"))
+    rows = ",".join(beside(best, config_of(name)))
+    turned = {one.partition("=")[0] for one in CONFIRMED}
+    dials = (*CONFIRMED, *(one for one in DIALS if one.partition("=")[0] not in turned))
+    config = config_of(name, {"rows": rows, "seed": str(FIRST), "train.select": confirm})
+    work(config, dials, SEEDS, f"_confirmed{'_last' if confirm == 'last' else ''}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Every amplifying method with every defence.")
     parser.add_argument("name", choices=CONFIG_OF)
     parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="of the pairs")
     parser.add_argument("--finished", action="store_true")
     parser.add_argument(
         "--confirm",

@@ -100,6 +100,20 @@ def by_row(result: Mapping[str, Any]) -> dict[str, list[Point]]:
     return found
 
 
+def choice(point: Point, erm: Point, result: Mapping[str, Any]) -> Choice:
+    """A setting's test results, beside plain ERM's."""
+    own = point["test"]["wga"]
+    wga = over_seeds(own, SHARE) or Estimate(float("nan"), None, None, len(own))
+    gain = None if point is erm else paired(own, erm["test"]["wga"])
+    return Choice(point, wga, success_of(point, "test", result), gain)
+
+
+def verdict(one: Choice, erm: Choice) -> tuple[bool, bool]:
+    """Of a setting on test: a WGA above ERM's by the 95% interval; a success at most SLACK above ERM's by the means."""
+    raised = one.gain is not None and one.gain.low is not None and one.gain.low > 0
+    return raised, one.success.mean <= erm.success.mean + pareto.SLACK
+
+
 def answers(result: Mapping[str, Any]) -> list[Answer]:
     """Of every row, plain ERM first, what it can reach; a row without a WGA on validation is left out."""
     rows = {
@@ -111,13 +125,6 @@ def answers(result: Mapping[str, Any]) -> list[Answer]:
         return []
     name, (erm, *_) = result["verdict"], rows["erm"]
     bound = float(means([erm], "val", name)[0]) + pareto.SLACK
-
-    def choice(point: Point) -> Choice:
-        own = point["test"]["wga"]
-        wga = over_seeds(own, SHARE) or Estimate(float("nan"), None, None, len(own))
-        gain = None if point is erm else paired(own, erm["test"]["wga"])
-        return Choice(point, wga, success_of(point, "test", result), gain)
-
     found = []
     for row, points in rows.items():
         wga, success = means(points, "val", "wga"), means(points, "val", name)
@@ -125,18 +132,16 @@ def answers(result: Mapping[str, Any]) -> list[Answer]:
         told = [points[at] for at in on]
         area = pareto.area(means(told, "test", "wga"), means(told, "test", name)) if told else float("nan")
         best = pareto.best_within(wga, success, bound)
-        chosen = choice(points[int(np.nanargmax(wga))])
-        at_best = None if best is None else choice(points[best])
+        chosen = choice(points[int(np.nanargmax(wga))], erm, result)
+        at_best = None if best is None else choice(points[best], erm, result)
         found.append(Answer(row, points[0]["label"], len(points), area, chosen, at_best))
     return found
 
 
 def has_both(one: Answer, erm: Answer) -> bool:
-    """Whether a row, at best and on test, has a WGA above ERM's (95% interval) and holds the attack; oracles do not."""
+    """Whether a row at best has both by `verdict`; oracles do not."""
     best = one.at_best
-    if best is None or best.point["oracle"] or best.gain is None or best.gain.low is None:
-        return False
-    return best.gain.low > 0 and best.success.mean <= erm.chosen.success.mean + pareto.SLACK
+    return best is not None and not best.point["oracle"] and all(verdict(best, erm.chosen))
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
