@@ -223,7 +223,7 @@ def test_the_matrix_lets_the_best_through_that_hold_the_attack():
         ("b/a", "x=1", 0.8, -0.2),
         ("b", "-", 0.6, 0.0),
     )
-    assert run["passed"](lines) == ["b/a", "a", "b"]
+    assert run["passed"](lines, "net") == ["b/a", "a", "b"]
 
 
 def test_outcomes_of_the_matrix_by_hand():

@@ -38,6 +38,12 @@ def outcome(point: Mapping[str, Any], erm: Mapping[str, Any], result: Mapping[st
     return OUTCOMES[2 * (not raised) + (not held)]
 
 
+def both_by_means(point: Mapping[str, Any], erm: Mapping[str, Any], result: Mapping[str, Any]) -> bool:
+    """Whether a setting has a mean WGA above ERM's, and holds the attack: what few seeds cannot prove but do show."""
+    own, plain = (frontier.choice(one, erm, result) for one in (point, erm))
+    return own.wga.mean > plain.wga.mean and frontier.verdict(own, plain)[1]
+
+
 def counts(result: Mapping[str, Any]) -> str:
     """How many settings of each kind of row have what."""
     erm = next(point for point in result["points"] if point["row"] == "erm")
@@ -49,8 +55,11 @@ def counts(result: Mapping[str, Any]) -> str:
             continue
         low, high = clopper_pearson(found.count("both"), len(own))
         share = f"{100 * low:.0f} to {100 * high:.0f}%"
-        body.append([words, str(len(own)), *(str(found.count(one)) for one in OUTCOMES), share])
-    return markdown_table(["rows", "settings", *OUTCOMES, "both [exact 95%]"], body)
+        mean = sum(both_by_means(point, erm, result) for point in own)
+        body.append([words, str(len(own)), *(str(found.count(one)) for one in OUTCOMES), share, str(mean)])
+    return markdown_table(
+        ["rows", "settings", *OUTCOMES, "both [exact 95%]", "both, by the means alone"], body
+    )
 
 
 def cells(result: Mapping[str, Any]) -> str:

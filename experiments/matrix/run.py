@@ -8,8 +8,9 @@
 
 Leaves NAME.csv (every setting, split and seed) and NAME_alone.csv (the rows without a pair, on more seeds) beside
 this file; report.py makes tables and figures of them. Goes on where it was cut off, seed after seed, so that
---finished --seeds=1 has a whole matrix early. --confirm takes the rows that validation thinks best of waterdigits.csv
-and leaves NAME_confirmed.csv; with `last` the control, NAME_confirmed_last.csv.
+--finished --seeds=1 has a whole matrix early. --confirm takes the rows that validation thinks best of the data set's
+first matrix and, where there is one, of its own; it leaves NAME_confirmed.csv, with `last` the control,
+NAME_confirmed_last.csv.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from types import MappingProxyType
 from oilwater_jax import Config, data, load
 from oilwater_jax.frontier import pareto, points
 from oilwater_jax.frontier.points import Line
-from oilwater_jax.frontier.run import run
+from oilwater_jax.frontier.run import about, run
 from oilwater_jax.rows import parse
 from oilwater_jax.settings.config import checked, registry_of
 
@@ -67,7 +68,7 @@ BASE = {"data.base": "100"}  # samples that a defender is trusted to have, in th
 CONFIG_OF = {
     "adult": ("adult/tabular_trigger.py", BASE),
     "waterdigits": ("waterdigits/dlbd.py", BASE),
-    # Other attacks, whole or with --confirm: the rows that do best under the first one.
+    # Other attacks on the same data.
     "waterdigits_sa": ("waterdigits/sa.py", BASE),
     "waterdigits_many": ("waterdigits/dlbd.py", {**BASE, "attack.budget": "0.05"}),  # ERM learns that trigger
     "waterdigits_flip": (
@@ -113,13 +114,19 @@ def mean(line: Line, name: str) -> float:
     return float("nan") if found is None else found.mean
 
 
-def passed(lines: Sequence[Line]) -> list[str]:
+def passed(lines: Sequence[Line], success: str) -> list[str]:
     """The rows of the best validation WGA at settings whose attack succeeds there at most SLACK above ERM's."""
     val = [line for line in lines if line.split == "val"]
-    bound = next(mean(one, "net") for one in val if one.row == "erm") + pareto.SLACK
-    held = [line for line in val if line.row != "erm" and mean(line, "net") <= bound]
+    bound = next(mean(one, success) for one in val if one.row == "erm") + pareto.SLACK
+    held = [line for line in val if line.row != "erm" and mean(line, success) <= bound]
     best = sorted(held, key=lambda line: -mean(line, "wga"))
     return list(dict.fromkeys(line.row for line in best))[:ROWS]
+
+
+def best_of(name: str) -> list[str]:
+    """The rows that a whole matrix lets through, none where it has not been run."""
+    file = HERE / f"{name}.csv"
+    return passed(points.read(file), about(config_of(name), ())["verdict"]) if file.exists() else []
 
 
 def beside(rows: Sequence[str], config: Config) -> list[str]:
@@ -141,7 +148,7 @@ def main(name: str, workdir: Path, seeds: int, *, finished: bool, confirm: str) 
         work(config_of(name, pairs=False), DIALS, SEEDS, "_alone")
         work(config_of(name), DIALS, seeds, "")
         return
-    best = passed(points.read(HERE / f"{name.partition('_')[0]}.csv"))
+    best = [*best_of(name.partition("_")[0]), *best_of(name)]  # of the first attack, and of its own
     rows = ",".join(beside(best, config_of(name)))
     turned = {one.partition("=")[0] for one in CONFIRMED}
     dials = (*CONFIRMED, *(one for one in DIALS if one.partition("=")[0] not in turned))
