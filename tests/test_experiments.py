@@ -244,22 +244,22 @@ def test_rows_across_matrices_by_hand():
     """Of two matrices of ERM, a, b: a has both in one, b in both; what is in one only has a dash in the other."""
     report = runpy.run_path(str(ROOT / "experiments/matrix/report.py"))
 
-    def result(rows):
-        head = {"verdict": "net", "signed": ["net"], "seeds": [0, 1, 2]}
+    def result(attack, rows):
+        head = {"verdict": "net", "signed": ["net"], "seeds": [0, 1, 2], "budget": 0.01}
         points = []
         for row, (low, net) in rows.items():
             own = {"wga": [low, low + 0.01, low + 0.03], "net": [net] * 3, "trials": [0] * 3}
             points.append(
                 {"row": row, "label": row.upper(), "setting": {}, "oracle": False, "val": own, "test": own}
             )
-        return {**head, "points": points}
+        return {**head, "data": "digits", "attack": attack, "points": points}
 
-    one = result({"erm": (0.5, 0.1), "a": (0.7, 0.12), "b": (0.6, 0.1)})
-    two = result({"erm": (0.5, 0.1), "a": (0.7, 0.3), "b": (0.8, 0.14), "c": (0.4, 0.0)})
+    one = result("one", {"erm": (0.5, 0.1), "a": (0.7, 0.12), "b": (0.6, 0.1)})
+    two = result("two", {"erm": (0.5, 0.1), "a": (0.7, 0.3), "b": (0.8, 0.14), "c": (0.4, 0.0)})
     lines = report["across"]({"one": one, "two": two}).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line]
     assert cells == [
-        ["training", "one", "two", "both"],
+        ["training", "digits, one at 1%", "digits, two at 1%", "both"],
         ["ERM", "51 / 10", "51 / 10", "-"],
         ["B", "61 / 10*", "81 / 14*", "2"],
         ["A", "71 / 12*", "none", "1"],

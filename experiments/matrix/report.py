@@ -111,7 +111,8 @@ def across(results: Mapping[str, Mapping[str, Any]]) -> str:
             cells.append("-" if row not in own else told + "*" * (row in both[name]))
         label = next(own[row].label for own in found.values() if row in own)
         body.append([label, *cells, "-" if row == "erm" else str(times[row])])
-    return markdown_table(["training", *found, "both"], body)
+    heads = (f"{one['data']}, {one['attack']} at {100 * one['budget']:g}%" for one in results.values())
+    return markdown_table(["training", *heads, "both"], body)
 
 
 def report(out: Path = HERE) -> None:
@@ -134,7 +135,10 @@ def report(out: Path = HERE) -> None:
             frontier.draw_matrix(out / f"{name}_matrix.png", result, frontier.matrices(result)["matrix"])
         write_text(out / f"{name}.md", text)
     head = "WGA / success at best (test), 3 seeds; none: every setting amplifies the attack on validation; *: has both"
-    write_text(out / "across.md", f"{head}; -: no such row\n\n{across(whole)}")
+    write_text(
+        out / "across.md",
+        f"{head}; -: no such row\n\n{across({name: whole[name] for name in RUN['CONFIG_OF'] if name in whole})}",
+    )
 
 
 if __name__ == "__main__":

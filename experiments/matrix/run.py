@@ -66,15 +66,15 @@ SEEDS = 5  # of rows without a pair, and of a confirmation
 ROWS, FIRST = 6, 10  # rows that are confirmed, and the first of their seeds
 BASE = {"data.base": "100"}  # samples that a defender is trusted to have, in the training set's proportions
 CONFIG_OF = {
-    "adult": ("adult/tabular_trigger.py", BASE),
     "waterdigits": ("waterdigits/dlbd.py", BASE),
     # Other attacks on the same data.
     "waterdigits_sa": ("waterdigits/sa.py", BASE),
-    "waterdigits_many": ("waterdigits/dlbd.py", {**BASE, "attack.budget": "0.05"}),  # ERM learns that trigger
     "waterdigits_flip": (
         "waterdigits/dlbd.py",
         {**BASE, "attack.name": "label_flip", "attack.budget": "0.05"},
     ),
+    "waterdigits_many": ("waterdigits/dlbd.py", {**BASE, "attack.budget": "0.05"}),  # ERM learns that trigger
+    "adult": ("adult/tabular_trigger.py", BASE),
 }
 
 
