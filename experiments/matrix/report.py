@@ -29,6 +29,7 @@ KINDS = {
     ("eliminate", "amplify"): "eliminates, then amplifies",
 }
 OUTCOMES = ("both", "only WGA", "only the attack held", "neither")
+COUNTED = ("settings", *OUTCOMES, "both [exact 95%]", "both, by the means alone")
 
 
 def outcome(point: Mapping[str, Any], erm: Mapping[str, Any], result: Mapping[str, Any]) -> str:
@@ -44,22 +45,30 @@ def both_by_means(point: Mapping[str, Any], erm: Mapping[str, Any], result: Mapp
     return own.wga.mean > plain.wga.mean and frontier.verdict(own, plain)[1]
 
 
-def counts(result: Mapping[str, Any]) -> str:
-    """How many settings of each kind of row have what."""
+def kinds(result: Mapping[str, Any]) -> dict[str, list[str]]:
+    """How many settings of each kind of row have what, a cell for each of COUNTED."""
     erm = next(point for point in result["points"] if point["row"] == "erm")
-    body = []
+    body = {}
     for aims, words in KINDS.items():
         own = [p for p in result["points"] if p["row"] != "erm" and tuple(p["methods"].values()) == aims]
-        found = [outcome(point, erm, result) for point in own]
         if not own:
             continue
+        found = [outcome(point, erm, result) for point in own]
         low, high = clopper_pearson(found.count("both"), len(own))
         share = f"{100 * low:.0f} to {100 * high:.0f}%"
         mean = sum(both_by_means(point, erm, result) for point in own)
-        body.append([words, str(len(own)), *(str(found.count(one)) for one in OUTCOMES), share, str(mean)])
-    return markdown_table(
-        ["rows", "settings", *OUTCOMES, "both [exact 95%]", "both, by the means alone"], body
-    )
+        body[words] = [str(len(own)), *(str(found.count(one)) for one in OUTCOMES), share, str(mean)]
+    return body
+
+
+def counts(result: Mapping[str, Any]) -> str:
+    """The same as a table."""
+    return markdown_table(["rows", *COUNTED], [[words, *cells] for words, cells in kinds(result).items()])
+
+
+def about(result: Mapping[str, Any]) -> str:
+    """Data and attack."""
+    return f"{result['data']}, {result['attack']} at {100 * result['budget']:g}%"
 
 
 def cells(result: Mapping[str, Any]) -> str:
@@ -111,8 +120,7 @@ def across(results: Mapping[str, Mapping[str, Any]]) -> str:
             cells.append("-" if row not in own else told + "*" * (row in both[name]))
         label = next(own[row].label for own in found.values() if row in own)
         body.append([label, *cells, "-" if row == "erm" else str(times[row])])
-    heads = (f"{one['data']}, {one['attack']} at {100 * one['budget']:g}%" for one in results.values())
-    return markdown_table(["training", *heads, "both"], body)
+    return markdown_table(["training", *map(about, results.values()), "both"], body)
 
 
 def report(out: Path = HERE) -> None:
@@ -134,10 +142,13 @@ def report(out: Path = HERE) -> None:
             whole[name] = result
             frontier.draw_matrix(out / f"{name}_matrix.png", result, frontier.matrices(result)["matrix"])
         write_text(out / f"{name}.md", text)
-    head = "WGA / success at best (test), 3 seeds; none: every setting amplifies the attack on validation; *: has both"
+    whole = {name: whole[name] for name in RUN["CONFIG_OF"] if name in whole}
+    pairs = [[about(result), *kinds(result)[KINDS["eliminate", "amplify"]]] for result in whole.values()]
     write_text(
         out / "across.md",
-        f"{head}; -: no such row\n\n{across({name: whole[name] for name in RUN['CONFIG_OF'] if name in whole})}",
+        "WGA / success at best (test), 3 seeds; none: every setting amplifies the attack on validation; *: has both; "
+        f"-: no such row\n\n{across(whole)}\nSettings of pairs, by what they have on test\n\n"
+        f"{markdown_table(['data and attack', *COUNTED], pairs)}",
     )
 
 
