@@ -266,6 +266,29 @@ def test_rows_across_matrices_by_hand():
     ]
 
 
+def test_damage_is_net_of_what_a_row_costs_by_itself():
+    """By hand: 30 and 40 points of damage, of which 10 and 25 are there on clean data; ERM's stays what it is."""
+    report = runpy.run_path(str(ROOT / "experiments/matrix/report.py"))
+
+    def result(**damages):
+        points = [
+            {"row": row.replace("_at_", "@"), "setting": {"x": 1.0}, **dict.fromkeys(("val", "test"), own)}
+            for row, damage in damages.items()
+            for own in [{"wga": [0.5, 0.6], "target_damage": damage}]
+        ]
+        return {"verdict": "target_damage", "measures": {"target_damage": "damage"}, "points": points}
+
+    poisoned = result(erm=[0.1, 0.2], a=[0.3, 0.4], b=[0.5, 0.5])
+    net = report["net_of"](poisoned, result(erm=[0.1, 0.2], a_at_clean=[0.1, 0.25]))
+    told = {point["row"]: point["test"] for point in net["points"]}
+    assert set(told) == {"erm", "a"}  # b has no counterpart
+    assert told["erm"]["target_damage"] == [0.1, 0.2]
+    assert told["a"]["target_damage"] == pytest.approx([0.2, 0.15])
+    assert told["a"]["own_cost"] == [0.1, 0.25]
+    assert told["a"]["wga"] == [0.5, 0.6]
+    assert "net" in net["measures"]["target_damage"]
+
+
 def test_shares_of_variance_by_hand():
     variance = runpy.run_path(str(ROOT / "experiments/variance/run.py"))
     by_first = np.broadcast_to(np.array([0.0, 1.0, 5.0])[:, None, None], (3, 3, 3))

@@ -16,7 +16,7 @@ from typing import Any
 from oilwater_jax.files import write_text
 from oilwater_jax.frontier import dials, pareto, points
 from oilwater_jax.frontier import report as frontier
-from oilwater_jax.intervals import SHARE, clopper_pearson, over_seeds
+from oilwater_jax.intervals import SHARE, SIGNED, clopper_pearson, over_seeds
 from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
@@ -29,6 +29,7 @@ KINDS = {
     ("eliminate", "amplify"): "eliminates, then amplifies",
 }
 OUTCOMES = ("both", "only WGA", "only the attack held", "neither")
+OWN = "own_cost"  # a damage that a row does without an attack
 COUNTED = ("settings", *OUTCOMES, "both [exact 95%]", "both, by the means alone")
 
 
@@ -89,17 +90,42 @@ def cells(result: Mapping[str, Any]) -> str:
 
 
 def settings(result: Mapping[str, Any]) -> str:
-    """Every setting on test: WGA, success, adjusted accuracy, who is eliminated."""
+    """Every setting on test: WGA, success, adjusted accuracy, who is eliminated, what the row costs by itself."""
     body = []
+    costs = any(OWN in point["test"] for point in result["points"])
     for point in result["points"]:
         own = point["test"]
         shares = [over_seeds(own[name], SHARE) for name in ("acc_adjusted", "elmf.poison", "elmf.lrg_1")]
+        shares += [over_seeds(own[OWN], SIGNED)] if costs else []
         cells = [over_seeds(own["wga"], SHARE), frontier.success_of(point, "test", result), *shares]
         body.append(
             [point["label"], dials.text(point["setting"]), *("-" if x is None else str(x) for x in cells)]
         )
     head = ["training", "setting", "WGA", "success", "adj. ACC", "ELMF poisons", "ELMF LRG-1"]
-    return markdown_table(head, body)
+    return markdown_table([*head, *(["own cost"] if costs else [])], body)
+
+
+def net_of(result: Mapping[str, Any], clean: Mapping[str, Any]) -> dict[str, Any]:
+    """The damage of every setting net of what the same setting costs the attacked group on clean data, seed by seed.
+
+    Damage is measured against ERM on clean data, and so has in it what a method gives up for its WGA without any
+    attack. Settings without a counterpart are left out; ERM's is nought by definition.
+    """
+    name = result["verdict"]
+    own = {(one["row"].removesuffix("@clean"), dials.text(one["setting"])): one for one in clean["points"]}
+    found = []
+    for point in result["points"]:
+        if (other := own.get((point["row"], dials.text(point["setting"])))) is None:
+            continue
+        new = dict(point)
+        for split in points.SPLITS:
+            zero = [0.0] * len(point[split][name])
+            cost = zero if point["row"] == "erm" else other[split][name]
+            net = [one - less for one, less in zip(point[split][name], cost, strict=True)]
+            new[split] = {**point[split], name: net, OWN: cost}
+        found.append(new)
+    said = f"{result['measures'][name]} net of the row's own on clean data"
+    return {**result, "points": found, "measures": {**result["measures"], name: said}}
 
 
 def across(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -123,12 +149,24 @@ def across(results: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown_table(["training", *map(about, results.values()), "both"], body)
 
 
+def results() -> dict[str, dict[str, Any]]:
+    """Every committed file of values by its stem; with `_net` behind it where its rows on clean data are there too."""
+    stems = sorted(file.stem for file in HERE.glob("*.csv"))
+    read = {
+        stem: REBUILT(points.read(HERE / f"{stem}.csv"), RUN["config_of"](RUN["name_of"](stem)))
+        for stem in stems
+    }
+    found = {stem: result for stem, result in read.items() if not stem.endswith("_clean")}
+    nets = {
+        stem: net_of(one, read[f"{stem}_clean"]) for stem, one in found.items() if f"{stem}_clean" in read
+    }
+    return found | {f"{stem}_net": result for stem, result in nets.items()}
+
+
 def report(out: Path = HERE) -> None:
     """Write the tables and figures of those that there are."""
     whole = {}
-    for file in sorted(HERE.glob("*.csv")):
-        name = file.stem
-        result = REBUILT(points.read(file), RUN["config_of"](RUN["name_of"](name)))
+    for name, result in results().items():
         slack = f"{100 * pareto.SLACK:g} points"
         text = (
             f"{frontier.note(result)}\n\nSettings by what they have on test: WGA above ERM's by the paired interval, "
@@ -136,11 +174,11 @@ def report(out: Path = HERE) -> None:
             "WGA / success at best (test); none: every setting amplifies the attack on validation; *: has both\n\n"
             f"{cells(result)}\nEvery row\n\n{frontier.markdown(result)}"
         )
-        if name != RUN["name_of"](name):
-            text += f"\nEvery setting\n\n{settings(result)}"
-        else:
-            whole[name] = result
+        if (matrix := name.removesuffix("_net")) == RUN["name_of"](name):
+            whole[matrix] = result  # net of the rows' own cost, where that is known
             frontier.draw_matrix(out / f"{name}_matrix.png", result, frontier.matrices(result)["matrix"])
+        else:
+            text += f"\nEvery setting\n\n{settings(result)}"
         write_text(out / f"{name}.md", text)
     whole = {name: whole[name] for name in RUN["CONFIG_OF"] if name in whole}
     pairs = [[about(result), *kinds(result)[KINDS["eliminate", "amplify"]]] for result in whole.values()]

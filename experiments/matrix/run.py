@@ -5,12 +5,14 @@
     python experiments/matrix/run.py adult --workdir=runs/matrix_adult --finished   # of what there is so far
     python experiments/matrix/run.py waterdigits --workdir=runs/frontiers --confirm=val_wga  # the best, on new seeds
     python experiments/matrix/run.py waterdigits_sa --workdir=runs/frontiers --confirm=last  # and under other attacks
+    python experiments/matrix/run.py waterdigits_sa --workdir=runs/frontiers --clean  # what each row costs by itself
 
 Leaves NAME.csv (every setting, split and seed) and NAME_alone.csv (the rows without a pair, on more seeds) beside
 this file; report.py makes tables and figures of them. Goes on where it was cut off, seed after seed, so that
 --finished --seeds=1 has a whole matrix early. --confirm takes the rows that validation thinks best of the data set's
 first matrix and, where there is one, of its own; it leaves NAME_confirmed.csv, with `last` the control,
-NAME_confirmed_last.csv.
+NAME_confirmed_last.csv. --clean does the same rows on data without the attack, of whatever the other options name, and
+leaves NAME..._clean.csv: an attack's damage is net of what a row costs the attacked group by itself.
 """
 
 import argparse
@@ -137,10 +139,12 @@ def beside(rows: Sequence[str], config: Config) -> list[str]:
     return list(dict.fromkeys(["jtt", *alone, *rows]))
 
 
-def main(name: str, workdir: Path, seeds: int, *, finished: bool, confirm: str) -> None:
+def main(name: str, workdir: Path, seeds: int, *, finished: bool, confirm: str, clean: bool) -> None:
     """Work a matrix out, or confirm it with an epoch that is selected so, and leave its values beside this file."""
 
     def work(config: Config, dials: Sequence[str], seeds: int, out: str) -> None:
+        if clean:
+            config, out = checked(config, {"rows": [f"{row}@clean" for row in config.rows]}), f"{out}_clean"
         run(config, workdir, dial=dials, seeds=seeds, finished=finished)
         shutil.copy(workdir / "points.csv", HERE / f"{name}{out}.csv")
 
@@ -168,5 +172,13 @@ if __name__ == "__main__":
         default="",
         help="the best rows on new seeds, over more dials, at an epoch",
     )
+    parser.add_argument("--clean", action="store_true", help="the same rows on data without the attack")
     given = parser.parse_args()
-    main(given.name, given.workdir, given.seeds, finished=given.finished, confirm=given.confirm)
+    main(
+        given.name,
+        given.workdir,
+        given.seeds,
+        finished=given.finished,
+        confirm=given.confirm,
+        clean=given.clean,
+    )
