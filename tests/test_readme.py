@@ -50,27 +50,33 @@ def test_the_figures_in_its_prose_are_in_the_committed_tables():
         ),
         ("73.2 at a net ASR of 8.9", "headline_table", "lambda_up 3, T 4 | 73.2 [66.5, 80.0] | 8.9 ["),
         (
-            "79.5 and 78.5 at a net ASR of 2.8 and 2.7",
+            "79.5 at a net ASR of 2.8 (ERM",
             "../matrix/waterdigits_confirmed_last",
             "deep_knn.budget=0.05 | 79.5 [73.4, 85.7] | 2.8 [0.8, 4.8]",
-        ),
-        (
-            "79.5 and 78.5 at a net ASR of 2.8 and 2.7",
-            "../matrix/waterdigits_confirmed_last",
-            "loss_trim.share=0.02 | 78.5 [73.0, 84.0] | 2.7 [1.2, 4.2]",
         ),
         (
             "(ERM 53.6 and 2.5)",
             "../matrix/waterdigits_confirmed_last",
             "| ERM | 1 | 0.52 | - | 53.6 [48.7, 58.4] | 2.5 [",
         ),
-        ("Of 150 combinations", "../matrix/waterdigits", "of 150 rows have both"),
+        (
+            "75.7 at a net damage of -0.4 (ERM",
+            "../matrix/waterdigits_sa_confirmed_last_net",
+            "deep_knn.budget=0.05 | 75.7 [72.7, 78.6] | -0.4 [-3.7, 2.8]",
+        ),
+        (
+            "(ERM 62.9 and 11.4)",
+            "../matrix/waterdigits_sa_confirmed_last_net",
+            "| ERM | - | 62.9 [54.2, 71.5] | 11.4 [-8.8, 31.6] |",
+        ),
+        ("Few of 150 combinations have both", "../matrix/waterdigits", "7 of 150 rows have both"),
+        ("Few of 150 combinations have both", "../matrix/waterdigits_sa", "0 of 150 rows have both"),
+        ("most pairs have neither there", "../matrix/across", "sa at 1% | 140 | 0 | 2 | 9 | 129 |"),
         (
             "75.2 at a net ASR of 4.6",
             "fashion_dlbd",
             "| GEORGE | 1 | 0.72 | - | 75.2 [72.8, 77.5] | 4.6 [1.7, 7.4] |",
         ),
-        ("no row of JTT, GEORGE and EPIc has both", "sa", "0 of 9 rows have both"),
         ("`lambda_up` 50 has 55%", "../headline/jtt_dlbd_50", "14.5 ± 9.2 | 55.3 ± 41.4 |"),
     ):
         assert words in " ".join(said.split()), words
