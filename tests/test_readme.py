@@ -71,7 +71,11 @@ def test_the_figures_in_its_prose_are_in_the_committed_tables():
         ),
         ("Few of 150 combinations have both", "../matrix/waterdigits", "7 of 150 rows have both"),
         ("Few of 150 combinations have both", "../matrix/waterdigits_sa", "0 of 150 rows have both"),
-        ("most pairs have neither there", "../matrix/across", "sa at 1% | 140 | 0 | 2 | 9 | 129 |"),
+        (
+            "not under label flipping",
+            "../matrix/waterdigits_flip_confirmed_last",
+            "deep_knn.budget=0.05 | 80.9 [77.5, 84.3] | 15.2 [8.4, 22.1]",
+        ),
         (
             "75.2 at a net ASR of 4.6",
             "fashion_dlbd",
