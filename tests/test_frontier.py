@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -108,6 +109,12 @@ def test_points_are_read_back_as_they_were_written(made):
             assert line.figures[name] == [
                 value if value is None else float(f"{value:.6g}") for value in values
             ]
+
+
+def test_a_mean_over_seeds_is_undefined_where_one_seed_is():
+    line = points.Line("jtt", "-", "test", [0, 1], {"wga": [0.25, 0.75], "net": [0.5, None]})
+    assert line.mean("wga") == 0.5
+    assert math.isnan(line.mean("net"))
 
 
 def test_the_same_command_again_computes_nothing_and_says_the_same(made):

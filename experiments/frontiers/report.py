@@ -74,18 +74,12 @@ def text(estimate: Estimate | None) -> str:
     return "-" if estimate is None else str(estimate)
 
 
-def mean(line: Line, name: str) -> float:
-    """Mean over the seeds."""
-    found = line.of(name)
-    return float("nan") if found is None else found.mean
-
-
 def chosen(lines: Sequence[Line], row: str) -> Line | None:
     """The setting of a row with the highest validation WGA; its line on test."""
     own = [line for line in lines if line.row == row and line.split == "val"]
     if not own:
         return None
-    best = max(own, key=lambda line: mean(line, "wga"))
+    best = max(own, key=lambda line: line.mean("wga"))
     return next(line for line in lines if line[:3] == (row, best.setting, "test"))
 
 
@@ -112,13 +106,13 @@ def headline(lines: Sequence[Line]) -> str:
                 *(text(line.of(name)) for name in ("wga", "net", "asr", "asr_untriggered", "acc_adjusted")),
                 "-" if line.row.startswith("erm") else text(paired(line.figures["wga"], erm.figures["wga"])),
                 "-" if line.row.startswith("erm") else text(paired(line.figures["net"], erm.figures["net"])),
-                "-" if val is None else f"{100 * mean(val, 'wga'):.1f}",
+                "-" if val is None else f"{100 * val.mean('wga'):.1f}",
             ]
         )
     rows = {row: [line for line in lines if (line.row, line.split) == (row, "test")] for row in picked}
     ranges = [
         f"- {LABELS[row]}, all {len(own)} settings, means: WGA {_range(own, 'wga')}, net ASR {_range(own, 'net')}; "
-        f"at most {max(100 * abs(mean(line, 'net') - mean(erm, 'net')) for line in own):.1f} points from ERM's "
+        f"at most {max(100 * abs(line.mean('net') - erm.mean('net')) for line in own):.1f} points from ERM's "
         "net ASR\n"
         for row, own in rows.items()
     ]
@@ -137,7 +131,7 @@ def headline(lines: Sequence[Line]) -> str:
 
 
 def _range(lines: Sequence[Line], name: str) -> str:
-    values = [100 * mean(line, name) for line in lines]
+    values = [100 * line.mean(name) for line in lines]
     return f"{min(values):.1f} to {max(values):.1f}"
 
 
@@ -238,9 +232,7 @@ def draw(found: dict[float, list[Line]], path: Path) -> None:
         for curve, (row, setting, style) in CURVES.items():
             own = [(100 * b, one(lines, row, **setting)) for b, lines in found.items()]
             known = [(b, line) for b, line in own if line]
-            axis.plot(
-                [b for b, _ in known], [100 * mean(line, name) for _, line in known], style, label=curve
-            )
+            axis.plot([b for b, _ in known], [100 * line.mean(name) for _, line in known], style, label=curve)
         axis.set(xscale="log", xlabel="poisons, % of the training samples", ylabel=label, ylim=(-5, 102))
         axis.set_xticks([100 * b for b in found], [f"{100 * b:g}" for b in found])
         axis.minorticks_off()
@@ -255,9 +247,7 @@ def draw_dial(lines: Sequence[Line], others: Sequence[Line], path: Path) -> None
     figure, axis = plt.subplots(figsize=(6.4, 3.8))
     erm = one(lines, "erm")
     assert erm is not None
-    axis.plot(
-        100 * mean(erm, "net"), 100 * mean(erm, "wga"), "kx", markersize=9, label="ERM (plain training)"
-    )
+    axis.plot(100 * erm.mean("net"), 100 * erm.mean("wga"), "kx", markersize=9, label="ERM (plain training)")
     for row, style, label, dials in (
         ("jtt", "o-", "JTT, lambda_up 3 to 50", ("3", "5", "10", "20", "50")),
         ("jtt:ideal", "^--", "JTT on what it found, without the poisons", ("3", "5", "10", "20", "50")),
@@ -265,24 +255,24 @@ def draw_dial(lines: Sequence[Line], others: Sequence[Line], path: Path) -> None
         own = [line for value in dials if (line := one(lines, row, lambda_up=value, epochs="4"))]
         colour = plots.WGA if row == "jtt:ideal" else plots.ASR
         axis.plot(
-            *([100 * mean(line, name) for line in own] for name in ("net", "wga")),
+            *([100 * line.mean(name) for line in own] for name in ("net", "wga")),
             style,
             color=colour,
             label=label,
         )
         if row == "jtt":
             for line, value in zip(own, dials, strict=False):
-                at = 100 * mean(line, "net"), 100 * mean(line, "wga")
+                at = 100 * line.mean("net"), 100 * line.mean("wga")
                 axis.annotate(value, at, (4, 5), textcoords="offset points", fontsize=8)
     both = [one(others, "epic/jtt", lambda_up=value, stop_after="3") for value in ("3", "10", "50")]
     known = [line for line in both if line]
     axis.plot(
-        *([100 * mean(line, name) for line in known] for name in ("net", "wga")),
+        *([100 * line.mean(name) for line in known] for name in ("net", "wga")),
         "s:",
         color="0.4",
         label="EPIc, then JTT",
     )
-    bar = 100 * (mean(erm, "net") + 0.05)
+    bar = 100 * (erm.mean("net") + 0.05)
     axis.axvspan(-10, bar, color="0.93", zorder=0, label="attack not amplified (ERM + 5 points)")
     axis.set(xlabel="attack success, net of the untriggered rate, %", ylabel="worst-group accuracy, %")
     axis.set(xlim=(-2, 100), ylim=(50, 100))

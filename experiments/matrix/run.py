@@ -110,18 +110,12 @@ def config_of(name: str, changed: Mapping[str, str] = MappingProxyType({}), *, p
     return config if "rows" in changed else checked(config, {"rows": rows_for(config, pairs=pairs)})
 
 
-def mean(line: Line, name: str) -> float:
-    """Mean over the seeds."""
-    found = line.of(name)
-    return float("nan") if found is None else found.mean
-
-
 def passed(lines: Sequence[Line], success: str) -> list[str]:
     """The rows of the best validation WGA at settings whose attack succeeds there at most SLACK above ERM's."""
     val = [line for line in lines if line.split == "val"]
-    bound = next(mean(one, success) for one in val if one.row == "erm") + pareto.SLACK
-    held = [line for line in val if line.row != "erm" and mean(line, success) <= bound]
-    best = sorted(held, key=lambda line: -mean(line, "wga"))
+    bound = next(one.mean(success) for one in val if one.row == "erm") + pareto.SLACK
+    held = [line for line in val if line.row != "erm" and line.mean(success) <= bound]
+    best = sorted(held, key=lambda line: -line.mean("wga"))
     return list(dict.fromkeys(line.row for line in best))[:ROWS]
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,11 @@ class Line(NamedTuple):
     def of(self, name: str) -> Estimate | None:
         """A share, or net success, over the seeds."""
         return over_seeds(self.figures[name], SIGNED if name == NET else SHARE)
+
+    def mean(self, name: str) -> float:
+        """The same without its interval; NaN where it is undefined for any seed."""
+        found = self.of(name)
+        return math.nan if found is None else found.mean
 
 
 def write(path: Path, result: Mapping[str, Any]) -> None:
