@@ -27,7 +27,7 @@ EPS = (16, 8, 32)  # in this order; 16 is the published one, 32 the one that wor
 TRIALS, SEEDS = 20, 5
 # JTT at three lambdas, each a run of its own; what does not depend on lambda is shared.
 ROWS = {
-    3.0: ("erm", "jtt", "george", "epic"),
+    3.0: ("erm", "jtt", "george", "epic", "lff", "deep_knn/lff"),
     10.0: ("jtt", "jtt:ideal"),
     50.0: ("jtt", "jtt:ideal", "epic/jtt"),
 }
@@ -39,6 +39,8 @@ def one(base: Config, eps: int, trial: int, lambda_up: float) -> Config:
     """One run."""
     config = base.copy_and_resolve_references()
     config.gm.eps, config.gm.trial = float(eps), trial
+    # Deep k-NN, then LfF is the pair that has both in experiments/matrix, where poisons have wrong labels; with this.
+    config.deep_knn.budget = 0.05
     config.jtt.lambda_up, config.rows = lambda_up, ROWS[lambda_up]
     return config
 
