@@ -12,11 +12,12 @@ the lines that gm.csv has.
 import csv
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from oilwater_jax import Config, Grid, load
 from oilwater_jax.files import write_text
-from oilwater_jax.intervals import mcnemar, of_counts, over_seeds
+from oilwater_jax.intervals import mcnemar, of_counts, over_seeds, paired
 from oilwater_jax.reporting.summary import read
 from oilwater_jax.reporting.tables import markdown_table
 
@@ -78,40 +79,45 @@ def lines_of(workdir: Path) -> list[dict[str, Any]]:
     return found
 
 
+def by_seed(lines: list[dict[str, Any]], name: str) -> list[float]:
+    """The mean over the trials, a value per seed."""
+    seeds = sorted({line["seed"] for line in lines})
+    return [fmean(line[name] for line in lines if line["seed"] == seed) for seed in seeds]
+
+
 def table(lines: list[dict[str, Any]]) -> str:
     """Hits of each line with the exact interval, and p against ERM on the same targets."""
     body = []
     for eps in sorted(ROWS, reverse=True):
-        rows = dict.fromkeys(line["row"] for line in lines if line["eps"] == eps)
-        hits = {
-            row: {
-                (x["seed"], x["trial"]): bool(x["hit"]) for x in lines if (x["eps"], x["row"]) == (eps, row)
+        by_row: dict[str, dict[tuple[int, int], dict[str, Any]]] = {}
+        for line in lines:
+            if line["eps"] == eps:
+                by_row.setdefault(line["row"], {})[line["seed"], line["trial"]] = line
+        targets = sorted(set.intersection(*map(set, by_row.values()))) if by_row else []
+        for row, found in by_row.items() if targets else ():
+            mine, erm = ([of[key] for key in targets] for of in (found, by_row["ERM"]))
+            own, plain = ([bool(line["hit"]) for line in of] for of in (mine, erm))
+            p = mcnemar(own, plain)
+            more = paired(by_seed(mine, "wga"), by_seed(erm, "wga"))
+            figures = {
+                kind: [over_seeds([line[f"{kind}.{name}"] for line in mine]) for name in SHOWN[:2]]
+                for kind in MEASURED
             }
-            for row in rows
-        }
-        both = sorted(set.intersection(*map(set, hits.values()))) if hits else []
-        for row in rows:
-            own = [hits[row][key] for key in both]
-            if not own:
-                continue
-            mine = [
-                x for x in lines if (x["eps"], x["row"]) == (eps, row) and (x["seed"], x["trial"]) in both
-            ]
-            p = "-" if row == "ERM" else f"{mcnemar(own, [hits['ERM'][key] for key in both]):.3f}"
-            wga = over_seeds([x["wga"] for x in mine])
-            idnf, elmf, draws = (
-                [over_seeds([x[f"{kind}.{name}"] for x in mine]) for name in SHOWN[:2]] for kind in MEASURED
-            )
             body.append(
                 [
-                    *(str(eps), row, f"{sum(own)} of {len(own)}", str(of_counts(sum(own), len(own))), p),
-                    *("-" if x is None else f"{100 * x.mean:.1f}" for x in (wga, *idnf, *elmf)),
-                    *("-" if x is None else f"{x.mean:.2f}" for x in draws),
+                    *(str(eps), row, f"{sum(own)} of {len(own)}", str(of_counts(sum(own), len(own)))),
+                    *("-" if row == "ERM" else "< 0.001" if p < 0.001 else f"{p:.3f}",),
+                    *(f"{100 * fmean(by_seed(mine, 'wga')):.1f}", "-" if row == "ERM" else str(more)),
+                    *("-" if x is None else f"{100 * x.mean:.1f}" for x in figures["idnf"] + figures["elmf"]),
+                    *("-" if x is None else f"{x.mean:.2f}" for x in figures["draws"]),
                 ]
             )
-    head = ["eps", "training", "targets hit", "share [exact 95%]", "p against ERM", "WGA"]
+    head = ["eps", "training", "targets hit", "share [exact 95%]", "p against ERM", "WGA", "WGA - ERM's"]
     head += [f"{kind}, {name}" for kind in MEASURED.values() for name in ("poisons", "LRG-1")]
-    note = "waterdigits, GM at 1%, one target per trial, test; p: exact McNemar on the same targets\n\n"
+    note = (
+        "waterdigits, GM at 1%, one target per trial, test; p: exact McNemar on the same targets; WGA - ERM's: paired "
+        "seeds, each the mean of its trials, [95% interval]\n\n"
+    )
     return note + markdown_table(head, body)
 
 
