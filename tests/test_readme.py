@@ -72,12 +72,19 @@ def test_the_figures_in_its_prose_are_in_the_committed_tables():
         ("Few of 150 combinations have both", "../matrix/waterdigits", "7 of 150 rows have both"),
         ("Few of 150 combinations have both", "../matrix/waterdigits_sa", "0 of 150 rows have both"),
         (
-            "not under label flipping",
-            "../matrix/waterdigits_flip_confirmed_last",
-            "deep_knn.budget=0.05 | 80.9 [77.5, 84.3] | 15.2 [8.4, 22.1]",
+            "flipping 80.9 at -0.9 (ERM",
+            "../matrix/waterdigits_flip_confirmed_last_net",
+            "deep_knn.budget=0.05 | 80.9 [77.5, 84.3] | -0.9 [-3.8, 1.9]",
         ),
         (
-            "75.2 at a net ASR of 4.6",
+            "(ERM 63.5 and 0.5)",
+            "../matrix/waterdigits_flip_confirmed_last_net",
+            "| ERM | - | 63.5 [57.0, 69.9] | 0.5 [0.0, 1.0] |",
+        ),
+        ("18 of 100 targets are hit", "gm", "| 16 | Deep k-NN, then LfF | 18 of 100 |"),
+        ("(ERM 4)", "gm", "| 16 | ERM | 4 of 100 |"),
+        (
+            "75.2 at 4.6 net ASR",
             "fashion_dlbd",
             "| GEORGE | 1 | 0.72 | - | 75.2 [72.8, 77.5] | 4.6 [1.7, 7.4] |",
         ),
