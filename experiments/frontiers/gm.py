@@ -9,8 +9,8 @@ beside this file, of the trials that are finished in every row of an eps; an eps
 the lines that gm.csv has.
 """
 
+import argparse
 import csv
-import sys
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -147,6 +147,18 @@ def collect(workdir: Path) -> None:
         )
 
 
+def report(out: Path = HERE) -> None:
+    """Write gm.md, of the committed lines."""
+    write_text(out / "gm.md", table(read_csv()))
+
+
 if __name__ == "__main__":
-    collect(Path(sys.argv[1]))
-    write_text(HERE / "gm.md", table(read_csv()))
+    parser = argparse.ArgumentParser(description="GM with one target per trial.")
+    parser.add_argument(
+        "workdir", type=Path, nargs="?", help="of the sweep; without it only the table is made"
+    )
+    parser.add_argument("--out", type=Path, default=HERE, help="folder of the table")
+    given = parser.parse_args()
+    if given.workdir:
+        collect(given.workdir)
+    report(given.out)

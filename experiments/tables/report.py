@@ -23,7 +23,7 @@ from oilwater_jax.reporting.tables import markdown_table
 
 HERE = Path(__file__).parent
 FRONTIERS = runpy.run_path(str(HERE.parent / "frontiers" / "report.py"))
-one, chosen, mean, LABELS, SETS = (FRONTIERS[name] for name in ("one", "chosen", "mean", "LABELS", "SETS"))
+one, chosen, LABELS, SETS = (FRONTIERS[name] for name in ("one", "chosen", "LABELS", "SETS"))
 NAMES = ("dlbd", "fashion_dlbd", "sa", "fashion_sa")
 LAMBDAS = ("3", "10", "50")
 STOPS = ("3", "5", "9")
@@ -188,12 +188,12 @@ def draw(found: Sequence[Case], path: Path) -> None:
     }
     for axis, case in zip(axes.flat, found, strict=True):
         erm = case.need("erm")
-        bar = 100 * (mean(erm, case.success) + pareto.SLACK)
+        bar = 100 * (erm.mean(case.success) + pareto.SLACK)
         axis.axvspan(-100, bar, color="0.93", zorder=0, label="at most ERM's + 5 points")
-        axis.plot(100 * mean(erm, case.success), 100 * mean(erm, "wga"), "k*", markersize=9, label="ERM")
+        axis.plot(100 * erm.mean(case.success), 100 * erm.mean("wga"), "k*", markersize=9, label="ERM")
         for row, (style, tone) in styles.items():
             own = [line for line in case.lines if (line.row, line.split) == (row, "test")]
-            xs, ys = ([100 * mean(line, name) for line in own] for name in (case.success, "wga"))
+            xs, ys = ([100 * line.mean(name) for line in own] for name in (case.success, "wga"))
             axis.plot(xs, ys, style, color=tone.light, markersize=5, label=LABELS[row])
         axis.set_title(f"{case.data}, {case.attack}", fontsize=9)
         axis.set(xlim=(-30, 102), ylim=(0, 102))
