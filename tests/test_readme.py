@@ -82,7 +82,7 @@ def test_the_figures_in_its_prose_are_in_the_committed_tables():
             "| ERM | - | 63.5 [57.0, 69.9] | 0.5 [0.0, 1.0] |",
         ),
         ("18 of 100 targets are hit", "gm", "| 16 | Deep k-NN, then LfF | 18 of 100 |"),
-        ("(ERM 4)", "gm", "| 16 | ERM | 4 of 100 |"),
+        ("(ERM 4; validation's epoch)", "gm", "| 16 | ERM | 4 of 100 |"),
         (
             "75.2 at 4.6 net ASR",
             "fashion_dlbd",

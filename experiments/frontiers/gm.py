@@ -136,6 +136,8 @@ def read_csv() -> list[dict[str, Any]]:
 def collect(workdir: Path) -> None:
     """Write gm.csv."""
     lines = lines_of(workdir)
+    if not lines:
+        raise SystemExit(f"{workdir} holds no finished run of this grid: give the folder of the sweep")
     anew = {line["eps"] for line in lines}
     lines = [line for line in read_csv() if line["eps"] not in anew] + lines
     with (HERE / "gm.csv").open("w", newline="") as file:
